@@ -1,0 +1,1 @@
+"""What to compute: primitives, immutable nodes, shape rules, the NumPy reference, text."""

@@ -1,0 +1,100 @@
+"""A graph in one line: the form in which graphs are keyed, interpreted and compiled.
+
+`linearize(targets)` numbers every node that the targets need, inputs before users.  Two graphs of the
+same structure give equal keys, whatever their buffers and scalar values; shapes of leaves and all
+attributes are part of the key, so every other shape and dtype is too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from lampas.engine.graph.node import sort_topologically
+from lampas.engine.graph.primitives import BUFFER, CONSTANT, SCALAR, Primitive
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lampas.engine.dtype import dtype
+    from lampas.engine.graph.node import Node, Shape
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One numbered node: `sources` are the numbers of its inputs."""
+
+    op: Primitive
+    attributes: tuple[Any, ...]
+    sources: tuple[int, ...]
+    shape: Shape
+    dtype: dtype
+
+    @property
+    def numel(self) -> int:
+        """Number of elements of the value."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LinearGraph:
+    """Entries in topological order; `leaves` and `outputs` are entry numbers.
+
+    `leaves` lists the `buffer` and `scalar` entries in order: run-time data come in this order.
+    """
+
+    entries: tuple[Entry, ...]
+    leaves: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Linearization:
+    """The nodes behind a linear graph, its key, and the numbers that `linearize` gave."""
+
+    key: tuple[Any, ...]
+    nodes: tuple[Node, ...]
+    leaves: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def graph(self) -> LinearGraph:
+        """The full description, made only for a key that was not met before."""
+        number = {id(node): position for position, node in enumerate(self.nodes)}
+        entries = tuple(
+            Entry(
+                node.op,
+                node.attributes,
+                tuple(number[id(source)] for source in node.inputs),
+                node.shape,
+                node.dtype,
+            )
+            for node in self.nodes
+        )
+        return LinearGraph(entries, self.leaves, self.outputs)
+
+
+def linearize(targets: Sequence[Node]) -> Linearization:
+    """Number the nodes that `targets` need and make the structural key."""
+    nodes = sort_topologically(targets)
+    number: dict[int, int] = {}
+    key: list[Any] = []
+    leaves: list[int] = []
+    for position, node in enumerate(nodes):
+        number[id(node)] = position
+        op = node.op
+        if op is BUFFER or op is SCALAR:
+            leaves.append(position)
+            key.append((op, node.shape, node.dtype))
+        elif op is CONSTANT:
+            key.append((op, node.attributes, node.dtype))
+        else:
+            sources = tuple([number[id(source)] for source in node.inputs])
+            key.append((op, sources, node.attributes))
+    outputs = tuple([number[id(node)] for node in targets])
+    return Linearization((tuple(key), outputs), tuple(nodes), tuple(leaves), outputs)
