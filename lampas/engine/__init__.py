@@ -1,0 +1,1 @@
+"""How Lampas works inside; users import nothing from here."""

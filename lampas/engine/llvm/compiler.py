@@ -1,0 +1,150 @@
+"""From LLVM IR text to the addresses of native functions.
+
+Text -> parse and verify -> a short list of passes -> object code -> linked into this process by LLJIT. The kernels
+come already tiled and vectorised, so the passes only clean up; the whole -O3 would cost ten times as much and, with
+LLVM's assertions on, sometimes undo the register tiles. llvmlite is imported on first use: importing Lampas must
+stay fast. One lock guards everything here, since llvmlite serialises its calls anyway.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from lampas.engine.llvm.cache import counters, disk_cache, key_of
+from lampas.engine.llvm.target import Target, host
+from lampas.engine.llvm.text import Module
+
+FORMAT = "1"  # raise it when the meaning of cached objects changes
+# fmt: off
+PASSES = (
+    "add_sroa_pass", "add_aggressive_instcombine_pass", "add_instruction_combine_pass",
+    "add_simplify_cfg_pass", "add_new_gvn_pass", "add_licm_pass", "add_dead_code_elimination_pass",
+)
+# fmt: on
+lock = threading.RLock()
+addresses: dict[tuple[str, str], int] = {}
+
+
+@functools.cache
+def llvm() -> ModuleType:
+    """Return llvmlite's binding with all targets ready."""
+    import llvmlite.binding as binding
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    return binding
+
+
+@functools.cache
+def versions() -> str:
+    import llvmlite
+
+    return f"{FORMAT} {llvmlite.__version__} {llvm().llvm_version_info}"
+
+
+@functools.cache
+def machine(target: Target) -> Any:
+    """Return llvmlite's TargetMachine for a target."""
+    chosen = llvm().Target.from_triple(target.triple)
+    return chosen.create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small", jit=False
+    )
+
+
+@functools.cache
+def linker() -> Any:
+    """Return this process's LLJIT."""
+    return llvm().create_lljit_compiler(machine(host()), use_jit_link=False)
+
+
+def object_code(module: Module | str, target: Target | None = None) -> bytes:
+    """Return the object file of a module for a target, from the disk cache where it is there.
+
+    Raises RuntimeError with LLVM's message if the text is not valid IR.
+    """
+    text, target = str(module), target or host()
+    key = key_of(versions(), target.triple, target.cpu, target.features, ",".join(PASSES), text)
+    disk = disk_cache()
+    found = disk.read(key) if disk else None
+    if found is not None:
+        counters.disk_hits += 1
+        return found
+    start = time.perf_counter()
+    with lock:
+        built = machine(target).emit_object(optimized(text, target))
+    counters.compiled += 1
+    counters.compile_ms += (time.perf_counter() - start) * 1e3
+    if disk:
+        disk.write(key, built)
+    return built
+
+
+def optimized(text: str, target: Target) -> Any:
+    """Parse, verify and clean a module."""
+    binding = llvm()
+    parsed = binding.parse_assembly(text, binding.create_context())
+    parsed.triple = target.triple
+    parsed.data_layout = str(machine(target).target_data)
+    parsed.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    builder = binding.create_pass_builder(machine(target), options)
+    manager = binding.create_new_module_pass_manager()
+    for name in PASSES:
+        getattr(manager, name)()
+    manager.run(parsed, builder)
+    return parsed
+
+
+def optimized_text(module: Module | str, target: Target | None = None) -> str:
+    """Return the IR after the passes, for reading."""
+    with lock:
+        return str(optimized(str(module), target or host()))
+
+
+def assembly(module: Module | str, target: Target | None = None) -> str:
+    """Return the assembly text of a module, for reading."""
+    target = target or host()
+    with lock:
+        return machine(target).emit_assembly(optimized(str(module), target))
+
+
+def compile_functions(module: Module | str, names: Iterable[str]) -> dict[str, int]:
+    """Compile a module for this machine and return the address of each named function.
+
+    A module with the same text is compiled and linked once in a process. The code lives as long as the process.
+    """
+    text, wanted = str(module), list(names)
+    with lock:
+        missing = [name for name in wanted if (text, name) not in addresses]
+        if not missing:
+            counters.memory_hits += 1
+        else:
+            link(text, wanted)
+        return {name: addresses[text, name] for name in wanted}
+
+
+def link(text: str, names: list[str]) -> None:
+    """Load a module's object into the process under a library name of its own."""
+    code = object_code(text)
+    start = time.perf_counter()
+    library = llvm().JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name in names:
+        library.export_symbol(name)
+    tracker = library.link(linker(), f"lampas{len(trackers)}")
+    trackers.append(tracker)
+    for name in names:
+        addresses[text, name] = tracker[name]
+    counters.link_ms += (time.perf_counter() - start) * 1e3
+
+
+trackers: list[Any] = []
+
+
+def compile_function(module: Module | str, name: str) -> int:
+    """Compile a module for this machine and return the address of one function."""
+    return compile_functions(module, [name])[name]

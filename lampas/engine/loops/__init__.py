@@ -1,0 +1,1 @@
+"""How to compute: loop kernels and the hand-scheduled kernels."""
