@@ -1,0 +1,41 @@
+"""Special functions of the reference tier, from SciPy, which is imported at first use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def _call(name: str, x: Array) -> Array:
+    import scipy.special  # slow to import, and few programs need it
+
+    wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
+    return np.asarray(getattr(scipy.special, name)(wide)).astype(x.dtype)
+
+
+def erf(x: Array) -> Array:
+    """The error function."""
+    return _call("erf", x)
+
+
+def erfc(x: Array) -> Array:
+    """1 - erf(x) without cancellation."""
+    return _call("erfc", x)
+
+
+def erfinv(x: Array) -> Array:
+    """The inverse of erf on (-1, 1)."""
+    return _call("erfinv", x)
+
+
+def lgamma(x: Array) -> Array:
+    """log |Γ(x)|."""
+    return _call("gammaln", x)
+
+
+def digamma(x: Array) -> Array:
+    """Γ'(x)/Γ(x); -inf at +0 and inf at -0, NaN at negative integers."""
+    result = _call("digamma", x)
+    zero = x == 0
+    return np.where(zero, np.copysign(np.inf, -x.astype(np.float64)), result).astype(x.dtype)
