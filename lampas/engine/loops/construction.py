@@ -20,11 +20,11 @@ from lampas.engine.loops.verification import verify
 class NestBuilder:
     """Collects operands and instructions; every method that makes a value returns its number.
 
-        nest = NestBuilder(kept=1, reduced=1)
-        source = nest.operand(float32, "input", (STRIDED, CONTIGUOUS))
-        result = nest.operand(float32, "output", (STRIDED, BROADCAST))
-        nest.store(result, nest.reduce("sum", nest.load(source)))
-        finished = nest.build()
+    nest = NestBuilder(kept=1, reduced=1)
+    source = nest.operand(float32, "input", (STRIDED, CONTIGUOUS))
+    result = nest.operand(float32, "output", (STRIDED, BROADCAST))
+    nest.store(result, nest.reduce("sum", nest.load(source)))
+    finished = nest.build()
     """
 
     def __init__(self, kept: int, reduced: int = 0, blocked: bool = False) -> None:

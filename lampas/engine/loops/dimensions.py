@@ -81,7 +81,9 @@ def collapse(
     if not listed:
         return Dimensions(1, (1,), tuple((0,) for _ in strides), ((),))
     walked = tuple(tuple(stride_of(group, sizes, own) for group in listed) for own in strides)
-    return Dimensions(len(groups[0]), tuple(product(group, sizes) for group in listed), walked, tuple(listed))
+    return Dimensions(
+        len(groups[0]), tuple(product(group, sizes) for group in listed), walked, tuple(listed)
+    )
 
 
 def sort_key(dimension: int, strides: Sequence[Sequence[int]]) -> tuple[int, ...]:

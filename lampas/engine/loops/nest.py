@@ -154,9 +154,17 @@ class Nest:
             return self.kept - 1
         if self.kept == 0:
             return self.rank - 1
-        across = sum(o.classes[self.kept - 1] == CONTIGUOUS for o in self.operands if any(o.classes[self.kept :]))
+        across = sum(
+            o.classes[self.kept - 1] == CONTIGUOUS
+            for o in self.operands
+            if any(o.classes[self.kept :])
+        )
         along = sum(o.classes[-1] == CONTIGUOUS for o in self.operands)
-        return self.kept - 1 if across > along and not (self.blocked and self.kept == 1) else self.rank - 1
+        return (
+            self.kept - 1
+            if across > along and not (self.blocked and self.kept == 1)
+            else self.rank - 1
+        )
 
     @property
     def mode(self) -> Literal["map", "row", "column"]:

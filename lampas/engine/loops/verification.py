@@ -17,11 +17,27 @@ from lampas.engine.loops.nest import (
     instruction_text,
 )
 
-ARITY = {"load": 0, "constant": 0, "index": 0, "cast": 1, "bitcast": 1, "where": 3, "reduce": 1, "store": 1}
+ARITY = {
+    "load": 0,
+    "constant": 0,
+    "index": 0,
+    "cast": 1,
+    "bitcast": 1,
+    "where": 3,
+    "reduce": 1,
+    "store": 1,
+}
 FLOATING_ONLY = UNARY - {
     "negative", "absolute", "sign", "floor", "ceil", "trunc", "round", "bitwise_not",
 }  # fmt: skip
-INTEGERS_ONLY = {"bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right", "bitwise_not"}
+INTEGERS_ONLY = {
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "shift_left",
+    "shift_right",
+    "bitwise_not",
+}
 
 
 class NestError(ValueError):
@@ -33,10 +49,14 @@ def verify(nest: Nest) -> None:
     if nest.kept < 0 or nest.reduced < 0 or nest.rank == 0:
         raise NestError("a nest needs at least one dimension")
     if nest.blocked and not (nest.kept and nest.reduced):
-        raise NestError("a blocked nest needs a kept dimension to number the blocks of a reduced one")
+        raise NestError(
+            "a blocked nest needs a kept dimension to number the blocks of a reduced one"
+        )
     for position, operand in enumerate(nest.operands):
         if len(operand.classes) != nest.rank:
-            raise NestError(f"operand {position} has {len(operand.classes)} stride classes for {nest.rank} dimensions")
+            raise NestError(
+                f"operand {position} has {len(operand.classes)} stride classes for {nest.rank} dimensions"
+            )
         if any(not 0 <= stride <= STRIDED for stride in operand.classes):
             raise NestError(f"operand {position} has an unknown stride class")
     for position, instruction in enumerate(nest.instructions):
@@ -115,7 +135,10 @@ def dtype_problem(nest: Nest, instruction: Instruction) -> str | None:
         return None if instruction.dtype is int64 else "yields int64"
     if instruction.dtype is not kinds[0]:
         return f"yields {kinds[0].name}"
-    if op in FLOATING_ONLY | {"divide", "atan2", "copysign", "nextafter"} and not kinds[0].is_floating_point:
+    if (
+        op in FLOATING_ONLY | {"divide", "atan2", "copysign", "nextafter"}
+        and not kinds[0].is_floating_point
+    ):
         return "needs a floating point dtype"
     if op in INTEGERS_ONLY and kinds[0].is_floating_point:
         return "needs an integer or bool dtype"
