@@ -155,7 +155,9 @@ def prepare_directory(directory: str) -> bool:
         return False
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
         return False
-    return not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.access(directory, os.W_OK | os.X_OK)
+    return not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.access(
+        directory, os.W_OK | os.X_OK
+    )
 
 
 opened: dict[tuple[str, int], DiskCache] = {}

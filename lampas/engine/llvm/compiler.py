@@ -9,6 +9,8 @@ stay fast. One lock guards everything here, since llvmlite serialises its calls 
 from __future__ import annotations
 
 import functools
+import itertools
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -23,11 +25,13 @@ FORMAT = "1"  # raise it when the meaning of cached objects changes
 # fmt: off
 PASSES = (
     "add_sroa_pass", "add_aggressive_instcombine_pass", "add_instruction_combine_pass",
-    "add_simplify_cfg_pass", "add_new_gvn_pass", "add_licm_pass", "add_dead_code_elimination_pass",
+    "add_simplify_cfg_pass", "add_new_gvn_pass", "add_dead_code_elimination_pass",
 )
 # fmt: on
 lock = threading.RLock()
 addresses: dict[tuple[str, str], int] = {}
+serials = itertools.count()
+os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 @functools.cache
@@ -37,6 +41,7 @@ def llvm() -> ModuleType:
 
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
+    binding.initialize_native_asmparser()
     return binding
 
 
@@ -135,14 +140,11 @@ def link(text: str, names: list[str]) -> None:
     library = llvm().JITLibraryBuilder().add_object_img(code).add_current_process()
     for name in names:
         library.export_symbol(name)
-    tracker = library.link(linker(), f"lampas{len(trackers)}")
-    trackers.append(tracker)
+    tracker = library.link(linker(), f"lampas{next(serials)}")
     for name in names:
         addresses[text, name] = tracker[name]
+    tracker.detach()  # the code is never unloaded: threads may be inside it when Python shuts down
     counters.link_ms += (time.perf_counter() - start) * 1e3
-
-
-trackers: list[Any] = []
 
 
 def compile_function(module: Module | str, name: str) -> int:

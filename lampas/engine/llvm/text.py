@@ -179,7 +179,9 @@ class Module:
         self.builders.append(built)
         return built
 
-    def declare(self, name: str, returns: str, parameters: Sequence[str], attributes: str = "") -> None:
+    def declare(
+        self, name: str, returns: str, parameters: Sequence[str], attributes: str = ""
+    ) -> None:
         """Declare an outside function once."""
         if name not in self.declarations:
             listed = ", ".join(parameters)
@@ -190,7 +192,9 @@ class Module:
         if name not in self.tables:
             items = ", ".join(f"{element} {number(value, element)}" for value in values)
             array = f"[{len(values)} x {element}]"
-            self.tables[name] = f"@{name} = private unnamed_addr constant {array} [{items}], align 64"
+            self.tables[name] = (
+                f"@{name} = private unnamed_addr constant {array} [{items}], align 64"
+            )
         return Value(f"@{name}", "ptr")
 
     def __str__(self) -> str:
@@ -283,7 +287,13 @@ class Builder:
         return operand if isinstance(operand, Value) else constant(operand, kind)
 
     def pair(self, left: Operand, right: Operand) -> tuple[Value, Value]:
-        kind = left.type if isinstance(left, Value) else right.type if isinstance(right, Value) else "i64"
+        kind = (
+            left.type
+            if isinstance(left, Value)
+            else right.type
+            if isinstance(right, Value)
+            else "i64"
+        )
         first, second = self.value(left, kind), self.value(right, kind)
         if first.type != second.type:
             raise TypeError(f"operands have types {first.type} and {second.type}")
@@ -377,12 +387,16 @@ class Builder:
     def fma(self, left: Operand, right: Operand, addend: Value) -> Value:
         """left·right + addend, rounded once (a library call on targets without the instruction)."""
         kind = addend.type
-        return self.intrinsic("fma", kind, [self.value(left, kind), self.value(right, kind), addend])
+        return self.intrinsic(
+            "fma", kind, [self.value(left, kind), self.value(right, kind), addend]
+        )
 
     def multiply_add(self, left: Operand, right: Operand, addend: Value) -> Value:
         """left·right + addend by one rounding where the target has the instruction, else by two."""
         kind = addend.type
-        return self.intrinsic("fmuladd", kind, [self.value(left, kind), self.value(right, kind), addend])
+        return self.intrinsic(
+            "fmuladd", kind, [self.value(left, kind), self.value(right, kind), addend]
+        )
 
     def cast(self, operation: str, value: Value, kind: str) -> Value:
         """One of LLVM's conversions: "fpext", "fptrunc", "sitofp", "zext", "trunc", "bitcast", …"""
@@ -403,7 +417,9 @@ class Builder:
             return undefined("void")
         return self.emit(f"call {returns} @{name}({listed})", returns)
 
-    def call_pointer(self, address: Value, operands: Sequence[Value], returns: str = "void") -> Value:
+    def call_pointer(
+        self, address: Value, operands: Sequence[Value], returns: str = "void"
+    ) -> Value:
         """Call through a function pointer."""
         listed = ", ".join(str(operand) for operand in operands)
         if returns == "void":
@@ -549,4 +565,3 @@ class Builder:
 
     def ret(self, value: Value | None = None) -> None:
         self.line("ret void" if value is None else f"ret {value}")
-

@@ -1,0 +1,158 @@
+"""Memory: 64-byte aligned buffers from a caching allocator.
+
+Sizes are rounded up to classes (four to an octave), so that a freed block serves the next request of about the same
+size. A block goes back to the cache when its `Buffer` dies, unless a NumPy view of it is still alive: then the view
+owns the memory and the garbage collector frees it. Lists are used without a lock: `append` and `pop` are atomic, and
+a finaliser may run in the middle of any of these functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+ALIGNMENT = 64
+SMALLEST = 64
+PAGE = 4096
+ALONE = (
+    2  # references to a block that only its buffer holds: the attribute and getrefcount's argument
+)
+
+
+def default_cap() -> int:
+    """Return how many free bytes the cache may keep: a quarter of the memory, at most 2 GiB."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        memory = 4 << 30
+    return min(memory // 4, 2 << 30)
+
+
+def size_class(nbytes: int) -> int:
+    """Round a size up to its class: at most a quarter is wasted.
+
+    >>> [size_class(n) for n in (0, 65, 1000, 1025)]
+    [64, 80, 1024, 1280]
+    """
+    if nbytes <= SMALLEST:
+        return SMALLEST
+    step = 1 << max((nbytes - 1).bit_length() - 3, 0)
+    return -(-nbytes // step) * step
+
+
+@dataclass
+class Statistics:
+    """What the allocator did: live bytes, their peak, cached bytes, fresh blocks and recycled ones."""
+
+    live_bytes: int = 0
+    peak_bytes: int = 0
+    cached_bytes: int = 0
+    fresh: int = 0
+    recycled: int = 0
+
+
+statistics = Statistics()
+free_blocks: defaultdict[int, list[tuple[numpy.ndarray, int]]] = defaultdict(list)
+cap_bytes = default_cap()
+
+
+class Buffer:
+    """`nbytes` bytes of memory at address `pointer`.
+
+    A buffer made by `allocate` owns its block; one made by `from_array` keeps the array alive instead. Contents of
+    a fresh buffer are undefined.
+    """
+
+    __slots__ = ("pointer", "nbytes", "block", "capacity", "exported", "__weakref__")
+
+    def __init__(self, pointer: int, nbytes: int, block: numpy.ndarray, capacity: int) -> None:
+        self.pointer = pointer
+        self.nbytes = nbytes
+        self.block = block
+        self.capacity = capacity  # 0: the memory is not ours to recycle
+        self.exported = False
+
+    @staticmethod
+    def allocate(nbytes: int) -> Buffer:
+        """Return a buffer of at least one valid byte; raise RuntimeError if there is no memory."""
+        capacity = size_class(nbytes)
+        try:
+            block, pointer = free_blocks[capacity].pop()
+            statistics.cached_bytes -= capacity
+            statistics.recycled += 1
+        except IndexError:
+            block, pointer = fresh_block(capacity, nbytes)
+        live = statistics.live_bytes = statistics.live_bytes + capacity
+        if live > statistics.peak_bytes:
+            statistics.peak_bytes = live
+        return Buffer(pointer, nbytes, block, capacity)
+
+    @staticmethod
+    def from_array(array: numpy.ndarray) -> Buffer:
+        """Return a buffer over a C-contiguous array's memory (not copied, kept alive)."""
+        if not array.flags.c_contiguous:
+            raise ValueError(f"a buffer needs a contiguous array, not strides {array.strides}")
+        made = Buffer(array.__array_interface__["data"][0], array.nbytes, array, 0)
+        made.exported = True
+        return made
+
+    def array(self, dtype: Any, shape: tuple[int, ...], offset: int = 0) -> numpy.ndarray:
+        """Return a C-contiguous NumPy view of the bytes from `offset` on; it keeps the memory alive."""
+        self.exported = True
+        if self.capacity:
+            start = self.pointer - self.block.__array_interface__["data"][0] + offset
+            return numpy.ndarray(shape, dtype, buffer=self.block, offset=start)
+        flat = self.block.reshape(-1).view(numpy.uint8)
+        return numpy.ndarray(shape, dtype, buffer=flat, offset=offset)
+
+    def __repr__(self) -> str:
+        return f"Buffer(pointer={self.pointer:#x}, nbytes={self.nbytes})"
+
+    def __del__(self) -> None:
+        capacity = self.capacity
+        if not capacity:
+            return
+        statistics.live_bytes -= capacity
+        if self.exported and sys.getrefcount(self.block) > ALONE:
+            return
+        if statistics.cached_bytes + capacity <= cap_bytes:
+            statistics.cached_bytes += capacity
+            free_blocks[capacity].append((self.block, self.pointer))
+
+
+def fresh_block(capacity: int, wanted: int) -> tuple[numpy.ndarray, int]:
+    """Take memory from NumPy; if there is none, give up the cache and try once more."""
+    align = PAGE if capacity >= 1 << 20 else ALIGNMENT
+    statistics.fresh += 1
+    try:
+        block = numpy.empty(capacity + align, numpy.uint8)
+    except MemoryError:
+        empty_cache()
+        try:
+            block = numpy.empty(capacity + align, numpy.uint8)
+        except MemoryError:
+            message = f"can't allocate memory: you tried to allocate {wanted} bytes"
+            raise RuntimeError(message) from None
+    address = block.__array_interface__["data"][0]
+    return block, -(-address // align) * align
+
+
+def empty_cache() -> None:
+    """Give all free blocks back to the system."""
+    for capacity, blocks in list(free_blocks.items()):
+        while blocks:
+            blocks.pop()
+            statistics.cached_bytes -= capacity
+
+
+def set_cache_cap(nbytes: int) -> None:
+    """Let the cache keep at most `nbytes` free bytes from now on."""
+    global cap_bytes
+    cap_bytes = nbytes
+    if statistics.cached_bytes > nbytes:
+        empty_cache()

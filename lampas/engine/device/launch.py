@@ -1,0 +1,141 @@
+"""Programs: tables of kernel records, walked by one native call.
+
+Every kernel has the signature ``void kernel(ptr operands, ptr integers, i64 begin, i64 end, i64 worker)``: an array
+of data pointers, an array of 64-bit integers (sizes, strides, …, as the kernel defines), the range of its parallel
+index to do, and the number of the thread (0 ≤ worker < threads) for scratch memory.
+
+    record = Record(address, operands=((0, 0), (1, 64)), integers=(n,), extent=n, grain=64, work=n)
+    program = Program([record], slots=2)
+    program.run([x.pointer, y.pointer])
+
+A program is immutable and may run in several threads at once (on different memory). Records run in order, with a join
+between them; each is cut into chunks that are multiples of its grain and are claimed dynamically. The results of a
+kernel must therefore not depend on where its range is cut.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from lampas.engine.device import native
+from lampas.engine.device.pool import current_pool, get_num_threads, native_functions
+
+SERIAL_NANOSECONDS = 12_000  # below this estimate a record is not worth waking another thread
+CHUNKS_PER_THREAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One call of a kernel.
+
+    kernel    address of the native function
+    operands  (slot, byte offset) of each data pointer; the slot is an index into the pointers given to `run`
+    integers  64-bit integers, in the kernel's own order
+    extent    number of parallel units; the kernel sees ranges [begin, end) inside [0, extent)
+    grain     cuts between threads fall on multiples of it
+    work      estimate of the whole record's time on one thread, in nanoseconds; small ones stay on the caller
+    name      for profiles and messages
+    """
+
+    kernel: int
+    operands: tuple[tuple[int, int], ...]
+    integers: tuple[int, ...]
+    extent: int
+    grain: int = 1
+    work: int = 0
+    name: str = ""
+
+
+class Program:
+    """A table of records, ready to run.
+
+    `slots` is how many pointers `run` takes. `threads` bounds the worker numbers that kernels see (for scratch sized
+    threads × bytes); it defaults to the number of threads at the time of building.
+    """
+
+    def __init__(self, records: Sequence[Record], slots: int, threads: int | None = None) -> None:
+        self.records = tuple(records)
+        self.slots = slots
+        self.threads = threads or get_num_threads()
+        self.slot_array = ctypes.c_void_p * max(slots, 1)
+        self.check()
+        self.table = self.build()
+        self.parallel = self.threads > 1 and any(
+            chunks(r, self.threads)[1] > 1 for r in self.records
+        )
+        self.pointer = self.table.__array_interface__["data"][0]
+        self.native = native_functions()[0]
+
+    def check(self) -> None:
+        """Raise ValueError for a record that the runner could not walk safely."""
+        for record in self.records:
+            bad = [slot for slot, _ in record.operands if not 0 <= slot < self.slots]
+            if bad:
+                raise ValueError(
+                    f"record {record.name!r} uses slots {bad} of a program with {self.slots} slots"
+                )
+            if record.extent < 0 or record.grain < 1 or not record.kernel:
+                raise ValueError(
+                    f"record {record.name!r} has a bad extent, grain or kernel address: {record}"
+                )
+
+    def build(self) -> numpy.ndarray:
+        """Lay out head, records, operand pairs and integers in one array of words."""
+        live = [record for record in self.records if record.extent > 0]
+        self.live = live
+        first = native.PROGRAM_WORDS + native.RECORD_WORDS * len(live)
+        pairs = sum(2 * len(record.operands) for record in live)
+        total = first + pairs + sum(len(record.integers) for record in live)
+        table = numpy.zeros(total, numpy.int64)
+        base = table.__array_interface__["data"][0]
+        most = max((len(record.operands) for record in live), default=0)
+        table[: native.PROGRAM_WORDS] = (
+            len(live),
+            base + 8 * native.PROGRAM_WORDS,
+            self.threads,
+            max(most, 1),
+        )
+        operand_place, integer_place = first, first + pairs
+        for number, record in enumerate(live):
+            flat = [word for pair in record.operands for word in pair]
+            chunk, count = chunks(record, self.threads)
+            start = native.PROGRAM_WORDS + native.RECORD_WORDS * number
+            places = base + 8 * operand_place, len(record.operands), base + 8 * integer_place
+            words = (record.kernel, *places, record.extent, chunk, count, 0)
+            table[start : start + native.RECORD_WORDS] = words
+            table[operand_place : operand_place + len(flat)] = flat
+            table[integer_place : integer_place + len(record.integers)] = record.integers
+            operand_place += len(flat)
+            integer_place += len(record.integers)
+        return table
+
+    def run(self, pointers: Sequence[int], times: numpy.ndarray | None = None) -> None:
+        """Run all records on the memory that `pointers` name, one for each slot.
+
+        The caller keeps the memory alive. `times`, an int64 array of ``len(self.live) + 1``, gets the clock (ns)
+        before the first record and after each: its differences are the records' durations.
+        """
+        slots = self.slot_array(*pointers)
+        pool = current_pool() if self.parallel else None
+        clock = None if times is None else times.__array_interface__["data"][0]
+        self.native(self.pointer, slots, None if pool is None else pool.pointer, clock)
+
+    def profile(self, pointers: Sequence[int]) -> list[tuple[str, int]]:
+        """Run once; return (name, nanoseconds) of each record."""
+        times = numpy.zeros(len(self.live) + 1, numpy.int64)
+        self.run(pointers, times)
+        spans = numpy.diff(times).tolist()
+        return [(record.name, span) for record, span in zip(self.live, spans, strict=True)]
+
+
+def chunks(record: Record, threads: int) -> tuple[int, int]:
+    """Return (units in a chunk, number of chunks) for a record."""
+    if threads == 1 or record.work < SERIAL_NANOSECONDS or record.extent <= record.grain:
+        return record.extent, 1
+    wanted = -(-record.extent // (threads * CHUNKS_PER_THREAD))
+    chunk = -(-wanted // record.grain) * record.grain
+    return chunk, -(-record.extent // chunk)

@@ -1,0 +1,294 @@
+"""The native side of the thread pool: LLVM IR of `lampas_run`, `lampas_worker` and their helpers.
+
+**Handing out work.** A job is split into chunks. One 64-bit word holds the job's serial number (high half) and how
+many chunks nobody has claimed yet (low half). Claiming is a compare-and-exchange that takes one off; since the serial
+number is in the word, a worker that was asleep for a whole job can never claim with stale job fields. The caller
+claims chunks like everybody else and then waits until `done` equals the number of chunks: a worker that never woke up
+delays nobody.
+
+**Sleeping.** A worker without work spins a few ten microseconds and then waits on a futex; who publishes work wakes
+the sleepers, if there are any. Elsewhere than on Linux a worker naps instead.
+
+The layouts (in 64-bit words) are the constants below; `launch.py` and `pool.py` fill them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Builder, Module, Value, vector
+
+# A pool: every hot word has a cache line of its own.
+POOL_WORDS = 64
+BUSY, CLAIMS, DONE, GENERATION, SLEEPERS, QUIT, JOB = 0, 8, 16, 24, 32, 40, 48
+KERNEL, OPERANDS, INTEGERS, EXTENT, CHUNK, CHUNKS, LIMIT = (JOB + place for place in range(7))
+
+# A record of a program, and the head of a program.
+RECORD_WORDS = 8
+R_KERNEL, R_OPERANDS, R_COUNT, R_INTEGERS, R_EXTENT, R_CHUNK, R_CHUNKS, R_TASK = range(8)
+PROGRAM_WORDS = 4
+P_COUNT, P_RECORDS, P_LIMIT, P_MOST_OPERANDS = range(4)
+
+SPINS_BEFORE_SLEEP = 600  # about 30 µs where a pause takes 140 cycles
+SPINS_BEFORE_YIELD = 4000
+LOW_HALF = 0xFFFFFFFF
+FUTEX = {"x86_64": 202, "aarch64": 98}
+FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
+CLOCK_MONOTONIC = 6 if sys.platform == "darwin" else 1
+
+
+def runner_module(target: Target) -> Module:
+    """Return the module that holds `lampas_run` and `lampas_worker`."""
+    module = Module()
+    writer = RunnerWriter(module, target)
+    writer.wake_function()
+    writer.claim_function()
+    writer.worker_function()
+    writer.parallel_function()
+    writer.run_function()
+    return module
+
+
+class RunnerWriter:
+    """Writes the functions of the runner."""
+
+    def __init__(self, module: Module, target: Target) -> None:
+        self.module = module
+        self.architecture = target.triple.split("-")[0]
+        self.linux = sys.platform == "linux" and self.architecture in FUTEX
+        module.declare("sched_yield", "i32", [])
+
+    # ---- small pieces ---------------------------------------------------------------------------------------
+
+    def word(self, b: Builder, base: Value, place: int) -> Value:
+        return b.element_pointer(base, place, "i64")
+
+    def field(self, b: Builder, base: Value, place: int, kind: str = "i64") -> Value:
+        return b.load(kind, self.word(b, base, place), 8)
+
+    def atomic_load(self, b: Builder, pointer: Value) -> Value:
+        return b.emit(f"load atomic i64, {pointer} seq_cst, align 8", "i64")
+
+    def atomic_add(self, b: Builder, pointer: Value, amount: int) -> Value:
+        return b.emit(f"atomicrmw add {pointer}, i64 {amount} seq_cst", "i64")
+
+    def pause(self, b: Builder) -> None:
+        word = "pause" if self.architecture == "x86_64" else "yield"
+        b.line(f'call void asm sideeffect "{word}", ""()')
+
+    def wait(self, b: Builder, pool: Value, generation: Value) -> None:
+        """Sleep until the generation differs from what was read."""
+        if not self.linux:
+            b.call("usleep", "i32", [b.value(100, "i32")])
+            return
+        place = self.word(b, pool, GENERATION)
+        short = b.cast("trunc", generation, "i32")
+        self.futex(b, place, FUTEX_WAIT_PRIVATE, short)
+
+    def futex(self, b: Builder, place: Value, operation: int, value: Value) -> None:
+        self.module.declarations.setdefault("syscall", "declare i64 @syscall(i64, ...)")
+        number = FUTEX[self.architecture]
+        listed = f"i64 {number}, {place}, i32 {operation}, {value}, ptr null, ptr null, i32 0"
+        b.emit(f"call i64 (i64, ...) @syscall({listed})", "i64")
+
+    def wake(self, b: Builder, pool: Value) -> None:
+        """Raise the generation and wake all sleepers, if there are any."""
+        asleep = self.atomic_load(b, self.word(b, pool, SLEEPERS))
+        with b.when(b.compare("sgt", asleep, 0)):
+            b.call("lampas_wake", "void", [pool])
+
+    def jump(self, b: Builder, label: str) -> None:
+        b.line(f"br label %{label}")
+
+    def fork(self, b: Builder, condition: Value, yes: str, no: str) -> None:
+        b.line(f"br {condition}, label %{yes}, label %{no}")
+
+    # ---- functions ------------------------------------------------------------------------------------------
+
+    def wake_function(self) -> None:
+        """void lampas_wake(pool): let every sleeping worker look around."""
+        b = self.module.function("lampas_wake", [("ptr", "pool")])
+        generation = self.word(b, b.arguments[0], GENERATION)
+        self.atomic_add(b, generation, 1)
+        if self.linux:
+            self.futex(b, generation, FUTEX_WAKE_PRIVATE, b.value(1 << 20, "i32"))
+        b.ret()
+
+    def claim_function(self) -> None:
+        """i64 claim(pool, worker): do one chunk; return 1 if there was one to do."""
+        b = self.module.function(
+            "lampas_claim", [("ptr", "pool"), ("i64", "worker")], "i64", internal=True
+        )
+        pool, worker = b.arguments
+        claims = self.word(b, pool, CLAIMS)
+        seen = self.atomic_load(b, claims)
+        remaining = b.bit_and(seen, LOW_HALF)
+        self.fork(b, b.compare("eq", remaining, 0), "nothing", "look")
+        b.begin("look")
+        kernel = self.field(b, pool, KERNEL, "ptr")
+        operands, integers = (
+            self.field(b, pool, OPERANDS, "ptr"),
+            self.field(b, pool, INTEGERS, "ptr"),
+        )
+        extent, chunk = self.field(b, pool, EXTENT), self.field(b, pool, CHUNK)
+        chunks, limit = self.field(b, pool, CHUNKS), self.field(b, pool, LIMIT)
+        self.fork(b, b.compare("slt", worker, limit), "attempt", "nothing")
+        b.begin("attempt")
+        fewer = b.subtract(seen, 1)
+        swap = f"cmpxchg {claims}, {seen}, {fewer} seq_cst seq_cst"
+        pair = b.emit(swap, "{ i64, i1 }")
+        won = b.emit(f"extractvalue {pair}, 1", "i1")
+        self.fork(b, won, "do", "something")
+        b.begin("do")
+        begin = b.multiply(b.subtract(chunks, remaining), chunk)
+        end = b.minimum(b.add(begin, chunk), extent)
+        b.call_pointer(kernel, [operands, integers, begin, end, worker])
+        self.atomic_add(b, self.word(b, pool, DONE), 1)
+        self.jump(b, "something")
+        b.begin("something")
+        b.ret(b.value(1))
+        b.begin("nothing")
+        b.ret(b.value(0))
+
+    def worker_function(self) -> None:
+        """void lampas_worker(pool, worker): the life of a worker thread, until QUIT is set."""
+        b = self.module.function("lampas_worker", [("ptr", "pool"), ("i64", "worker")])
+        pool, worker = b.arguments
+        self.jump(b, "idle")
+        b.begin("idle")
+        self.jump(b, "spin")
+        b.begin("spin")
+        count = Value("%spins", "i64")
+        b.line("%spins = phi i64 [ 0, %idle ], [ %more, %again ]")
+        did = b.call("lampas_claim", "i64", [pool, worker])
+        self.fork(b, b.compare("ne", did, 0), "idle", "rest")
+        b.begin("rest")
+        quit_now = self.atomic_load(b, self.word(b, pool, QUIT))
+        self.fork(b, b.compare("ne", quit_now, 0), "leave", "again")
+        b.begin("again")
+        self.pause(b)
+        b.line(f"%more = add {count}, 1")
+        over = b.compare("sgt", Value("%more", "i64"), SPINS_BEFORE_SLEEP)
+        self.fork(b, over, "sleep", "spin")
+        b.begin("sleep")
+        generation = self.atomic_load(b, self.word(b, pool, GENERATION))
+        self.atomic_add(b, self.word(b, pool, SLEEPERS), 1)
+        unclaimed = b.bit_and(self.atomic_load(b, self.word(b, pool, CLAIMS)), LOW_HALF)
+        leaving = self.atomic_load(b, self.word(b, pool, QUIT))
+        with b.when(b.compare("eq", b.bit_or(unclaimed, leaving), 0)):
+            self.wait(b, pool, generation)
+        self.atomic_add(b, self.word(b, pool, SLEEPERS), -1)
+        self.jump(b, "idle")
+        b.begin("leave")
+        b.ret()
+
+    def parallel_function(self) -> None:
+        """void parallel(pool, record, operands, limit): publish a job, help with it, wait for its end."""
+        parameters = [("ptr", "pool"), ("ptr", "record"), ("ptr", "operands"), ("i64", "limit")]
+        b = self.module.function("lampas_parallel", parameters, internal=True)
+        pool, record, operands, limit = b.arguments
+        for source, place in (
+            (R_KERNEL, KERNEL),
+            (R_INTEGERS, INTEGERS),
+            (R_EXTENT, EXTENT),
+            (R_CHUNK, CHUNK),
+        ):
+            b.store(self.field(b, record, source), self.word(b, pool, place), 8)
+        chunks = self.field(b, record, R_CHUNKS)
+        b.store(operands, self.word(b, pool, OPERANDS), 8)
+        b.store(chunks, self.word(b, pool, CHUNKS), 8)
+        b.store(limit, self.word(b, pool, LIMIT), 8)
+        done = self.word(b, pool, DONE)
+        b.line(f"store atomic i64 0, {done} seq_cst, align 8")
+        old = self.atomic_load(b, self.word(b, pool, CLAIMS))
+        serial = b.add(b.bit_and(old, ~LOW_HALF), LOW_HALF + 1)
+        fresh = b.bit_or(serial, chunks)
+        b.line(f"store atomic {fresh}, {self.word(b, pool, CLAIMS)} seq_cst, align 8")
+        self.wake(b, pool)
+        self.jump(b, "help")
+        b.begin("help")
+        did = b.call("lampas_claim", "i64", [pool, b.value(0)])
+        self.fork(b, b.compare("ne", did, 0), "help", "join")
+        b.begin("join")
+        b.line("%spins = phi i64 [ 0, %help ], [ %more, %keep ]")
+        finished = self.atomic_load(b, done)
+        self.fork(b, b.compare("eq", finished, chunks), "leave", "hold")
+        b.begin("hold")
+        self.pause(b)
+        b.line("%more = add i64 %spins, 1")
+        patient = b.compare("sgt", Value("%more", "i64"), SPINS_BEFORE_YIELD)
+        self.fork(b, patient, "yield", "keep")
+        b.begin("yield")
+        b.call("sched_yield", "i32", [])
+        self.jump(b, "keep")
+        b.begin("keep")
+        self.jump(b, "join")
+        b.begin("leave")
+        b.ret()
+
+    def run_function(self) -> None:
+        """void lampas_run(program, slots, pool, times): walk the records of a program.
+
+        `pool` may be null (run serially); `times` may be null, else gets count + 1 clock readings in ns.
+        """
+        parameters = [("ptr", "program"), ("ptr", "slots"), ("ptr", "pool"), ("ptr", "times")]
+        b = self.module.function("lampas_run", parameters)
+        program, slots, pool, times = b.arguments
+        count, records = self.field(b, program, P_COUNT), self.field(b, program, P_RECORDS, "ptr")
+        limit = self.field(b, program, P_LIMIT)
+        resolved = b.emit(f"alloca ptr, {self.field(b, program, P_MOST_OPERANDS)}, align 64", "ptr")
+        clock = b.allocate("i64", 2, 16)
+        threaded = self.acquire(b, pool)
+        timed = b.compare("ne", times, Value("null", "ptr"))
+        with b.when(timed):
+            self.read_clock(b, clock, times, b.value(0))
+        with b.loop(0, count) as index:
+            record = b.element_pointer(records, b.multiply(index, RECORD_WORDS), "i64")
+            self.resolve(b, record, slots, resolved)
+            chunks = self.field(b, record, R_CHUNKS)
+            wide = b.bit_and(b.compare("sgt", chunks, 1), threaded)
+            with b.branch(wide) as (together, alone):
+                with together:
+                    b.call("lampas_parallel", "void", [pool, record, resolved, limit])
+                with alone:
+                    kernel, integers = (
+                        self.field(b, record, R_KERNEL, "ptr"),
+                        self.field(b, record, R_INTEGERS, "ptr"),
+                    )
+                    extent = self.field(b, record, R_EXTENT)
+                    b.call_pointer(kernel, [resolved, integers, b.value(0), extent, b.value(0)])
+            with b.when(timed):
+                self.read_clock(b, clock, times, b.add(index, 1))
+        with b.when(threaded):
+            b.line(f"store atomic i64 0, {self.word(b, pool, BUSY)} seq_cst, align 8")
+        b.ret()
+
+    def acquire(self, b: Builder, pool: Value) -> Value:
+        """Return whether this call got the pool for itself (i1)."""
+        given = b.compare("ne", pool, Value("null", "ptr"))
+        entry = b.block
+        self.fork(b, given, "try", "tried")
+        b.begin("try")
+        swap = f"cmpxchg {self.word(b, pool, BUSY)}, i64 0, i64 1 seq_cst seq_cst"
+        pair = b.emit(swap, "{ i64, i1 }")
+        won = b.emit(f"extractvalue {pair}, 1", "i1")
+        self.jump(b, "tried")
+        b.begin("tried")
+        return b.phi([(Value("false", "i1"), entry), (won, "try")])
+
+    def resolve(self, b: Builder, record: Value, slots: Value, resolved: Value) -> None:
+        """Turn a record's (slot, byte offset) pairs into pointers."""
+        pairs, number = self.field(b, record, R_OPERANDS, "ptr"), self.field(b, record, R_COUNT)
+        with b.loop(0, number) as index:
+            pair = b.load(vector("i64", 2), b.element_pointer(pairs, index, vector("i64", 2)), 8)
+            base = b.load("ptr", b.element_pointer(slots, b.extract(pair, 0), "ptr"))
+            moved = b.element_pointer(base, b.extract(pair, 1), "i8")
+            b.store(moved, b.element_pointer(resolved, index, "ptr"))
+
+    def read_clock(self, b: Builder, clock: Value, times: Value, index: Value) -> None:
+        b.call("clock_gettime", "i32", [b.value(CLOCK_MONOTONIC, "i32"), clock])
+        seconds, rest = b.load_element("i64", clock, 0), b.load_element("i64", clock, 1)
+        b.store(
+            b.add(b.multiply(seconds, 1_000_000_000), rest), b.element_pointer(times, index, "i64")
+        )

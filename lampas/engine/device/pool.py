@@ -1,0 +1,158 @@
+"""Threads: how many there are, and the pool of native workers.
+
+The caller of a program is worker 0; the others are daemon threads inside `lampas_worker` (see native.py), which never
+hold the interpreter's lock. A pool belongs to one process and one number of threads: a forked child and a call of
+`set_num_threads` drop it, and the next parallel program makes a new one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import threading
+
+import numpy
+
+from lampas.engine.device.native import POOL_WORDS, QUIT, runner_module
+from lampas.engine.llvm.compiler import compile_functions
+from lampas.engine.llvm.target import host
+from lampas.engine.settings import openmp_threads, settings
+
+
+def granted_threads(root: str = "/sys/fs/cgroup") -> int:
+    """Return how many processors this process may use: its affinity mask and its cgroup's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, cgroup_quota(root)))
+
+
+def cgroup_quota(root: str) -> int:
+    """Return the processors that the cgroup (v2 or v1) below `root` grants, rounded up; a million if unlimited."""
+    unlimited = 1_000_000
+    unified = words(os.path.join(root, "cpu.max"))
+    if len(unified) == 2 and unified[0].isdigit():
+        return -(-int(unified[0]) // int(unified[1]))
+    quota = words(os.path.join(root, "cpu", "cpu.cfs_quota_us"))
+    period = words(os.path.join(root, "cpu", "cpu.cfs_period_us"))
+    if quota and period and quota[0].isdigit():
+        return max(1, -(-int(quota[0]) // int(period[0])))
+    return unlimited
+
+
+def words(path: str) -> list[str]:
+    try:
+        with open(path) as file:
+            return file.read().split()
+    except OSError:
+        return []
+
+
+def default_threads() -> int:
+    """Return the least of what the machine grants, OMP_NUM_THREADS and LAMPAS_THREADS."""
+    limits = [granted_threads(), openmp_threads(), settings.threads]
+    return min(limit for limit in limits if limit > 0)
+
+
+class Pool:
+    """`threads` − 1 native workers around one block of shared words."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        storage = numpy.zeros(POOL_WORDS + 8, numpy.int64)
+        address = storage.__array_interface__["data"][0]
+        skip = -(address // 8) % 8
+        self.words = storage[skip : skip + POOL_WORDS]
+        self.pointer = address + 8 * skip
+        self.workers = [self.start(number) for number in range(1, threads)]
+
+    def start(self, number: int) -> threading.Thread:
+        # The thread must keep the words alive, not the pool: bind what it needs.
+        arguments = self.pointer, number, self.words
+        name = f"lampas-{number}"
+        worker = threading.Thread(target=serve, args=arguments, name=name, daemon=True)
+        worker.start()
+        return worker
+
+    def stop(self) -> None:
+        """Let the workers return; they are not waited for."""
+        self.words[QUIT] = 1
+        native_functions()[2](self.pointer)
+
+
+def serve(pointer: int, number: int, keep: numpy.ndarray) -> None:
+    """Be worker `number` until the pool stops; `keep` holds the shared words alive."""
+    native_functions()[1](pointer, number)
+
+
+@functools.cache
+def native_functions() -> tuple:
+    """Compile the runner; return ctypes functions (run, worker, wake)."""
+    names = ["lampas_run", "lampas_worker", "lampas_wake"]
+    found = compile_functions(runner_module(host()), names)
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    run = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, pointer)(found["lampas_run"])
+    worker = ctypes.CFUNCTYPE(None, pointer, number)(found["lampas_worker"])
+    wake = ctypes.CFUNCTYPE(None, pointer)(found["lampas_wake"])
+    return run, worker, wake
+
+
+class State:
+    """The process's pool and wanted number of threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+        self.pool: Pool | None = None
+
+
+state = State()
+
+
+def get_num_threads() -> int:
+    """Return how many threads a program may use."""
+    if not state.threads:
+        state.threads = default_threads()
+    return state.threads
+
+
+def set_num_threads(count: int) -> None:
+    """Use `count` threads from the next program on; raise RuntimeError unless it is positive.
+
+    Programs that were built for fewer threads go on using fewer.
+    """
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
+    if count <= 0:
+        raise RuntimeError(f"set_num_threads expects a positive number of threads, but got {count}")
+    with state.lock:
+        state.threads = count
+        old, state.pool = state.pool, None
+    if old is not None:
+        old.stop()
+
+
+def current_pool() -> Pool | None:
+    """Return the running pool, started if need be, or None when one thread is all there is."""
+    pool = state.pool
+    if pool is not None:
+        return pool
+    if get_num_threads() == 1:
+        return None
+    native_functions()
+    with state.lock:
+        if state.pool is None:
+            state.pool = Pool(state.threads)
+        return state.pool
+
+
+def forget_pool() -> None:
+    """In a forked child: its parent's workers do not exist here."""
+    state.lock = threading.Lock()
+    state.pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_pool)
