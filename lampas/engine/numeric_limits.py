@@ -106,4 +106,5 @@ class iinfo(_Limits):
         self.min: int = -(2**value_bits) if type.is_signed else 0
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        shown = f"min={float(self.min):g}, max={float(self.max):g}"
+        return f"iinfo({shown}, dtype={self.dtype})"
