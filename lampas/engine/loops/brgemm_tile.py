@@ -1,0 +1,145 @@
+"""The register tile of the matrix product: `height` rows × `vectors` vectors of accumulators.
+
+The inner loop adds, for every k, the product of one element of A for each row (broadcast to all lanes) and the
+vectors of one row of B:
+
+    accumulator[r][v] += A[r, k] · B[k, v]        (one fused multiply-add each)
+
+A is read in one of two ways: "row" (k runs along memory, rows lie a run-time stride apart) or "column" (the rows of a
+tile lie side by side, consecutive k a stride apart; packed A is this with the tile's own height as the stride). The
+tile's shape fills the register file: accumulators, the vectors of B, and one register for the broadcast (the scheme
+of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Builder, Value, constant, vector
+
+Access = Literal["row", "column", "packed"]
+UNROLL = 4
+
+
+@dataclass(frozen=True)
+class TileShape:
+    """Rows and vectors of the largest tile of a target, for one element type."""
+
+    element: str
+    lanes: int
+    rows: int
+    vectors: int
+    fma: bool
+
+    @property
+    def columns(self) -> int:
+        """Elements across the tile."""
+        return self.lanes * self.vectors
+
+    @property
+    def kind(self) -> str:
+        """The vector type of an accumulator."""
+        return vector(self.element, self.lanes)
+
+
+def tile_shape(target: Target, element: str) -> TileShape:
+    """Choose the tile that fills a target's registers."""
+    lanes = target.lanes(element)
+    if target.registers >= 32:
+        rows, vectors = (14, 2) if target.vector_bytes == 64 else (12, 2)
+    elif target.fma:
+        rows, vectors = 6, 2
+    else:
+        rows, vectors = 5, 2
+    return TileShape(element, lanes, rows, vectors, target.fma)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One tile's view of its operands: base addresses and strides in elements."""
+
+    a: Value
+    a_stride: Value  # between rows for "row", between consecutive k for "column"
+    b: Value
+    b_stride: Value  # between consecutive k
+    depth: Value
+
+
+def tile_product(
+    b: Builder, shape: TileShape, height: int, access: Access, panel: Panel, start: list[Value]
+) -> list[Value]:
+    """Emit the k loop; return the accumulators, row by row, starting from `start`."""
+    whole = b.bit_and(panel.depth, -UNROLL)
+    stride = panel.a_stride if access != "packed" else b.value(height)
+    writer = TileWriter(b, shape, height, access, stride, panel.b_stride)
+    state = [panel.a, panel.b, *start]
+    with b.carrying_loop(0, whole, UNROLL, state) as loop:
+        loop.carry(writer.steps(loop.values, UNROLL))
+    with b.carrying_loop(whole, panel.depth, 1, loop.results) as rest:
+        rest.carry(writer.steps(rest.values, 1))
+    return rest.results[2:]
+
+
+class TileWriter:
+    """Emits k steps of a tile."""
+
+    def __init__(
+        self, b: Builder, shape: TileShape, height: int, access: Access, a: Value, b_stride: Value
+    ) -> None:
+        self.b, self.shape, self.height, self.access = b, shape, height, access
+        self.a_stride, self.b_stride = a, b_stride
+
+    def steps(self, state: list[Value], count: int) -> list[Value]:
+        """Advance `count` steps; state is (A pointer, B pointer, accumulators …)."""
+        a, row, sums = state[0], state[1], list(state[2:])
+        b, shape = self.b, self.shape
+        pointers = self.row_pointers(a) if self.access == "row" else []
+        for step in range(count):
+            places = [
+                b.element_pointer(row, v * shape.lanes, shape.element) for v in range(shape.vectors)
+            ]
+            vectors = [b.load(shape.kind, place) for place in places]
+            for r in range(self.height):
+                place = self.broadcast_place(a, pointers, r, step)
+                lone = b.splat(b.load(shape.element, place), shape.kind)
+                for v, loaded in enumerate(vectors):
+                    index = r * shape.vectors + v
+                    sums[index] = self.accumulate(lone, loaded, sums[index])
+            row = b.element_pointer(row, self.b_stride, shape.element)
+            if self.access != "row":
+                a = b.element_pointer(a, self.a_stride, shape.element)
+        if self.access == "row":
+            a = b.element_pointer(a, count, shape.element)
+        return [a, row, *sums]
+
+    def accumulate(self, lone: Value, loaded: Value, total: Value) -> Value:
+        if self.shape.fma:
+            return self.b.fma(lone, loaded, total)
+        return self.b.add(self.b.multiply(lone, loaded), total)
+
+    def row_pointers(self, a: Value) -> list[Value]:
+        """Return the address of each row's element at the current k."""
+        b, element = self.b, self.shape.element
+        found = []
+        twice = b.shift_left(self.a_stride, 1)
+        third = b.add(twice, self.a_stride)
+        for r in range(0, self.height, 3):
+            if r:
+                a = b.element_pointer(a, third, element)
+            a = b.emit(f'call ptr asm "", "=r,0"({a})', "ptr")
+            found.append(a)
+            found.append(b.element_pointer(a, self.a_stride, element))
+            found.append(b.element_pointer(a, twice, element))
+        return found
+
+    def broadcast_place(self, a: Value, pointers: list[Value], r: int, step: int) -> Value:
+        if self.access == "row":
+            return self.b.element_pointer(pointers[r], step, self.shape.element)
+        return self.b.element_pointer(a, r, self.shape.element)
+
+
+def zero_accumulators(shape: TileShape, height: int) -> list[Value]:
+    """Return the accumulators of an empty sum."""
+    return [constant(0, shape.kind)] * (height * shape.vectors)

@@ -1,0 +1,481 @@
+"""The loops of a kernel: units of the parallel index, passes over a row, vector sweeps and their tails.
+
+Map mode:    unit = a stretch of the last kept dimension; vector sweep, tail, stores.
+Row mode:    unit = one row; for each pass, scalar loops over the outer reduced dimensions around a vector sweep
+             of the last one with several accumulators; then row values; at last a sweep that stores.
+Column mode: unit = a stretch of a few vectors of the last kept dimension; all reduced dimensions are scalar loops.
+
+A tail shorter than a vector is one masked step where the target masks cheaply, else a loop of single elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lampas.engine.llvm.text import Builder, Value, bytes_of, constant
+from lampas.engine.llvm.target import Target
+from lampas.engine.loops.emit_elements import HEAVY
+from lampas.engine.loops.emit_reductions import Reduction, State
+from lampas.engine.loops.emit_scope import UNIFORM, Plan, Scope, dependences
+from lampas.engine.loops.emit_types import memory_type, register_type
+from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Nest
+
+MAP_STRETCH = 4096
+ROW_CHAIN = 64  # values that one float32 lane adds up before joining in float64
+COLUMN_CHAIN = 128
+
+
+class KernelWriter:
+    """Writes the kernel of one nest into a builder whose arguments are those of the kernel ABI."""
+
+    def __init__(self, nest: Nest, target: Target, builder: Builder) -> None:
+        self.nest, self.target, self.b = nest, target, builder
+        self.plan = Plan(nest, target, nest.lane_dimension, dependences(nest))
+        self.lanes = lanes_of_nest(nest, target)
+        self.masked_tail = masks_tails(nest, target)
+        self.copies = unroll_of(nest)
+        self.extents: list[Value] = []
+
+    @property
+    def stretch(self) -> int:
+        """Positions of the last kept dimension in one unit."""
+        return MAP_STRETCH if self.nest.mode == "map" else self.lanes * self.copies
+
+    # ---- the frame ------------------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        operands, integers, begin, end, _ = self.b.arguments
+        pointers = [
+            self.b.load("ptr", self.b.element_pointer(operands, n, "ptr"))
+            for n in range(len(self.nest.operands))
+        ]
+        block = self.read_integers(integers)
+        with self.b.loop(begin, end) as unit:
+            self.write_unit(unit, pointers, block)
+        self.b.ret()
+
+    def read_integers(self, integers: Value) -> Value | None:
+        """Load sizes, strides and block length in the signature's order."""
+        count = 0
+
+        def following() -> Value:
+            nonlocal count
+            count += 1
+            return self.b.load("i64", self.b.element_pointer(integers, count - 1, "i64"))
+
+        self.plan.sizes = [following() for _ in range(self.nest.rank)]
+        self.extents = list(self.plan.sizes)
+        for operand in self.nest.operands:
+            classes = operand.classes
+            self.plan.strides.append([following() if c == STRIDED else None for c in classes])
+        return following() if self.nest.blocked else None
+
+    def write_unit(self, unit: Value, pointers: Sequence[Value], block: Value | None) -> None:
+        kept = list(range(self.nest.kept))
+        start = constant(0, "i64")
+        if self.nest.mode != "row":
+            lane = kept.pop()
+            stretches = self.b.add(self.plan.sizes[lane], self.stretch - 1)
+            stretches = self.b.binary("udiv", "udiv", stretches, self.stretch)
+            outer, part = self.split(unit, stretches) if kept else (unit, unit)
+            start, unit = self.b.multiply(part, self.stretch), outer
+        scope = Scope(self.plan, self.b, {}, pointers, {})
+        for dimension in reversed(kept):
+            position = unit
+            if dimension != kept[0]:
+                unit, position = self.split(unit, self.plan.sizes[dimension])
+            scope = scope.enter(dimension, position)
+        if block is not None:
+            self.limit_block(scope.positions[0], block)
+        writers = {"map": self.map_unit, "row": self.row_unit, "column": self.column_unit}
+        writers[self.nest.mode](scope, start)
+
+    def split(self, unit: Value, size: Value) -> tuple[Value, Value]:
+        """Return (unit / size, unit mod size)."""
+        quotient = self.b.binary("udiv", "udiv", unit, size)
+        return quotient, self.b.subtract(unit, self.b.multiply(quotient, size))
+
+    def limit_block(self, number: Value, block: Value) -> None:
+        """Let the first reduced dimension be what the block has of it."""
+        first = self.nest.kept
+        left = self.b.subtract(self.plan.sizes[first], self.b.multiply(number, block))
+        self.extents[first] = self.b.minimum(left, block)
+
+    # ---- units ----------------------------------------------------------------------------------------------
+
+    def map_unit(self, scope: Scope, start: Value) -> None:
+        size = self.plan.sizes[self.plan.lane]
+        stop = self.b.minimum(self.b.add(start, self.stretch), size)
+        stores = self.stores(lambda number: True)
+        needed = self.closure(stores)
+        scope.prepare(needed)
+        self.store_sweep(scope, start, stop, stores, needed)
+
+    def row_unit(self, scope: Scope, start: Value) -> None:
+        self.passes(scope, 1)
+        self.row_values(scope, 1)
+        stores = self.stores(self.walks_reduced)
+        if stores:
+            needed = self.closure(stores)
+            self.reduced_loops(
+                scope,
+                needed,
+                lambda inner, low, high: self.store_sweep(inner, low, high, stores, needed),
+            )
+
+    def column_unit(self, scope: Scope, start: Value) -> None:
+        size = self.plan.sizes[self.plan.lane]
+        left = self.b.subtract(size, start)
+        whole = self.b.compare("sge", left, self.stretch)
+        with self.b.branch(whole) as (full, part):
+            with full:
+                self.column_body(scope.enter(self.plan.lane, start, self.lanes), self.copies)
+            with part:
+                step = self.lanes if self.masked_tail else 1
+                with self.b.loop(start, size, step) as position:
+                    mask = None
+                    if self.masked_tail:
+                        mask = self.b.lane_mask(self.lanes, self.b.subtract(size, position))
+                    self.column_body(scope.enter(self.plan.lane, position, step, mask), 1)
+
+    def column_body(self, scope: Scope, copies: int) -> None:
+        self.passes(scope, copies)
+        self.row_values(scope, copies)
+        stores = self.stores(self.walks_reduced)
+        if not stores:
+            return
+        needed = self.closure(stores)
+
+        def sweep(inner: Scope, low: Value, high: Value) -> None:
+            last = self.nest.rank - 1
+            with self.b.loop(low, high) as position:
+                self.write_stores(inner.enter(last, position), stores, copies)
+
+        self.reduced_loops(scope, needed, sweep, copies)
+
+    # ---- passes ---------------------------------------------------------------------------------------------
+
+    def passes(self, scope: Scope, copies: int) -> None:
+        """Write every reduction, shallow ones first; the results join the scope's values."""
+        for depth in range(1, max(self.nest.depths) + 1):
+            found = [
+                Reduction(
+                    n,
+                    i.arguments[0],
+                    str(i.attribute),
+                    self.nest.instructions[i.arguments[0]].dtype,
+                )
+                for n, i in enumerate(self.nest.instructions)
+                if i.op == "reduce" and self.nest.depths[n] == depth
+            ]
+            if found:
+                ReductionPass(self, found, scope, copies).write()
+
+    def row_values(self, scope: Scope, copies: int) -> None:
+        """Write the stores that happen once a row."""
+        stores = self.stores(lambda number: not self.walks_reduced(number))
+        scope.prepare(self.closure(stores), copies)
+        self.write_stores(scope, stores, copies)
+
+    def write_stores(self, scope: Scope, stores: Sequence[int], copies: int) -> None:
+        instructions = [self.nest.instructions[number] for number in stores]
+        for copy in range(copies):
+            for instruction in instructions:
+                scope.value(instruction.arguments[0], copy)
+        for instruction in instructions:
+            classes = self.nest.operands[int(instruction.attribute or 0)].classes
+            single = classes[self.plan.lane] == BROADCAST
+            for copy in range(1 if single else copies):
+                scope.store(instruction, copy)
+
+    def reduced_loops(
+        self,
+        scope: Scope,
+        needed: Sequence[int],
+        sweep: Callable[[Scope, Value, Value], None],
+        copies: int = 1,
+    ) -> None:
+        """Write scalar loops over all reduced dimensions but the last around a sweep of that one."""
+        self.loops_from(self.nest.kept, scope, needed, sweep, copies)
+
+    def loops_from(
+        self,
+        dimension: int,
+        scope: Scope,
+        needed: Sequence[int],
+        sweep: Callable[[Scope, Value, Value], None],
+        copies: int,
+    ) -> None:
+        scope.prepare(needed, copies)
+        if dimension == self.nest.rank - 1:
+            sweep(scope, constant(0, "i64"), self.extents[dimension])
+            return
+        with self.b.loop(0, self.extents[dimension]) as position:
+            self.loops_from(dimension + 1, scope.enter(dimension, position), needed, sweep, copies)
+
+    def store_sweep(
+        self, scope: Scope, start: Value, stop: Value, stores: Sequence[int], needed: Sequence[int]
+    ) -> None:
+        """Sweep the lane dimension and store."""
+        lane, step = self.plan.lane, self.lanes * self.copies
+        whole = self.b.bit_and(self.b.subtract(stop, start), -step)
+        middle = self.b.add(start, whole)
+        with self.b.loop(start, middle, step) as position:
+            self.write_stores(scope.enter(lane, position, self.lanes), stores, self.copies)
+        tail = self.lanes if self.masked_tail else 1
+        with self.b.loop(middle, stop, tail) as position:
+            mask = self.b.lane_mask(tail, self.b.subtract(stop, position)) if tail > 1 else None
+            self.write_stores(scope.enter(lane, position, tail, mask), stores, 1)
+
+    # ---- questions ------------------------------------------------------------------------------------------
+
+    def walks_reduced(self, operand: int) -> bool:
+        return any(self.nest.operands[operand].classes[self.nest.kept :])
+
+    def stores(self, wanted: Callable[[int], bool]) -> list[int]:
+        """Return the store instructions whose operand is wanted."""
+        return [
+            number
+            for number, instruction in enumerate(self.nest.instructions)
+            if instruction.op == "store" and wanted(int(instruction.attribute or 0))
+        ]
+
+    def closure(self, roots: Sequence[int]) -> list[int]:
+        """Return all values that the roots need, reductions' arguments not followed, in order."""
+        found: set[int] = set()
+        waiting = list(roots)
+        while waiting:
+            number = waiting.pop()
+            if number not in found:
+                found.add(number)
+                instruction = self.nest.instructions[number]
+                if instruction.op != "reduce" or number in roots:
+                    waiting.extend(instruction.arguments)
+        return sorted(found)
+
+
+class ReductionPass:
+    """One pass over a row (or over a few columns at once) that feeds all reductions of one depth."""
+
+    def __init__(
+        self, writer: KernelWriter, found: list[Reduction], scope: Scope, copies: int
+    ) -> None:
+        self.writer, self.b, self.nest = writer, writer.b, writer.nest
+        self.found, self.scope, self.copies = found, scope, copies
+        self.row = self.nest.mode == "row"
+        self.lanes = writer.lanes if self.row else scope.lanes
+        self.needed = writer.closure([reduction.argument for reduction in found])
+        self.blocks = any(reduction.widened for reduction in found)
+
+    def accumulators(self, reduction: Reduction) -> int:
+        """How many states a reduction keeps in the sweep."""
+        if self.row:
+            return self.writer.copies
+        return self.copies if self.writer.plan.varies(reduction.argument) else 1
+
+    def lanes_of(self, reduction: Reduction) -> int:
+        return self.lanes if self.row or self.writer.plan.varies(reduction.argument) else 1
+
+    def write(self) -> None:
+        states = [
+            state
+            for r in self.found
+            for state in [r.start(self.lanes_of(r), r.widened)] * self.outer_count(r)
+        ]
+        results = self.loops(self.nest.kept, self.scope, states)
+        for reduction in self.found:
+            own = [results.pop(0) for _ in range(self.outer_count(reduction))]
+            self.finish(reduction, own)
+
+    def outer_count(self, reduction: Reduction) -> int:
+        """A widened reduction in row mode joins its accumulators at the end of each stretch."""
+        return 1 if self.row and reduction.widened else self.accumulators(reduction)
+
+    def finish(self, reduction: Reduction, states: list[State]) -> None:
+        if self.row:
+            state = reduction.across(self.b, reduction.join_all(self.b, states))
+            self.scope.known[reduction.number, UNIFORM] = reduction.finish(self.b, state)
+            return
+        varies = self.writer.plan.varies(reduction.argument)
+        for copy, state in enumerate(states):
+            key = (reduction.number, copy if varies else UNIFORM)
+            self.scope.known[key] = reduction.finish(self.b, state)
+
+    def loops(self, dimension: int, scope: Scope, states: list[State]) -> list[State]:
+        """Write scalar loops down to the last reduced dimension, carrying the states."""
+        scope.prepare(self.needed, self.copies)
+        extent = self.writer.extents[dimension]
+        if dimension == self.nest.rank - 1:
+            return self.stretches(scope, extent, states)
+        with self.b.carrying_loop(0, extent, 1, flat(states)) as loop:
+            inner = scope.enter(dimension, loop.index)
+            loop.carry(flat(self.loops(dimension + 1, inner, shaped(loop.values, states))))
+        return shaped(loop.results, states)
+
+    def stretches(self, scope: Scope, extent: Value, states: list[State]) -> list[State]:
+        """Cut the last dimension into stretches short enough for float32, if any reduction needs it."""
+        zero = constant(0, "i64")
+        if not self.blocks:
+            return self.sweep(scope, zero, extent, states)
+        length = ROW_CHAIN * self.lanes * self.writer.copies if self.row else COLUMN_CHAIN
+        with self.b.carrying_loop(0, extent, length, flat(states)) as loop:
+            stop = self.b.minimum(self.b.add(loop.index, length), extent)
+            outer = shaped(loop.values, states)
+            inner = self.sweep(scope, loop.index, stop, self.inner_states(outer))
+            loop.carry(flat(self.joined(outer, inner)))
+        return shaped(loop.results, states)
+
+    def inner_states(self, outer: list[State]) -> list[State]:
+        """Fresh float32 states for widened reductions, the running ones for the others."""
+        left, chosen = list(outer), []
+        for reduction in self.found:
+            own = [left.pop(0) for _ in range(self.outer_count(reduction))]
+            if reduction.widened:
+                fresh = reduction.start(self.lanes_of(reduction))
+                own = [fresh] * self.accumulators(reduction)
+            chosen.extend(own)
+        return chosen
+
+    def joined(self, outer: list[State], inner: list[State]) -> list[State]:
+        """Join each stretch's float32 states into the float64 ones."""
+        before, after, merged = list(outer), list(inner), []
+        for reduction in self.found:
+            old = [before.pop(0) for _ in range(self.outer_count(reduction))]
+            new = [after.pop(0) for _ in range(self.accumulators(reduction))]
+            if reduction.widened:
+                if self.row:
+                    new = [reduction.join_all(self.b, new)]
+                pairs = zip(old, new, strict=True)
+                new = [reduction.join(self.b, o, reduction.widen(self.b, n)) for o, n in pairs]
+            merged.extend(new)
+        return merged
+
+    def sweep(self, scope: Scope, start: Value, stop: Value, states: list[State]) -> list[State]:
+        """Walk the last dimension from start to stop."""
+        last = self.nest.rank - 1
+        if not self.row:
+            with self.b.carrying_loop(start, stop, 1, flat(states)) as loop:
+                inner = scope.enter(last, loop.index)
+                loop.carry(flat(self.take(inner, shaped(loop.values, states), self.copies)))
+            return shaped(loop.results, states)
+        copies = self.writer.copies
+        step = self.lanes * copies
+        middle = self.b.add(start, self.b.bit_and(self.b.subtract(stop, start), -step))
+        with self.b.carrying_loop(start, middle, step, flat(states)) as loop:
+            inner = scope.enter(last, loop.index, self.lanes)
+            loop.carry(flat(self.take(inner, shaped(loop.values, states), copies)))
+        states = shaped(loop.results, states)
+        if self.writer.masked_tail:
+            return self.masked_tail(scope, middle, stop, states)
+        return self.single_tail(scope, middle, stop, states)
+
+    def masked_tail(
+        self, scope: Scope, start: Value, stop: Value, states: list[State]
+    ) -> list[State]:
+        with self.b.carrying_loop(start, stop, self.lanes, flat(states)) as loop:
+            mask = self.b.lane_mask(self.lanes, self.b.subtract(stop, loop.index))
+            inner = scope.enter(self.nest.rank - 1, loop.index, self.lanes, mask)
+            loop.carry(flat(self.take(inner, shaped(loop.values, states), 1)))
+        return shaped(loop.results, states)
+
+    def single_tail(
+        self, scope: Scope, start: Value, stop: Value, states: list[State]
+    ) -> list[State]:
+        """Walk the rest one by one in scalar states, then join those into lane 0 of the first ones."""
+        singles = [reduction.start(1) for reduction in self.found]
+        with self.b.carrying_loop(start, stop, 1, flat(singles)) as loop:
+            inner = scope.enter(self.nest.rank - 1, loop.index, 1)
+            values = shaped(loop.values, singles)
+            loop.carry(
+                flat(
+                    [self.take_one(inner, r, s, 0) for r, s in zip(self.found, values, strict=True)]
+                )
+            )
+        results = shaped(loop.results, singles)
+        merged, place = list(states), 0
+        for reduction, single in zip(self.found, results, strict=True):
+            first = merged[place]
+            lane = [self.b.extract(v, 0) if v.type[0] == "<" else v for v in first]
+            both = reduction.join(self.b, lane, single)
+            pairs = zip(first, both, strict=True)
+            merged[place] = [self.b.insert(v, e, 0) if v.type[0] == "<" else e for v, e in pairs]
+            place += self.accumulators(reduction)
+        return merged
+
+    def take(self, scope: Scope, states: list[State], copies: int) -> list[State]:
+        """Feed the values at this place to all reductions."""
+        taken, place = list(states), 0
+        for reduction in self.found:
+            count = self.accumulators(reduction)
+            for copy in range(min(count, copies)):
+                taken[place + copy] = self.take_one(scope, reduction, states[place + copy], copy)
+            place += count
+        return taken
+
+    def take_one(self, scope: Scope, reduction: Reduction, state: State, copy: int) -> State:
+        across = self.row or self.writer.plan.varies(reduction.argument)
+        value = (
+            scope.spread(reduction.argument, copy) if across else scope.value(reduction.argument)
+        )
+        position = self.position(scope, copy, across) if reduction.positional else None
+        return reduction.take(self.b, state, value, position, scope.mask if across else None)
+
+    def position(self, scope: Scope, copy: int, across: bool) -> Value:
+        """Return the row-major position among the reduced dimensions."""
+        total = constant(0, "i64")
+        for dimension in range(self.nest.kept, self.nest.rank):
+            total = self.b.multiply(total, self.writer.plan.sizes[dimension])
+            if dimension != self.writer.plan.lane:
+                total = self.b.add(total, scope.positions[dimension])
+        if self.row:
+            own = scope.index(self.writer.plan.lane, copy)
+            return (
+                self.b.add(scope.widened(total), own) if scope.lanes > 1 else self.b.add(total, own)
+            )
+        return scope.widened(total) if across and scope.lanes > 1 else total
+
+
+def flat(states: Sequence[State]) -> list[Value]:
+    return [value for state in states for value in state]
+
+
+def shaped(values: Sequence[Value], like: Sequence[State]) -> list[State]:
+    """Group values into states as `like` has them."""
+    waiting = list(values)
+    return [[waiting.pop(0) for _ in state] for state in like]
+
+
+def lanes_of_nest(nest: Nest, target: Target) -> int:
+    """Return how many lanes vectors have: those of the widest type, but eight-byte types may take two registers."""
+    sizes = {
+        bytes_of(register_type(i.dtype))
+        for i in nest.instructions
+        if register_type(i.dtype) != "i1"
+    }
+    if not sizes:
+        return target.vector_bytes
+    return target.vector_bytes // (8 if sizes == {8} else min(4, max(sizes)))
+
+
+def masks_tails(nest: Nest, target: Target) -> bool:
+    """Whether a masked vector step is cheap for every access of the nest."""
+    if not target.masks:
+        return False
+    lane = nest.lane_dimension
+    walked = [o for o in nest.operands if o.classes[lane] != BROADCAST]
+    if target.vector_bytes < 64 and any(o.dtype.itemsize < 4 for o in walked):
+        return False
+    return not any(
+        o.classes[lane] != CONTIGUOUS and (o.dtype.itemsize < 4 or o.role == "output")
+        for o in walked
+    )
+
+
+def unroll_of(nest: Nest) -> int:
+    """Return how many vectors are worked on side by side: fewer the more there is to do for each."""
+    weight = sum(
+        8 if i.op in HEAVY else 1 for i in nest.instructions if i.op not in ("constant", "store")
+    )
+    if nest.mode == "map":
+        return 2 if weight <= 6 else 1
+    return 4 if weight <= 6 else 2 if weight <= 16 else 1
