@@ -239,16 +239,12 @@ def as_strided(x: Node, shape: Shape, strides: Shape, offset: int) -> Node:
     return make(p.AS_STRIDED, (x,), (shape, strides, offset))
 
 
-def as_strided_scatter(
-    base: Node, value: Node, shape: Shape, strides: Shape, offset: int
-) -> Node:
+def as_strided_scatter(base: Node, value: Node, shape: Shape, strides: Shape, offset: int) -> Node:
     """base with the strided places overwritten by value."""
     return make(p.AS_STRIDED_SCATTER, (base, value), (shape, strides, offset))
 
 
-def as_strided_accumulate(
-    value: Node, base_shape: Shape, strides: Shape, offset: int
-) -> Node:
+def as_strided_accumulate(value: Node, base_shape: Shape, strides: Shape, offset: int) -> Node:
     """Zeros of `base_shape` with value summed into the strided places (transpose of as_strided)."""
     return make(p.AS_STRIDED_ACCUMULATE, (value,), (base_shape, strides, offset))
 

@@ -77,7 +77,7 @@ def _cast(arrays: Arrays, target: dtype) -> Array:
         return x != 0
     if x.dtype.kind == "c" and not target.is_complex:
         x = x.real
-    if x.dtype.kind not in "iubc" and target.kind in "iu":
+    if x.dtype.kind not in "iubc" and target.kind in ("signed", "unsigned"):
         return _float_to_integer(x, target)
     if target is complex64 and x.dtype.kind not in "c":
         x = x.astype(np.float32)
@@ -90,7 +90,7 @@ def _float_to_integer(x: Array, target: dtype) -> Array:
     fits = np.abs(wide) < 2.0**63
     whole = np.where(fits, wide, 0).astype(np.int64)
     whole = np.where(fits, whole, np.iinfo(np.int64).min)
-    if target.itemsize >= 4 and target.kind == "i" and target.itemsize < 8:
+    if target.itemsize >= 4 and target.is_signed and target.itemsize < 8:
         inside = (wide > -(2.0**31) - 1) & (wide < 2.0**31)
         whole = np.where(inside, whole, np.iinfo(np.int32).min)
     return whole.astype(target.numpy)
@@ -255,10 +255,20 @@ REFERENCE_RULES: dict[p.Primitive, Callable[..., Any]] = {
     p.CONJUGATE: _unary(np.conjugate),
     p.BITWISE_NOT: _unary(_bitwise_not),
     p.LOGICAL_NOT: lambda arrays: arrays[0] == 0,
-    p.ISNAN: lambda arrays: np.isnan(arrays[0]) if arrays[0].dtype.kind not in "iub" else np.zeros(arrays[0].shape, bool),
-    p.ISINF: lambda arrays: np.isinf(arrays[0]) if arrays[0].dtype.kind not in "iub" else np.zeros(arrays[0].shape, bool),
+    p.ISNAN: lambda arrays: (
+        np.isnan(arrays[0])
+        if arrays[0].dtype.kind not in "iub"
+        else np.zeros(arrays[0].shape, bool)
+    ),
+    p.ISINF: lambda arrays: (
+        np.isinf(arrays[0])
+        if arrays[0].dtype.kind not in "iub"
+        else np.zeros(arrays[0].shape, bool)
+    ),
     p.CAST: _cast,
-    p.BITCAST: lambda arrays, target: np.ascontiguousarray(arrays[0]).view(target.numpy).reshape(arrays[0].shape),
+    p.BITCAST: lambda arrays, target: (
+        np.ascontiguousarray(arrays[0]).view(target.numpy).reshape(arrays[0].shape)
+    ),
     p.REAL: lambda arrays: arrays[0].real,
     p.IMAGINARY: lambda arrays: arrays[0].imag,
     p.ADD: _binary(np.add),

@@ -47,9 +47,7 @@ def _as_strided_scatter(arrays: Arrays, shape: Shape, strides: Shape, offset: in
     return result
 
 
-def _as_strided_accumulate(
-    arrays: Arrays, base_shape: Shape, strides: Shape, offset: int
-) -> Array:
+def _as_strided_accumulate(arrays: Arrays, base_shape: Shape, strides: Shape, offset: int) -> Array:
     value = arrays[0]
     places = np.full(value.shape, offset, np.int64)
     for dim, (size, stride) in enumerate(zip(value.shape, strides, strict=True)):
@@ -76,8 +74,14 @@ def _pad(arrays: Arrays, low: Shape, high: Shape) -> Array:
     shape = tuple(a + n + b for a, n, b in zip(low, x.shape, high, strict=True))
     result = np.full(shape, fill, x.dtype)
     # Negative padding crops.
-    inside = tuple(slice(max(a, 0), max(a, 0) + _kept(a, n, b)) for a, n, b in zip(low, x.shape, high, strict=True))
-    source = tuple(slice(max(-a, 0), max(-a, 0) + _kept(a, n, b)) for a, n, b in zip(low, x.shape, high, strict=True))
+    inside = tuple(
+        slice(max(a, 0), max(a, 0) + _kept(a, n, b))
+        for a, n, b in zip(low, x.shape, high, strict=True)
+    )
+    source = tuple(
+        slice(max(-a, 0), max(-a, 0) + _kept(a, n, b))
+        for a, n, b in zip(low, x.shape, high, strict=True)
+    )
     result[inside] = x[source]
     return result
 

@@ -49,7 +49,15 @@ def _output_sizes(
     )
 
 
-def _columns(x: Array, kernel: Shape, output: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Array:
+def _columns(
+    x: Array,
+    kernel: Shape,
+    output: Shape,
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape,
+    groups: int,
+) -> Array:
     """im2col: (N, groups, C/groups·kernel, output)."""
     batch, channels = x.shape[:2]
     count = len(kernel)
@@ -63,7 +71,9 @@ def _wide(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
 
 
-def _convolution(arrays: Arrays, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Array:
+def _convolution(
+    arrays: Arrays, stride: Shape, padding: Shape, dilation: Shape, groups: int
+) -> Array:
     x, weight = _wide(arrays[0]), _wide(arrays[1])
     kernel = weight.shape[2:]
     output = _output_sizes(x.shape[2:], kernel, stride, padding, dilation)
@@ -122,7 +132,9 @@ def _max_pool_index(
     lead = [(0, 0)] * (x.ndim - count)
     edges = lead + [(q, r) for q, r in zip(padding, reach, strict=True)]
     padded = np.pad(x, edges, constant_values=lowest)
-    inside = np.pad(np.arange(int(np.prod(spatial))).reshape(spatial), edges[len(lead) :], constant_values=-1)
+    inside = np.pad(
+        np.arange(int(np.prod(spatial))).reshape(spatial), edges[len(lead) :], constant_values=-1
+    )
     values = _windows(padded, kernel, output, stride, dilation)
     places = np.ascontiguousarray(_windows(inside, kernel, output, stride, dilation))
     cells = int(np.prod(kernel))

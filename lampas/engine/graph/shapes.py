@@ -29,7 +29,7 @@ def broadcast(shapes: list[Shape]) -> Shape:
         for position, size in enumerate(shape):
             if size != 1:
                 if result[base + position] not in (1, size):
-                    raise InternalError("shape rule", "broadcast", f"{shapes} do not broadcast")
+                    raise InternalError("shape rule", f"{shapes} do not broadcast")
                 result[base + position] = size
     return tuple(result)
 
@@ -53,7 +53,7 @@ def _cast(inputs: tuple[Node, ...], target: dtype) -> Result:
 def _binary(inputs: tuple[Node, ...]) -> Result:
     a, b = inputs
     if a.dtype is not b.dtype:
-        raise InternalError("shape rule", "binary", f"operands differ in dtype: {a}, {b}")
+        raise InternalError("shape rule", f"operands differ in dtype: {a}, {b}")
     shape = a.shape if a.shape == b.shape else broadcast([a.shape, b.shape])
     return shape, a.dtype
 
@@ -86,7 +86,7 @@ def _reshape(inputs: tuple[Node, ...], shape: Shape) -> Result:
     for size in shape:
         count *= size
     if count != inputs[0].numel:
-        raise InternalError("shape rule", "reshape", f"{inputs[0].shape} does not fill {shape}")
+        raise InternalError("shape rule", f"reshape: {inputs[0].shape} does not fill {shape}")
     return shape, inputs[0].dtype
 
 
@@ -102,7 +102,7 @@ def _given_shape(inputs: tuple[Node, ...], shape: Shape, *_: Any) -> Result:
 def _slice(inputs: tuple[Node, ...], starts: Shape, lengths: Shape, steps: Shape) -> Result:
     for start, length, step, size in zip(starts, lengths, steps, inputs[0].shape, strict=True):
         if length and (start < 0 or start + (length - 1) * step >= size):
-            raise InternalError("shape rule", "slice", f"{start}:{length}:{step} leaves {size}")
+            raise InternalError("shape rule", f"slice: {start}:{length}:{step} leaves {size}")
     return lengths, inputs[0].dtype
 
 
@@ -146,7 +146,7 @@ def _sort_index(inputs: tuple[Node, ...], dim: int, descending: bool) -> Result:
 def _matmul(inputs: tuple[Node, ...]) -> Result:
     a, b = inputs
     if a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2] or a.dtype is not b.dtype:
-        raise InternalError("shape rule", "matmul", f"{a} and {b} do not multiply")
+        raise InternalError("shape rule", f"matmul: {a} and {b} do not multiply")
     return (*a.shape[:-1], b.shape[-1]), a.dtype
 
 
@@ -185,7 +185,7 @@ def _host(inputs: tuple[Node, ...], name: str, parameters: Any, results: Any) ->
 
 
 def _leaf(inputs: tuple[Node, ...], *_: Any) -> Result:
-    raise InternalError("shape rule", "leaf", "leaves are made with their shape and dtype")
+    raise InternalError("shape rule", "leaves are made with their shape and dtype")
 
 
 def _iota(inputs: tuple[Node, ...], length: int) -> Result:

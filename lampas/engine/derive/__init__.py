@@ -1,0 +1,1 @@
+"""Derivatives: a rule for each primitive, the tape, and the backward walk."""

@@ -1,0 +1,195 @@
+"""The derivatives of views, movement and scans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lampas.engine.graph import build as g
+from lampas.engine.graph import primitives as p
+from lampas.engine.shape import contiguous_strides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lampas.engine.graph.node import Node
+
+Cotangents = tuple["Node | None", ...]
+
+
+def _zeros(x: Node) -> Node:
+    return g.full(x.shape, 0, x.dtype)
+
+
+def _reshape(node: Node, ct: Node) -> Cotangents:
+    return (g.reshape(ct, node.inputs[0].shape),)
+
+
+def _permute(node: Node, ct: Node) -> Cotangents:
+    dims = node.attributes[0]
+    inverse = [0] * len(dims)
+    for place, dim in enumerate(dims):
+        inverse[dim] = place
+    return (g.permute(ct, inverse),)
+
+
+def _slice(node: Node, ct: Node) -> Cotangents:
+    starts, lengths, steps = node.attributes
+    x = node.inputs[0]
+    if all(step == 1 for step in steps):
+        high = tuple(n - a - k for n, a, k in zip(x.shape, starts, lengths, strict=True))
+        return (g.pad(ct, starts, high, g.like(ct, 0)),)
+    strides = contiguous_strides(x.shape)
+    offset = sum(a * s for a, s in zip(starts, strides, strict=True))
+    jumps = tuple(k * s for k, s in zip(steps, strides, strict=True))
+    return (g.as_strided_scatter(_zeros(x), ct, lengths, jumps, offset),)
+
+
+def _as_strided(node: Node, ct: Node) -> Cotangents:
+    shape, strides, offset = node.attributes
+    return (g.as_strided_accumulate(ct, node.inputs[0].shape, strides, offset),)
+
+
+def _as_strided_scatter(node: Node, ct: Node) -> Cotangents:
+    shape, strides, offset = node.attributes
+    base, value = node.inputs
+    hidden = g.full(value.shape, 0, ct.dtype)
+    return (
+        g.as_strided_scatter(ct, hidden, shape, strides, offset),
+        g.sum_to(g.as_strided(ct, shape, strides, offset), value.shape),
+    )
+
+
+def _as_strided_accumulate(node: Node, ct: Node) -> Cotangents:
+    base_shape, strides, offset = node.attributes
+    return (g.as_strided(ct, node.inputs[0].shape, strides, offset),)
+
+
+def _pad(node: Node, ct: Node) -> Cotangents:
+    low, high = node.attributes
+    x, fill = node.inputs
+    if any(n < 0 for n in (*low, *high)):
+        inside = g.pad(ct, tuple(-n for n in low), tuple(-n for n in high), g.like(ct, 0))
+    else:
+        inside = g.slice_dims(ct, low, x.shape, (1,) * len(low))
+    total = g.sum_to(ct, ())
+    return inside, g.subtract(total, g.sum_to(inside, ()))
+
+
+def _concatenate(node: Node, ct: Node) -> Cotangents:
+    dim = node.attributes[0]
+    parts = []
+    start = 0
+    for source in node.inputs:
+        parts.append(g.narrow(ct, dim, start, source.shape[dim]))
+        start += source.shape[dim]
+    return tuple(parts)
+
+
+def _gather(node: Node, ct: Node) -> Cotangents:
+    x, index = node.inputs
+    return g.scatter(_zeros(x), node.attributes[0], index, ct, "add"), None
+
+
+def _scatter(node: Node, ct: Node) -> Cotangents:
+    dim, mode = node.attributes
+    x, index, source = node.inputs
+    if mode == "add":
+        return ct, None, _restored(g.gather(ct, dim, index), source)
+    if mode == "set":
+        hidden = g.full(index.shape, 0, ct.dtype)
+        kept = g.scatter(ct, dim, index, hidden)
+        return kept, None, _restored(g.gather(ct, dim, index), source)
+    raise NotImplementedError(f"the derivative of scatter with mode {mode!r} is not implemented")
+
+
+def _restored(grad: Node, source: Node) -> Node:
+    """Zeros for the part of source that a smaller index did not use."""
+    high = tuple(n - k for n, k in zip(source.shape, grad.shape, strict=True))
+    return g.pad(grad, (0,) * len(high), high, g.like(grad, 0))
+
+
+def _index_select(node: Node, ct: Node) -> Cotangents:
+    dim = node.attributes[0]
+    x, index = node.inputs
+    flat = g.reshape(index, (index.numel,))
+    rows = g.reshape(ct, (*x.shape[:dim], index.numel, *x.shape[dim + 1 :]))
+    return g.index_add(_zeros(x), dim, flat, rows), None
+
+
+def _index_add(node: Node, ct: Node) -> Cotangents:
+    dim = node.attributes[0]
+    return ct, None, g.index_select(ct, dim, node.inputs[1])
+
+
+def _index(node: Node, ct: Node) -> Cotangents:
+    x, *indices = node.inputs
+    flow = g.index_put(_zeros(x), node.attributes[0], indices, ct, accumulate=True)
+    return (flow, *(None for _ in indices))
+
+
+def _index_put(node: Node, ct: Node) -> Cotangents:
+    dims, accumulate = node.attributes
+    x, value, *indices = node.inputs
+    taken = g.sum_to(g.index(ct, dims, indices), value.shape)
+    if accumulate:
+        return (ct, taken, *(None for _ in indices))
+    kept = g.index_put(ct, dims, indices, g.like(ct, 0))
+    return (kept, taken, *(None for _ in indices))
+
+
+def _cumulative(node: Node, ct: Node) -> Cotangents:
+    dim, kind = node.attributes
+    if kind == "sum":
+        return (_sum_from(ct, dim),)
+    if kind == "product":
+        return (_cumulative_product(node, ct, dim),)
+    raise NotImplementedError(f"the derivative of a running {kind} is not implemented")
+
+
+def _sum_from(x: Node, dim: int) -> Node:
+    """Element i: the sum of elements i, i+1, … to the end."""
+    return g.flip(g.cumulative(g.flip(x, (dim,)), dim, "sum"), (dim,))
+
+
+def _cumulative_product(node: Node, ct: Node, dim: int) -> Node:
+    """Exact with zeros: d/dx_k of x_0…x_i is x_0…x_(k-1) · x_(k+1)…x_i, by a square of products."""
+    x = node.inputs[0]
+    rank, count = len(x.shape), x.shape[dim]
+    if count == 0:
+        return ct
+    order = [*(d for d in range(rank) if d != dim), dim]
+    rows = g.permute(x, order)
+    flow = g.permute(ct, order)
+    lead = rows.shape[:-1]
+    # (…, k, j): x_j for j ≠ k, 1 for j = k; running product over j, then sum over i ≥ k of ct_i.
+    wide = g.expand(g.reshape(rows, (*lead, 1, count)), (*lead, count, count))
+    row = g.reshape(g.iota(count), (count, 1))
+    column = g.iota(count)
+    without = g.where(g.equal(row, column), g.like(x, 1), wide)
+    products = g.conjugate(g.cumulative(without, rank, "product"))
+    terms = g.multiply(products, g.reshape(flow, (*lead, 1, count)))
+    used = g.where(g.greater_equal(column, row), terms, g.like(x, 0))
+    total = g.reshape(g.sum_dims(used, (rank,)), rows.shape)
+    inverse = sorted(range(rank), key=order.__getitem__)
+    return g.permute(total, inverse)
+
+
+MOVEMENT_VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
+    p.RESHAPE: _reshape,
+    p.PERMUTE: _permute,
+    p.EXPAND: lambda node, ct: (g.sum_to(ct, node.inputs[0].shape),),
+    p.SLICE: _slice,
+    p.FLIP: lambda node, ct: (g.flip(ct, node.attributes[0]),),
+    p.AS_STRIDED: _as_strided,
+    p.AS_STRIDED_SCATTER: _as_strided_scatter,
+    p.AS_STRIDED_ACCUMULATE: _as_strided_accumulate,
+    p.PAD: _pad,
+    p.CONCATENATE: _concatenate,
+    p.GATHER: _gather,
+    p.SCATTER: _scatter,
+    p.INDEX_SELECT: _index_select,
+    p.INDEX_ADD: _index_add,
+    p.INDEX: _index,
+    p.INDEX_PUT: _index_put,
+    p.CUMULATIVE: _cumulative,
+}

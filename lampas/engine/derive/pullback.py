@@ -1,0 +1,93 @@
+"""Reverse-mode differentiation of a piece of graph: from cotangents of its outputs to those of its inputs.
+
+`pull_back(outputs, cotangents, inputs, needed)` walks the nodes between `inputs` and `outputs` once,
+users before their sources, and applies one row of `VJP_RULES` each (Griewank & Walther, *Evaluating
+Derivatives*, ch. 3).  Nodes before `inputs` are never visited.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lampas.engine.derive.rules import VJP_RULES
+from lampas.engine.graph import build as g
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lampas.engine.graph.node import Node
+
+
+def pull_back(
+    outputs: Sequence[Node],
+    cotangents: Sequence[Node | None],
+    inputs: Sequence[Node],
+    needed: Sequence[bool],
+) -> tuple[Node | None, ...]:
+    """The cotangents of the needed inputs (None: no path leads there).  Inputs must be distinct."""
+    wanted = {id(node) for node, need in zip(inputs, needed, strict=True) if need}
+    order = _between(outputs, {id(node) for node in inputs})
+    active = _active(order, wanted)
+    flows: dict[int, Node] = {}
+    for node, ct in zip(outputs, cotangents, strict=True):
+        if ct is not None and id(node) in active:
+            _accumulate(flows, node, ct)
+    for node in reversed(order):
+        ct = flows.get(id(node))
+        if ct is None or id(node) in wanted:
+            continue
+        rule = VJP_RULES[node.op]
+        if rule is None:
+            continue
+        for source, flow in zip(node.inputs, rule(node, ct), strict=True):
+            if flow is not None and id(source) in active:
+                _accumulate(flows, source, flow)
+    return tuple(
+        flows.get(id(node)) if need else None for node, need in zip(inputs, needed, strict=True)
+    )
+
+
+def _accumulate(flows: dict[int, Node], node: Node, flow: Node) -> None:
+    before = flows.get(id(node))
+    flows[id(node)] = flow if before is None else g.add(before, flow)
+
+
+def _between(outputs: Sequence[Node], boundary: set[int]) -> list[Node]:
+    """Nodes reachable from outputs without passing the boundary, sources first."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack = [(node, False) for node in outputs]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            if id(node) not in boundary:
+                stack.extend((source, False) for source in node.inputs)
+    return order
+
+
+def _active(order: list[Node], wanted: set[int]) -> set[int]:
+    """The nodes that depend on a wanted input."""
+    active = set(wanted)
+    for node in order:
+        if any(id(source) in active for source in node.inputs):
+            active.add(id(node))
+    return active
+
+
+def reaches(starts: Sequence[Node | None], goal: Node, boundary: set[int]) -> bool:
+    """Whether the value of `goal` is used by `starts`, not looking past the boundary."""
+    seen: set[int] = set()
+    stack = [node for node in starts if node is not None]
+    while stack:
+        node = stack.pop()
+        if node is goal:
+            return True
+        if id(node) in seen or id(node) in boundary:
+            continue
+        seen.add(id(node))
+        stack.extend(node.inputs)
+    return False

@@ -1,0 +1,375 @@
+"""The tape: what was done to tensors that require gradients, and the walk back over it.
+
+A `GradNode` stands for one recorded operation; its `edges` lead to the grad nodes of its inputs.  What
+flows backwards is a `Flow`: a value node, with an edge when the derivative is itself recorded
+(`create_graph`).  The walk visits nodes in the reverse order of recording (largest sequence number
+first), each when all of its users have been visited, as PyTorch does: sums of cotangents then round in
+the same order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+from lampas.engine.derive.operation import (
+    Operation,
+    Saved,
+    alias,
+    derive_operation,
+    ghost,
+)
+from lampas.engine.derive.pullback import reaches
+from lampas.engine.graph import build as g
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lampas.engine.graph.node import Node
+
+_SEQUENCE = itertools.count()
+
+
+class Edge(NamedTuple):
+    """A place where a cotangent goes: output `index` of a grad node."""
+
+    node: GradNode
+    index: int
+
+
+class Flow(NamedTuple):
+    """A cotangent on its way; `edge` is set when it is recorded for higher derivatives."""
+
+    node: Node
+    edge: Edge | None
+
+
+class GradNode:
+    """One step of the tape.  Shown to users as `grad_fn`."""
+
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "captured",
+        "edges",
+        "metadata",
+        "post_hooks",
+        "pre_hooks",
+        "sequence",
+        "tensor_hooks",
+    )
+
+    def __init__(self, edges: tuple[Edge | None, ...], metadata: tuple[Node, ...]) -> None:
+        self.edges = edges
+        self.metadata = metadata  # shapes and dtypes of the outputs
+        self.sequence = next(_SEQUENCE)
+        self.tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
+        self.pre_hooks: dict[int, Callable[..., Any]] | None = None
+        self.post_hooks: dict[int, Callable[..., Any]] | None = None
+        self.captured: dict[int, Callable[[Flow], None]] | None = None
+
+    def name(self) -> str:
+        """The name that `repr` of a tensor shows."""
+        raise NotImplementedError
+
+    def apply(self, flows: tuple[Flow | None, ...], create_graph: bool) -> Sequence[Flow | None]:
+        """From the cotangents of the outputs to those along `edges`."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Forget saved values; a second walk then raises."""
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
+        """The grad nodes of the inputs, as PyTorch shows them."""
+        return tuple((None, 0) if edge is None else (edge.node, edge.index) for edge in self.edges)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+@final
+class OperationGrad(GradNode):
+    """The tape's entry for an `Operation`.
+
+    `guards` are (storage, version) pairs of the inputs, then the outputs: where a version has moved
+    on and the derivative would read the old value, PyTorch's error is raised.
+    """
+
+    __slots__ = ("attributes", "guards", "inputs", "operation", "outputs")
+
+    def __init__(
+        self,
+        operation: Operation,
+        inputs: tuple[Node, ...],
+        outputs: tuple[Node, ...],
+        attributes: tuple[Any, ...],
+        edges: tuple[Edge | None, ...],
+    ) -> None:
+        super().__init__(edges, outputs)
+        self.operation = operation
+        self.attributes = attributes
+        self.guards: tuple[tuple[Any, int], ...] | None = None
+        self.inputs: tuple[Node, ...] | None = (
+            inputs if operation.saves_inputs else tuple([ghost(node) for node in inputs])
+        )
+        if operation.saves_outputs:
+            self.outputs = outputs
+        else:
+            self.outputs = self.metadata = tuple([ghost(node) for node in outputs])
+
+    def name(self) -> str:
+        return self.operation.grad_name
+
+    def release(self) -> None:
+        if self.edges:
+            self.inputs = None
+            self.outputs = ()
+            self.guards = None
+            self.metadata = tuple([ghost(node) for node in self.metadata])
+
+    def apply(self, flows: tuple[Flow | None, ...], create_graph: bool) -> Sequence[Flow | None]:
+        if self.inputs is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved "
+                "tensors after they have already been freed). Saved intermediate values of the "
+                f"graph ({self.name()}) are freed when you call .backward() or autograd.grad(). "
+                "Specify retain_graph=True if you need to backward through the graph a second "
+                "time or if you need to access saved tensors after calling backward."
+            )
+        needed = tuple([edge is not None for edge in self.edges])
+        cotangents = tuple([None if flow is None else flow.node for flow in flows])
+        if create_graph:
+            return self._apply_recorded(flows, needed)
+        saved = Saved(self.inputs, self.outputs, self.attributes, needed)
+        grads = self.operation.pull_back(saved, cotangents)
+        self._check_versions(grads, cotangents)
+        return [None if grad is None else Flow(grad, None) for grad in grads]
+
+    def _apply_recorded(
+        self, flows: tuple[Flow | None, ...], needed: tuple[bool, ...]
+    ) -> list[Flow | None]:
+        assert self.inputs is not None
+        given = tuple([flow is not None for flow in flows])
+        present = [flow for flow in flows if flow is not None]
+        derived = derive_operation(self.operation)
+        inputs = (*self.inputs, *(flow.node for flow in present))
+        attributes = (len(self.inputs), given, needed, self.attributes)
+        outputs = derived.compute(inputs, attributes)
+        self._check_versions(outputs, tuple(flow.node for flow in present))
+        edges = (*self.edges, *(flow.edge for flow in present))
+        entry = OperationGrad(derived, inputs, outputs, attributes, edges)
+        entry.guards = self.guards
+        results: list[Flow | None] = []
+        position = 0
+        for need in needed:
+            if need:
+                results.append(Flow(outputs[position], Edge(entry, position)))
+                position += 1
+            else:
+                results.append(None)
+        return results
+
+    def _check_versions(
+        self, grads: Sequence[Node | None], cotangents: Sequence[Node | None]
+    ) -> None:
+        if self.guards is None:
+            return
+        values = (*(self.inputs or ()), *self.outputs)
+        for (storage, version), value in zip(self.guards, values, strict=False):
+            if storage is None or storage.version == version:
+                continue
+            boundary = {id(node) for node in (*cotangents, *values) if node is not None}
+            if reaches(grads, value, boundary - {id(value)}):
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: [torch.{value.dtype.title}Tensor {list(value.shape)}], "
+                    f"saved for {self.name()}, is at version {storage.version}; expected version "
+                    f"{version} instead. Hint: enable anomaly detection to find the operation "
+                    "that failed to compute its gradient, with "
+                    "torch.autograd.set_detect_anomaly(True)."
+                )
+
+
+@final
+class Arrivals:
+    """Cotangents that have arrived at one grad node."""
+
+    __slots__ = ("flows", "waiting")
+
+    def __init__(self, outputs: int, waiting: int) -> None:
+        self.flows: list[Flow | None] = [None] * outputs
+        self.waiting = waiting
+
+    def add(self, index: int, flow: Flow) -> None:
+        """Add a cotangent of output `index`."""
+        before = self.flows[index]
+        self.flows[index] = flow if before is None else add_flows(before, flow)
+
+
+_ADD = Operation("add", g.add, grad_name="AddBackward0", saves="none")
+
+
+def add_flows(a: Flow, b: Flow) -> Flow:
+    """The sum of two cotangents, recorded when either is."""
+    if a.edge is None and b.edge is None:
+        return Flow(g.add(a.node, b.node), None)
+    first, second = (a.node, alias(b.node) if b.node is a.node else b.node)
+    total = g.add(first, second)
+    entry = OperationGrad(_ADD, (first, second), (total,), (), (a.edge, b.edge))
+    return Flow(total, Edge(entry, 0))
+
+
+class Interface(NamedTuple):
+    """How the tape speaks with tensors, for the sake of hooks."""
+
+    wrap: Callable[[Flow], Any]
+    unwrap: Callable[[Any], Flow]
+
+
+def walk(
+    roots: Sequence[tuple[Edge, Flow]],
+    *,
+    keep_graph: bool,
+    create_graph: bool,
+    interface: Interface,
+    captures: dict[tuple[int, int], Callable[[Flow], None]] | None = None,
+    only: set[int] | None = None,
+) -> None:
+    """Send the cotangents of `roots` back over the tape.
+
+    `captures[(id(grad node), index)]` receives the cotangent at that place (`autograd.grad`).  With
+    `only`, grad nodes whose id is not in it are not run.
+    """
+    waiting = _count_users(roots)
+    arrivals: dict[int, Arrivals] = {}
+    heap: list[tuple[int, int, GradNode]] = []
+    queued: set[int] = set()
+    for edge, flow in roots:
+        _arrive(arrivals, waiting, edge, flow)
+        if waiting[id(edge.node)] == 0 and id(edge.node) not in queued:
+            queued.add(id(edge.node))
+            heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
+    while heap:
+        node = heapq.heappop(heap)[2]
+        arrived = arrivals.pop(id(node), None)
+        flows = tuple(arrived.flows) if arrived else (None,) * max(len(node.metadata), 1)
+        flows = _run_tensor_hooks(node, flows, interface, captures)
+        results = _run(node, flows, create_graph, interface, only)
+        if not keep_graph:
+            node.release()
+        for position, edge in enumerate(node.edges):
+            if edge is None:
+                continue
+            result = results[position] if position < len(results) else None
+            if result is not None:
+                _arrive(arrivals, waiting, edge, result)
+            waiting[id(edge.node)] -= 1
+            if waiting[id(edge.node)] == 0:
+                heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
+
+
+def _count_users(roots: Sequence[tuple[Edge, Flow]]) -> dict[int, int]:
+    """For every reachable grad node, how many edges lead to it."""
+    waiting: dict[int, int] = {}
+    stack: list[GradNode] = []
+    for edge, _ in roots:
+        if id(edge.node) not in waiting:
+            waiting[id(edge.node)] = 0
+            stack.append(edge.node)
+    while stack:
+        node = stack.pop()
+        for edge in node.edges:
+            if edge is None:
+                continue
+            key = id(edge.node)
+            if key in waiting:
+                waiting[key] += 1
+            else:
+                waiting[key] = 1
+                stack.append(edge.node)
+    return waiting
+
+
+def _arrive(arrivals: dict[int, Arrivals], waiting: dict[int, int], edge: Edge, flow: Flow) -> None:
+    key = id(edge.node)
+    if key not in arrivals:
+        arrivals[key] = Arrivals(max(len(edge.node.metadata), 1), waiting[key])
+    arrivals[key].add(edge.index, flow)
+
+
+def _run_tensor_hooks(
+    node: GradNode,
+    flows: tuple[Flow | None, ...],
+    interface: Interface,
+    captures: dict[tuple[int, int], Callable[[Flow], None]] | None,
+) -> tuple[Flow | None, ...]:
+    if node.tensor_hooks is None and node.captured is None and not captures:
+        return flows
+    result = list(flows)
+    for index, flow in enumerate(flows):
+        if flow is None:
+            continue
+        for hook in list((node.tensor_hooks or {}).get(index, {}).values()):
+            changed = hook(interface.wrap(flow))
+            if changed is not None:
+                flow = interface.unwrap(changed)
+        result[index] = flow
+        if node.captured and index in node.captured:
+            node.captured[index](flow)
+        if captures and (id(node), index) in captures:
+            captures[(id(node), index)](flow)
+    return tuple(result)
+
+
+def _run(
+    node: GradNode,
+    flows: tuple[Flow | None, ...],
+    create_graph: bool,
+    interface: Interface,
+    only: set[int] | None,
+) -> Sequence[Flow | None]:
+    if only is not None and id(node) not in only:
+        return ()
+    if all(flow is None for flow in flows):
+        return ()
+    if node.pre_hooks:
+        flows = _run_pre_hooks(node, flows, interface)
+    results = node.apply(flows, create_graph)
+    if node.post_hooks:
+        results = _run_post_hooks(node, results, flows, interface)
+    return results
+
+
+def _wrap_all(flows: Sequence[Flow | None], interface: Interface) -> tuple[Any, ...]:
+    return tuple(None if flow is None else interface.wrap(flow) for flow in flows)
+
+
+def _unwrap_all(tensors: Any, interface: Interface) -> tuple[Flow | None, ...]:
+    if not isinstance(tensors, tuple):
+        tensors = (tensors,)
+    return tuple(None if tensor is None else interface.unwrap(tensor) for tensor in tensors)
+
+
+def _run_pre_hooks(
+    node: GradNode, flows: tuple[Flow | None, ...], interface: Interface
+) -> tuple[Flow | None, ...]:
+    for hook in list((node.pre_hooks or {}).values()):
+        changed = hook(_wrap_all(flows, interface))
+        if changed is not None:
+            flows = _unwrap_all(changed, interface)
+    return flows
+
+
+def _run_post_hooks(
+    node: GradNode,
+    results: Sequence[Flow | None],
+    flows: tuple[Flow | None, ...],
+    interface: Interface,
+) -> Sequence[Flow | None]:
+    for hook in list((node.post_hooks or {}).values()):
+        changed = hook(_wrap_all(results, interface), _wrap_all(flows, interface))
+        if changed is not None:
+            results = _unwrap_all(changed, interface)
+    return results

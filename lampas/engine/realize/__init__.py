@@ -1,0 +1,1 @@
+"""Joins graph, schedule and device: from nodes to values in memory."""

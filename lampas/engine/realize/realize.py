@@ -1,0 +1,155 @@
+"""From pending nodes to values in memory.
+
+Whoever holds a value that may be asked for later (a storage) is tracked here by a weak reference.  When
+somebody looks at one value, all tracked values that are still alive are realised together: the step of a
+training loop is then one program, and nothing is computed twice.  Values that nobody holds any more are
+never stored.
+
+The tier: a graph that is small and was met only a few times runs on the NumPy reference; everything
+else is compiled (`LAMPAS_TIER` forces one of them).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+import numpy as np
+
+from lampas.engine.device.buffer import Buffer
+from lampas.engine.graph.linear import LinearGraph, linearize
+from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
+from lampas.engine.graph.reference import evaluate
+from lampas.engine.realize.program import build_program
+from lampas.engine.settings import settings
+
+if TYPE_CHECKING:
+    import weakref
+    from collections.abc import Iterable, Sequence
+
+    from lampas.engine.graph.node import Node
+
+
+class Holder(Protocol):
+    """Anything with a current value."""
+
+    node: Node
+
+
+SMALL_WORK = 1 << 15  # elements touched by a graph that NumPy runs faster than a compiler starts
+COLD_SIGHTINGS = 2
+PLANS_KEPT = 2048
+
+_LOCK = threading.RLock()
+_PENDING: list[weakref.ref[Holder]] = []
+_PLANS: OrderedDict[Any, Plan] = OrderedDict()
+
+
+@final
+class Plan:
+    """What is known about one structure: its graph, how often it was met, its program."""
+
+    __slots__ = ("graph", "program", "sightings", "work")
+
+    def __init__(self, graph: LinearGraph) -> None:
+        self.graph = graph
+        self.program: Any = None
+        self.sightings = 0
+        self.work = sum(entry.numel for entry in graph.entries)
+
+    def wants_program(self) -> bool:
+        """Whether this structure is worth compiling now."""
+        if settings.tier != "auto":
+            return settings.tier == "compiled"
+        return self.work > SMALL_WORK or self.sightings > COLD_SIGHTINGS
+
+
+def track(reference: weakref.ref[Holder]) -> None:
+    """Realise this holder's value, if it lives, when the next value is asked for."""
+    _PENDING.append(reference)
+    if len(_PENDING) > settings.pending:
+        realize(())
+
+
+def realize(nodes: Iterable[Node]) -> None:
+    """Give memory to `nodes` and to all tracked values that are alive."""
+    with _LOCK:
+        asked = [node for node in nodes if node.buffer is None]
+        waiting = list(_PENDING)
+        targets = _unrealised(asked, waiting)
+        try:
+            _run(targets)
+        except Exception:
+            # One bad value among many must not make every other one unreachable.
+            if len(targets) == len(asked):
+                raise
+            _run(_unrealised(asked, ()))
+            return
+        del _PENDING[: len(waiting)]
+
+
+def _unrealised(asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]) -> list[Node]:
+    """The distinct nodes to be computed; plain re-readings of stored values are settled at once."""
+    found: dict[int, Node] = {}
+    candidates = list(asked)
+    for reference in waiting:
+        holder = reference()
+        if holder is not None and holder.node.buffer is None:
+            candidates.append(holder.node)
+    for node in candidates:
+        source = node
+        while source.op is RESHAPE:
+            source = source.inputs[0]
+        if source.op is BUFFER:
+            if node.buffer is None:
+                node.realize_as(source.buffer)
+        else:
+            found[id(node)] = node
+    return list(found.values())
+
+
+def _run(targets: Sequence[Node]) -> None:
+    if not targets:
+        return
+    line = linearize(targets)
+    plan = _PLANS.get(line.key)
+    if plan is None:
+        plan = _PLANS[line.key] = Plan(line.graph())
+        if len(_PLANS) > PLANS_KEPT:
+            _PLANS.popitem(last=False)
+    plan.sightings += 1
+    leaves = [line.nodes[number] for number in line.leaves]
+    if plan.program is None and plan.wants_program():
+        plan.program = build_program(plan.graph)
+    if plan.program is not None and settings.tier != "reference":
+        buffers = _run_program(plan.program, leaves)
+    else:
+        buffers = _run_reference(plan.graph, leaves)
+    for node, buffer in zip(targets, buffers, strict=True):
+        node.realize_as(buffer)
+
+
+def _run_program(program: Any, leaves: Sequence[Node]) -> list[Buffer]:
+    buffers = [node.buffer for node in leaves if node.op is not SCALAR]
+    scalars = [node.value for node in leaves if node.op is SCALAR]
+    return program.run(buffers, scalars)
+
+
+def _run_reference(graph: LinearGraph, leaves: Sequence[Node]) -> list[Buffer]:
+    arrays = [read(node) for node in leaves]
+    results = evaluate(graph, arrays)
+    return [_own(array, arrays) for array in results]
+
+
+def read(node: Node) -> np.ndarray:
+    """A leaf's value as a NumPy array over its own memory."""
+    if node.op is SCALAR:
+        return np.asarray(node.value, dtype=node.dtype.numpy)
+    return node.buffer.array(node.dtype.numpy, node.shape)
+
+
+def _own(array: np.ndarray, leaves: Sequence[np.ndarray]) -> Buffer:
+    """A buffer of the result's own memory."""
+    view = array.base is not None or any(array is leaf for leaf in leaves)
+    return Buffer.from_array(np.array(array, order="C") if view else np.ascontiguousarray(array))

@@ -1,0 +1,1 @@
+"""Tensor, storage, the door, and the families of operations."""

@@ -1,0 +1,284 @@
+"""Pointwise arithmetic: add, mul, div, pow, … with PyTorch's type promotion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.dtype import bool_, dtype
+from lampas.engine.graph import build as g
+from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.door import record
+from lampas.engine.tensor.operands import (
+    as_inputs,
+    common_dtype,
+    float_dtype,
+    is_number,
+    number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lampas.engine.graph.node import Node
+
+Scalar = bool | int | float | complex
+Operand = Tensor | Scalar
+
+# Arithmetic ---------------------------------------------------------------------------------------
+
+
+def sum_back(flow: Node, to: Node) -> Node | None:
+    """A cotangent brought to the dtype and shape of an input."""
+    if flow.dtype.is_complex and not to.dtype.is_complex:
+        flow = g.real(flow)
+    return g.sum_to(g.cast(flow, to.dtype), to.shape)
+
+
+def _add_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    return tuple(
+        sum_back(ct, node) if need else None
+        for node, need in zip(saved.inputs, saved.needed, strict=True)
+    )
+
+
+def _subtract_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    (a, b), (need_a, need_b) = saved.inputs, saved.needed
+    return (
+        sum_back(ct, a) if need_a else None,
+        sum_back(g.negative(ct), b) if need_b else None,
+    )
+
+
+def _multiply_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    (a, b), (need_a, need_b) = saved.inputs, saved.needed
+    kind = saved.attributes[0]
+    return (
+        sum_back(g.multiply(ct, g.conjugate(g.cast(b, kind))), a) if need_a else None,
+        sum_back(g.multiply(ct, g.conjugate(g.cast(a, kind))), b) if need_b else None,
+    )
+
+
+def _divide_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    (a, b), (need_a, need_b) = saved.inputs, saved.needed
+    kind = saved.attributes[0]
+    below = g.conjugate(g.cast(b, kind))
+    scaled = g.divide(ct, below)
+    to_b = None
+    if need_b:
+        ratio = g.divide(g.conjugate(g.cast(a, kind)), below)
+        to_b = sum_back(g.negative(g.multiply(scaled, ratio)), b)
+    return (sum_back(scaled, a) if need_a else None, to_b)
+
+
+def binary_operation(
+    name: str,
+    build: Callable[[Node, Node], Node],
+    *,
+    vjp: Callable[..., Any] | None = None,
+    grad_name: str | None = None,
+    saves: str = "inputs",
+) -> Operation:
+    """An elementwise operation of two operands; attribute: the dtype in which it computes."""
+    return Operation(
+        name,
+        lambda a, b, kind: build(g.cast(a, kind), g.cast(b, kind)),
+        vjp=vjp,
+        grad_name=grad_name,
+        saves=saves,
+    )
+
+
+ADD = binary_operation("add", g.add, vjp=_add_vjp, saves="none")
+SUBTRACT = binary_operation(
+    "sub", g.subtract, vjp=_subtract_vjp, grad_name="SubBackward0", saves="none"
+)
+REVERSE_SUBTRACT = Operation(
+    "rsub", lambda a, b, kind: g.subtract(g.cast(b, kind), g.cast(a, kind)), saves="none"
+)
+MULTIPLY = binary_operation("mul", g.multiply, vjp=_multiply_vjp)
+DIVIDE = binary_operation("div", g.divide, vjp=_divide_vjp)
+SCALED_ADD = Operation(
+    "add",
+    lambda a, b, alpha, kind: g.add(
+        g.cast(a, kind), g.multiply(g.cast(b, kind), g.cast(alpha, kind))
+    ),
+    saves="inputs",
+)
+
+
+def apply_binary(operation: Operation, a: Any, b: Any) -> Tensor:
+    """Record an elementwise operation of two operands in their common dtype."""
+    name = operation.name
+    kind = common_dtype(name, a, b)
+    return record(operation, as_inputs(name, a, b), (kind,))
+
+
+def _check_alpha(alpha: Scalar, kind: dtype) -> None:
+    if isinstance(alpha, bool) and kind is not bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and not (kind.is_floating_point or kind.is_complex):
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    if isinstance(alpha, complex) and not kind.is_complex:
+        raise RuntimeError(
+            "For non-complex input tensors, argument alpha must not be a complex number."
+        )
+
+
+@public(method=True, inplace=True, out=True)
+def add(input: Operand, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+    """input + alpha · other, broadcast, in their common dtype.
+
+    >>> add(tensor([1.0, 2.0]), 1)
+    tensor([2., 3.])
+    """
+    if type(alpha) is int and alpha == 1:
+        return apply_binary(ADD, input, other)
+    kind = common_dtype("add", input, other)
+    _check_alpha(alpha, kind)
+    return record(SCALED_ADD, (*as_inputs("add", input, other), number(alpha)), (kind,))
+
+
+@public("subtract", method=True, inplace=True, out=True)
+def sub(input: Operand, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+    """input - alpha · other; raises RuntimeError for booleans."""
+    kind = common_dtype("sub", input, other)
+    if bool_ in (getattr(input, "dtype", None), getattr(other, "dtype", None)):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    if type(alpha) is int and alpha == 1:
+        return apply_binary(SUBTRACT, input, other)
+    _check_alpha(alpha, kind)
+    return record(SCALED_ADD, (*as_inputs("sub", input, other), number(-alpha)), (kind,))
+
+
+@public(method=True, out=True)
+def rsub(input: Tensor, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+    """other - alpha · input."""
+    if type(alpha) is int and alpha == 1:
+        kind = common_dtype("rsub", input, other)
+        return record(REVERSE_SUBTRACT, as_inputs("rsub", input, other), (kind,))
+    return sub(other, input, alpha=alpha)
+
+
+@public("multiply", method=True, inplace=True, out=True)
+def mul(input: Operand, other: Operand) -> Tensor:
+    """input · other, broadcast, in their common dtype."""
+    return apply_binary(MULTIPLY, input, other)
+
+
+@public("divide", method=True, inplace=True, out=True)
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other; integers give floating point unless `rounding_mode` is "trunc" or "floor"."""
+    if rounding_mode is None:
+        kind = float_dtype(common_dtype("div", input, other))
+        return record(DIVIDE, as_inputs("div", input, other), (kind,))
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode == "trunc":
+        kind = common_dtype("div", input, other)
+        return record(TRUNCATED_DIVIDE, as_inputs("div", input, other), (kind,))
+    raise RuntimeError(
+        "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+        f"'{rounding_mode}'"
+    )
+
+
+def _truncated(a: Node, b: Node) -> Node:
+    if a.dtype.is_floating_point:
+        return g.trunc(g.divide(a, b))
+    return g.floor_divide(g.subtract(a, g.fmod(a, b)), b)
+
+
+TRUNCATED_DIVIDE = binary_operation("div", _truncated, saves="none")
+FLOOR_DIVIDE = binary_operation("floor_divide", g.floor_divide, saves="none")
+REMAINDER = binary_operation("remainder", g.remainder)
+FMOD = binary_operation("fmod", g.fmod)
+
+
+def _refuse_zero_divisor(name: str, kind: dtype, other: Any) -> None:
+    """Integer division by a Python zero is an error already here."""
+    if is_number(other) and other == 0 and not (kind.is_floating_point or kind.is_complex):
+        raise RuntimeError(f"{name}(): ZeroDivisionError")
+
+
+@public(method=True, inplace=True, out=True)
+def floor_divide(input: Operand, other: Operand) -> Tensor:
+    """The largest whole number not above input / other."""
+    kind = common_dtype("floor_divide", input, other)
+    _refuse_zero_divisor("floor_divide", kind, other)
+    return record(FLOOR_DIVIDE, as_inputs("floor_divide", input, other), (kind,))
+
+
+@public(method=True, inplace=True, out=True)
+def remainder(input: Operand, other: Operand) -> Tensor:
+    """input - floor(input / other) · other: the sign of other, as Python's %."""
+    kind = common_dtype("remainder", input, other)
+    _refuse_zero_divisor("remainder", kind, other)
+    return record(REMAINDER, as_inputs("remainder", input, other), (kind,))
+
+
+@public(method=True, inplace=True, out=True)
+def fmod(input: Operand, other: Operand) -> Tensor:
+    """input - trunc(input / other) · other: the sign of input, as C's fmod."""
+    kind = common_dtype("fmod", input, other)
+    _refuse_zero_divisor("fmod", kind, other)
+    return record(FMOD, as_inputs("fmod", input, other), (kind,))
+
+
+def _power_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    (x,) = saved.inputs
+    exponent, kind = saved.attributes
+    if exponent == 0:
+        return (g.full(x.shape, 0, x.dtype),)
+    base = g.cast(x, kind)
+    slope = g.multiply(_integer_power(base, exponent - 1, kind), g.like(base, exponent))
+    return (sum_back(g.multiply(ct, g.conjugate(slope)), x),)
+
+
+def _integer_power(x: Node, exponent: Scalar, kind: dtype) -> Node:
+    """x**exponent by products, roots and reciprocals where these are exact."""
+    if exponent == 0:
+        return g.full(x.shape, 1, kind)
+    if exponent == 1:
+        return x
+    if exponent == 2:
+        return g.multiply(x, x)
+    if exponent == 3:
+        return g.multiply(g.multiply(x, x), x)
+    if kind.is_floating_point:
+        if exponent == 0.5:
+            return g.sqrt(x)
+        if exponent == -0.5:
+            return g.rsqrt(x)
+        if exponent == -1:
+            return g.reciprocal(x)
+        if exponent == -2:
+            return g.reciprocal(g.multiply(x, x))
+    return g.power(x, g.like(x, exponent))
+
+
+POWER_NUMBER = Operation(
+    "pow",
+    lambda x, exponent, kind: _integer_power(g.cast(x, kind), exponent, kind),
+    vjp=_power_vjp,
+    saves="inputs",
+)
+POWER = binary_operation("pow", g.power, grad_name="PowBackward1", saves="both")
+
+
+@public(method=True, inplace=True, out=True)
+def pow(input: Operand, exponent: Operand) -> Tensor:
+    """input ** exponent; integers refuse negative exponents that are Python numbers."""
+    kind = common_dtype("pow", input, exponent)
+    if isinstance(input, Tensor) and is_number(exponent):
+        whole = not (kind.is_floating_point or kind.is_complex)
+        if whole and exponent < 0:  # type: ignore[operator]
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        return record(POWER_NUMBER, (input,), (exponent, kind))
+    return record(POWER, as_inputs("pow", input, exponent), (kind,))

@@ -1,0 +1,456 @@
+"""Random numbers as NumPy arrays: PyTorch 2.13's CPU numbers, from the same words.
+
+Each function draws from a ``MersenneTwister`` in PyTorch's order and returns a new flat array.
+The element counts, the words used per element and every rounding are PyTorch's; where its
+compiler fuses a multiply and an add, so does this (see ``exact``). Arguments out of range raise
+RuntimeError with PyTorch's key phrases.
+"""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lampas.engine.dtype import bfloat16, bool_, dtype, float16, float32, float64, int64
+from lampas.engine.numeric_limits import finfo, iinfo
+from lampas.engine.tensor.box_muller import BLOCK, fill_normal
+from lampas.engine.tensor.exact import Doubles, fused32, fused64, libm
+from lampas.engine.tensor.mt19937 import MersenneTwister
+
+Array = NDArray[Any]
+
+# digits of the significand
+_DIGITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}
+_LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
+
+
+def require_floating(kind: dtype, operation: str) -> None:
+    """RuntimeError unless ``kind`` is a floating-point type."""
+    if not kind.is_floating_point:
+        raise RuntimeError(f"\"{operation}\" not implemented for '{kind.title}'")
+
+
+def uniform(
+    engine: MersenneTwister, count: int, kind: dtype = float32, low: float = 0.0, high: float = 1.0
+) -> Array:
+    """Numbers in [low, high).
+
+    float64 takes 53 bits of two words, the other types 24 bits of one word, computed in float32.
+    """
+    require_floating(kind, "check_uniform_bounds")
+    _check_uniform_bounds(kind, low, high)
+    low, high = float(low), float(high)
+    is_unit = low == 0.0 and high == 1.0
+    if kind is float64:
+        wide = engine.doubles(count)
+        if is_unit:
+            return wide
+        wide = fused64(wide, high - low, low)
+        return np.where(wide >= high, low, wide)
+    numbers = engine.floats(count)
+    start, end = np.float32(low), np.float32(high)
+    if not is_unit:
+        numbers = fused32(numbers, end - start, start)
+    if is_unit and kind is float32:
+        return numbers
+    numbers = numbers.astype(kind.numpy, copy=False)
+    return np.where(numbers >= end.astype(kind.numpy), start.astype(kind.numpy), numbers)
+
+
+def _check_uniform_bounds(kind: dtype, low: float, high: float) -> None:
+    limits = finfo(kind)
+    for name, bound in (("from", low), ("to", high)):
+        if not limits.min <= bound <= limits.max:
+            raise RuntimeError(f"{name} is out of bounds for {kind.title}")
+    if not low <= high:
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
+        )
+    if high - low > limits.max:
+        raise RuntimeError(
+            f"uniform_ expects to-from <= std::numeric_limits<{kind.title}>::max(), but found "
+            f"to={high} and from={low} which result in to-from to exceed the limit"
+        )
+
+
+# Normal ----------------------------------------------------------------------------------------
+
+
+def normal(
+    engine: MersenneTwister,
+    count: int,
+    kind: dtype = float32,
+    mean: float = 0.0,
+    std: float = 1.0,
+    *,
+    is_contiguous: bool = True,
+) -> Array:
+    """Normal numbers.
+
+    From 16 elements in contiguous memory on, blocks of 16 uniform numbers are transformed; a last
+    part of a block is made by drawing the last 16 elements anew. Otherwise each number comes from
+    the stream of ``normal_doubles``.
+    """
+    require_floating(kind, "normal_kernel_cpu")
+    if not std >= 0.0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    if count < BLOCK or not is_contiguous:
+        return normal_doubles(engine, count, mean, std).astype(kind.numpy)
+    rest = count % BLOCK
+    if kind is float64:
+        draw, fill = engine.doubles, _fill_normal64
+    else:
+        draw, fill = engine.floats, fill_normal
+    numbers = draw(count)
+    fill(numbers[: count - rest], mean, std)
+    if rest:
+        numbers[-BLOCK:] = draw(BLOCK)
+        fill(numbers[-BLOCK:], mean, std)
+    return numbers.astype(kind.numpy, copy=False)
+
+
+def _fill_normal64(numbers: Doubles, mean: float, std: float) -> None:
+    pairs = numbers.reshape(-1, 2, BLOCK // 2)
+    first, second = 1.0 - pairs[:, 0].ravel(), 2.0 * math.pi * pairs[:, 1].ravel()
+    radius = np.sqrt(-2.0 * libm(math.log, first))
+    for half, function in ((0, math.cos), (1, math.sin)):
+        scaled = fused64(radius * libm(function, second), std, mean)
+        pairs[:, half] = scaled.reshape(-1, BLOCK // 2)
+
+
+def normal_doubles(engine: MersenneTwister, count: int, mean: float, std: float) -> Doubles:
+    """Normal numbers drawn one by one in float64, in pairs of which the second is kept for later.
+
+    The pair is that of Box and Muller: radius sqrt(-2 log1p(-u2)), angle 2 pi u1.
+    """
+    if count == 0:
+        return np.empty(0)
+    kept = engine.cached_normal
+    engine.cached_normal = None
+    new = count - (kept is not None)
+    uniform_pairs = engine.doubles(2 * ((new + 1) // 2)).reshape(-1, 2)
+    radius = np.sqrt(-2.0 * libm(math.log1p, -uniform_pairs[:, 1]))
+    angle = 2.0 * math.pi * uniform_pairs[:, 0]
+    standard = np.empty(uniform_pairs.size + (kept is not None))
+    if kept is not None:
+        standard[0] = kept
+    standard[len(standard) - uniform_pairs.size :: 2] = radius * libm(math.cos, angle)
+    standard[len(standard) - uniform_pairs.size + 1 :: 2] = radius * libm(math.sin, angle)
+    if len(standard) > count:
+        engine.cached_normal = float(standard[-1])
+    return fused64(standard[:count], std, mean)
+
+
+def log_normal(
+    engine: MersenneTwister, count: int, kind: dtype = float32, mean: float = 1.0, std: float = 2.0
+) -> Array:
+    """exp of a normal number."""
+    require_floating(kind, "log_normal_cpu")
+    if not std > 0.0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+    return _cast(libm(_exp, normal_doubles(engine, count, mean, std)), kind)
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709.78 else math.inf
+
+
+# Other continuous ones, and Bernoulli ----------------------------------------------------------
+
+
+def exponential(
+    engine: MersenneTwister, count: int, kind: dtype = float32, rate: float = 1.0
+) -> Array:
+    """-log(1 - u) / rate."""
+    if not kind.is_floating_point:
+        raise RuntimeError(
+            "Exponential distribution is a continuous probability distribution. dtype must be a "
+            f"floating point but you specified {kind.title.lower()}"
+        )
+    if not rate > 0.0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate}")
+    return _cast(-1.0 / rate * libm(math.log1p, -engine.doubles(count)), kind)
+
+
+def geometric(engine: MersenneTwister, count: int, kind: dtype = float32, p: float = 0.5) -> Array:
+    """ceil(log(u) / log(1 - p)): the number of trials up to the first success."""
+    if not 0.0 < p < 1.0:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    if kind.is_complex or kind is bool_:
+        raise RuntimeError(f"\"geometric_cpu\" not implemented for '{kind.title}'")
+    numbers = engine.doubles(count)
+    numbers[numbers == 0.0] = 2.0**-1074
+    return _cast(np.ceil(libm(math.log, numbers) / math.log(1.0 - p)), kind)
+
+
+def cauchy(
+    engine: MersenneTwister,
+    count: int,
+    kind: dtype = float32,
+    median: float = 0.0,
+    sigma: float = 1.0,
+) -> Array:
+    """median + sigma tan(pi (u - 1/2))."""
+    if not kind.is_floating_point:
+        raise RuntimeError(
+            "Cauchy distribution is a continuous probability distribution. dtype must be a "
+            f"floating point but you specified {kind.title.lower()}"
+        )
+    if not sigma > 0.0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    tangent = libm(math.tan, math.pi * (engine.doubles(count) - 0.5))
+    return _cast(fused64(tangent, sigma, median), kind)
+
+
+def bernoulli(engine: MersenneTwister, count: int, kind: dtype = float32, p: float = 0.5) -> Array:
+    """1 where a 53-bit uniform number is below ``p``, else 0."""
+    if not 0.0 <= p <= 1.0:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    return (engine.doubles(count) < p).astype(kind.numpy)
+
+
+def bernoulli_each(engine: MersenneTwister, probabilities: Array, kind: dtype = float32) -> Array:
+    """1 where a uniform number is below its own probability, else 0.
+
+    Probabilities of float64 are compared with 53-bit numbers, others with 24-bit numbers.
+    """
+    flat = probabilities.ravel()
+    if not np.all((flat >= 0) & (flat <= 1)):
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    draw = engine.doubles if flat.dtype == np.float64 else engine.floats
+    return (draw(len(flat)) < flat).astype(kind.numpy)
+
+
+def _cast(values: Doubles, kind: dtype) -> Array:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if kind in (float16, bfloat16):
+            values = values.astype(np.float32)
+        return values.astype(kind.numpy, copy=False)
+
+
+# Integers --------------------------------------------------------------------------------------
+
+
+def random_integers(
+    engine: MersenneTwister,
+    count: int,
+    kind: dtype = int64,
+    low: int | None = None,
+    high: int | None = None,
+) -> Array:
+    """Whole numbers as ``Tensor.random_`` gives them.
+
+    With both bounds, in [low, high); with ``low`` alone, from there to the largest that the type
+    holds exactly; with none, from 0 to that number.
+    """
+    if kind.is_complex:
+        raise RuntimeError(f"\"random_\" not implemented for '{kind.title}'")
+    if low is None and high is None:
+        return _random_default(engine, count, kind)
+    if high is None and low == _LONG_MIN:
+        if kind not in (int64, float64, float32, bfloat16):
+            raise RuntimeError(
+                "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16"
+            )
+        return _to_kind(engine.long_words(count).view(np.int64), kind)
+    first, last = _range(kind, 0 if low is None else low, high)
+    _check_range(kind, first, last)
+    size = last - first + 1
+    if size >= 2**32 and kind in (int64, float64, float32, bfloat16):
+        words = engine.long_words(count)
+    else:
+        words = engine.words(count).astype(np.uint64)
+    if size < 2**64:
+        words %= np.uint64(size)
+    words += np.uint64(first % 2**64)
+    return _to_kind(words.view(np.int64), kind)
+
+
+def _random_default(engine: MersenneTwister, count: int, kind: dtype) -> Array:
+    if kind is float64:
+        return (engine.long_words(count) % np.uint64(2**53 + 1)).astype(np.float64)
+    if kind is int64:
+        return (engine.long_words(count) & np.uint64(_LONG_MAX)).astype(np.int64)
+    words = engine.words(count)
+    if kind is bool_:
+        return (words & np.uint32(1)).astype(np.bool_)
+    limit = 2 ** _DIGITS[kind] if kind.is_floating_point else iinfo(kind).max
+    if limit >= 2**32:
+        return engine.long_words(count)
+    return _to_kind((words.astype(np.uint64) % np.uint64(limit + 1)).view(np.int64), kind)
+
+
+def _to_kind(values: NDArray[np.int64], kind: dtype) -> Array:
+    if kind in (float16, bfloat16):
+        return values.astype(np.float32).astype(kind.numpy)
+    return values.astype(kind.numpy)
+
+
+def _range(kind: dtype, low: int, high: int | None) -> tuple[int, int]:
+    """The first and last whole number to draw, moved inward to numbers that the type holds."""
+    if high is not None:
+        if low >= high:
+            raise RuntimeError(
+                f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+            )
+        if not kind.is_floating_point:
+            return low, high - 1
+        first, end = _held_from(kind, low), _held_to(kind, high)
+        if first >= end:
+            raise RuntimeError(
+                "random_ expects 'from' casted to dtype to be less than 'to' casted to dtype, "
+                f"but got from={first} >= to={end}"
+            )
+        return first, end - 1
+    if kind is bool_:
+        return low, 1
+    if not kind.is_floating_point:
+        return low, min(iinfo(kind).max, _LONG_MAX)
+    first, last = _held_from(kind, low), 2 ** _DIGITS[kind]
+    if first >= last:
+        raise RuntimeError(
+            "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted "
+            f"to dtype, but got from={first} > to_inc={last}"
+        )
+    return first, last
+
+
+def _held(kind: dtype, value: int) -> int:
+    if kind is float64:
+        return int(float(value))
+    with np.errstate(over="ignore"):
+        found = float(np.float32(value).astype(kind.numpy))
+    return int(found) if math.isfinite(found) else _LONG_MIN
+
+
+def _held_from(kind: dtype, low: int) -> int:
+    found = _held(kind, low + 1)
+    step = abs(low + 1).bit_length() - _DIGITS[kind]
+    return found + 2**step if found < low else low
+
+
+def _held_to(kind: dtype, high: int) -> int:
+    found = _held(kind, high - 1)
+    step = abs(high - 1).bit_length() - _DIGITS[kind]
+    return found - 2**step if found >= high else high
+
+
+def _check_range(kind: dtype, first: int, last: int) -> None:
+    if kind is bool_:
+        least, most = 0, 1
+    elif kind.is_floating_point:
+        least, most = finfo(kind).min, finfo(kind).max
+    else:
+        least, most = iinfo(kind).min, min(iinfo(kind).max, _LONG_MAX)
+    for name, bound in (("from", first), ("to - 1", last)):
+        if not least <= bound <= most:
+            raise RuntimeError(f"{name} is out of bounds for {kind.title}")
+        if kind.is_floating_point and abs(bound) > 2 ** _DIGITS[kind]:
+            digits = _DIGITS[kind]
+            warnings.warn(
+                f"{name} is out of bounds [-(2^{digits}), 2^{digits}]. Due to precision "
+                f"limitations {kind.title} can support discrete uniform distribution only within "
+                "this range. This warning will become an error in version 1.7 release, please fix "
+                "the code in advance",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+# Permutations and choices ----------------------------------------------------------------------
+
+SMALL_PERMUTATION = (2**32 - 1) // 20
+
+
+def permutation(engine: MersenneTwister, count: int) -> NDArray[np.int64]:
+    """The numbers below ``count`` in random order, as int64.
+
+    Step i swaps place i with place i + (word mod (count - i)). From 2**32 / 20 on, 64-bit words
+    place each number i at (word mod (i + 1)) and move what was there to i.
+    """
+    if count < SMALL_PERMUTATION:
+        remaining = np.arange(count, 1, -1, dtype=np.uint32)
+        jumps = engine.words(max(count - 1, 0)) % remaining
+        partners = jumps.astype(np.int64)
+        partners += np.arange(len(partners))
+        return _swap_chain(partners, count)
+    places = engine.long_words(count) % np.arange(1, count + 1, dtype=np.uint64)
+    return _insertion_chain(places.view(np.int64), count)
+
+
+def _swap_chain(partners: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    order = list(range(count))
+    for place, partner in enumerate(partners.tolist()):
+        order[place], order[partner] = order[partner], order[place]
+    return np.array(order, np.int64)
+
+
+def _insertion_chain(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    order = list(range(count))
+    for number, place in enumerate(places.tolist()):
+        order[number] = order[place]
+        order[place] = number
+    return np.array(order, np.int64)
+
+
+def multinomial(
+    engine: MersenneTwister, weights: Array, samples: int, replacement: bool = False
+) -> NDArray[np.int64]:
+    """Indices drawn in proportion to the weights along the last dimension (one or two in all).
+
+    Without replacement: the ``samples`` largest of weight / exponential number, largest first.
+    With: a binary search of 53-bit uniform numbers in the normalised running sum.
+    """
+    if not 1 <= weights.ndim <= 2:
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    categories = weights.shape[-1]
+    if not replacement and samples > categories:
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
+    if categories > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
+    rows = weights.reshape(-1, categories)
+    shape = (*weights.shape[:-1], samples)
+    if replacement:
+        chosen = [_choose_with_replacement(engine, row, samples) for row in rows]
+        return np.array(chosen, np.int64).reshape(shape)
+    return _choose_without_replacement(engine, rows, samples).reshape(shape)
+
+
+def _choose_with_replacement(
+    engine: MersenneTwister, weights: Array, samples: int
+) -> NDArray[np.int64]:
+    exact = weights if weights.dtype == np.float64 else weights.astype(np.float32)
+    if not np.all(exact >= 0):
+        raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
+    if not np.all(np.isfinite(exact)):
+        raise RuntimeError(
+            "invalid multinomial distribution (encountering probability entry = infinity or NaN)"
+        )
+    running = np.cumsum(exact, dtype=exact.dtype)
+    if not running[-1] > 0:
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    running /= running[-1]
+    running[-1] = 1
+    return np.searchsorted(running.astype(np.float64), engine.doubles(samples), side="left")
+
+
+def _choose_without_replacement(
+    engine: MersenneTwister, weights: Array, samples: int
+) -> NDArray[np.int64]:
+    wide = weights if weights.dtype == np.float64 else weights.astype(np.float32)
+    if not (np.all(wide >= 0) and np.all(np.isfinite(wide))):
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if np.any(wide.sum(-1) == 0):
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    ratios = -libm(math.log1p, -engine.doubles(wide.size))
+    draws = ratios.astype(np.float32).astype(weights.dtype) if wide is not weights else ratios
+    scores = (wide / draws.astype(wide.dtype).reshape(wide.shape)).astype(weights.dtype)
+    if samples == 1:
+        return np.argmax(scores, -1)[:, None]
+    return np.argsort(-scores, -1, kind="stable")[:, :samples]

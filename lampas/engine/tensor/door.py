@@ -1,0 +1,156 @@
+"""The door: the one way by which an operation on tensors enters the graph.
+
+`record(operation, inputs, attributes)` reads the inputs' nodes, lets the operation compose its primitives,
+writes the tape's entry if a gradient is wanted, and wraps the results.  Nothing is computed here.
+Profiling, autocast and functional transforms hook in by `HOOKS`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lampas.engine.derive.operation import Operation, alias
+from lampas.engine.derive.tape import Edge, OperationGrad
+from lampas.engine.graph.node import Node
+from lampas.engine.tensor.core import Tensor, wrap, wrap_view
+from lampas.engine.tensor.device import CPU, device
+from lampas.engine.tensor.grad_mode import grad_mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Input = Tensor | Node
+
+# Each hook may replace the inputs: hook(operation, inputs, attributes) -> inputs or None.
+HOOKS: list[Callable[[Operation, tuple[Input, ...], tuple[Any, ...]], Any]] = []
+
+
+def record(
+    operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...] = ()
+) -> Any:
+    """Apply `operation`; inputs are tensors, or nodes for what has no gradient (Python numbers).
+
+    Returns a tensor, or a tuple of tensors for an operation with several results.
+    """
+    if HOOKS:
+        inputs = _run_hooks(operation, inputs, attributes)
+    nodes, place, traced = _read(operation, inputs)
+    outputs = operation.compute(nodes, attributes)
+    if any([out is node for out in outputs for node in nodes]):
+        outputs = tuple([alias(out) for out in outputs])
+    if not traced:
+        if operation.multiple:
+            return tuple([wrap(node, place) for node in outputs])
+        return wrap(outputs[0], place)
+    entry = trace(operation, inputs, nodes, outputs, attributes)
+    tensors = tuple(
+        [
+            wrap(node, place, Edge(entry, number) if _differentiable(node) else None)
+            for number, node in enumerate(outputs)
+        ]
+    )
+    entry.guards = _guards(operation, inputs, tensors)
+    return tensors if operation.multiple else tensors[0]
+
+
+def record_view(
+    operation: Operation,
+    source: Tensor,
+    attributes: tuple[Any, ...],
+    strides: tuple[int, ...],
+    offset: int,
+) -> Tensor:
+    """Apply a view operation: the result shares `source`'s storage at `strides` and `offset`."""
+    if HOOKS:
+        _run_hooks(operation, (source,), attributes)
+    node = source._value()
+    output = operation.compute((node,), attributes)[0]
+    edge = None
+    if grad_mode.enabled and source.requires_grad:
+        edge = Edge(trace(operation, (source,), (node,), (output,), attributes), 0)
+    return wrap_view(source, output, strides, offset, edge)
+
+
+def trace(
+    operation: Operation,
+    inputs: tuple[Input, ...],
+    nodes: tuple[Node, ...],
+    outputs: tuple[Node, ...],
+    attributes: tuple[Any, ...],
+) -> OperationGrad:
+    """The tape's entry for an operation on these inputs."""
+    edges = tuple(
+        [
+            given._tape_edge() if isinstance(given, Tensor) and _differentiable(node) else None
+            for given, node in zip(inputs, nodes, strict=True)
+        ]
+    )
+    return OperationGrad(operation, nodes, outputs, attributes, edges)
+
+
+def _read(operation: Operation, inputs: tuple[Input, ...]) -> tuple[tuple[Node, ...], device, bool]:
+    """The inputs' nodes, the device of the results, and whether the tape wants to know."""
+    nodes = []
+    place = None
+    traced = False
+    for given in inputs:
+        if type(given) is Node:
+            nodes.append(given)
+            continue
+        storage = given._storage  # type: ignore[union-attr]
+        if given._seen == storage.revision and not storage.shared:  # type: ignore[union-attr]
+            nodes.append(given._node)  # type: ignore[union-attr]
+        else:
+            nodes.append(given._value())  # type: ignore[union-attr]
+        if given._requires_grad or given._tape_edge() is not None:  # type: ignore[union-attr]
+            traced = True
+        if place is None or (place is not storage.device and not given._shape):  # type: ignore[union-attr]
+            place = place or storage.device
+        elif place is not storage.device:
+            place = _common_device(operation, inputs)
+    return tuple(nodes), place or CPU, traced and grad_mode.enabled
+
+
+def _common_device(operation: Operation, inputs: tuple[Input, ...]) -> device:
+    places = {
+        given._storage.device for given in inputs if isinstance(given, Tensor) and given._shape
+    }
+    if len(places) > 1:
+        names = ", ".join(sorted(str(place) for place in places))
+        raise RuntimeError(
+            f"{operation.name}: Expected all tensors to be on the same device, but found at "
+            f"least two devices, {names}!"
+        )
+    return places.pop()
+
+
+def _differentiable(node: Node) -> bool:
+    return node.dtype.is_floating_point or node.dtype.is_complex
+
+
+def _guards(
+    operation: Operation, inputs: tuple[Input, ...], outputs: tuple[Tensor, ...]
+) -> tuple[tuple[Any, int], ...]:
+    """(storage, version) of what the derivative may read; keeps those values alive."""
+    absent = (None, 0)
+    first = [
+        (given._storage, given._storage.version)
+        if operation.saves_inputs and isinstance(given, Tensor)
+        else absent
+        for given in inputs
+    ]
+    last = [
+        (out._storage, out._storage.version) if operation.saves_outputs else absent
+        for out in outputs
+    ]
+    return (*first, *last)
+
+
+def _run_hooks(
+    operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...]
+) -> tuple[Input, ...]:
+    for hook in list(HOOKS):
+        changed = hook(operation, inputs, attributes)
+        if changed is not None:
+            inputs = changed
+    return inputs

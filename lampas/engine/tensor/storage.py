@@ -1,0 +1,133 @@
+"""Storage: the memory that tensors and their views share, as a value that is replaced on writing.
+
+A storage holds the node of its current value.  A write makes a new node; `revision` counts all writes
+(views re-read when it has moved), `version` counts those that autograd must know of (writes through
+`.data` are not among them), `history` counts changes of the tape's record.
+
+While NumPy arrays share the memory (`numpy()`, `from_numpy`), `shared` is set: then every write goes to
+that memory at once, and every reading takes a snapshot, since the array may change behind our back.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from lampas.engine.device.buffer import Buffer
+from lampas.engine.graph import build as g
+from lampas.engine.graph.node import Node, buffer_node
+from lampas.engine.graph.primitives import BUFFER
+from lampas.engine.realize.realize import realize, track
+from lampas.engine.settings import settings
+from lampas.engine.tensor.device import META
+
+if TYPE_CHECKING:
+    from lampas.engine.tensor.device import device
+
+_ALONE = 2  # references to a block that only its buffer holds: the attribute, and the question
+
+
+@final
+class Storage:
+    """The current value of some memory; `node` is row-major, of any shape with the right count."""
+
+    __slots__ = (
+        "__weakref__",
+        "device",
+        "history",
+        "node",
+        "reference",
+        "revision",
+        "shared",
+        "version",
+    )
+
+    def __init__(self, node: Node, place: device) -> None:
+        self.node = node
+        self.device = place
+        self.version = 0
+        self.revision = 0
+        self.history = 0
+        self.shared = False
+        self.reference = weakref.ref(self)
+        self._await(node)
+
+    def _await(self, node: Node) -> None:
+        """Have the value computed when anybody next looks at any value."""
+        if node.op is not BUFFER and self.device is not META:
+            track(self.reference)
+            if settings.eager:
+                realize((node,))
+
+    def write(self, node: Node, *, silent: bool = False) -> None:
+        """Replace the value."""
+        self.revision += 1
+        if not silent:
+            self.version += 1
+        if self.shared and self.is_shared():
+            self._write_through(node)
+            return
+        self.node = node
+        self._await(node)
+
+    def is_shared(self) -> bool:
+        """Whether a NumPy array outside still sees this memory."""
+        block = self.node.buffer.block if self.node.buffer is not None else None
+        if block is None or (block.base is None and sys.getrefcount(block) <= _ALONE + 1):
+            self.shared = False
+        return self.shared
+
+    def _write_through(self, node: Node) -> None:
+        buffer = self.node.buffer
+        realize((node,))
+        kind = node.dtype.numpy
+        buffer.array(kind, (node.numel,))[...] = node.buffer.array(kind, (node.numel,))
+        self.node = buffer_node(buffer, node.shape, node.dtype)
+
+    def buffer(self) -> Buffer:
+        """The memory, the value being computed if need be."""
+        if self.device is META:
+            raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+        if self.node.buffer is None:
+            realize((self.node,))
+        return self.node.buffer
+
+    def export(self) -> np.ndarray:
+        """A 1-d array over memory that is this storage's alone; from now on it is shared."""
+        self.buffer()
+        node = self.node
+        if not self.shared and not self._is_exclusive(node):
+            fresh = Buffer.allocate(node.numel * node.dtype.itemsize)
+            copy = fresh.array(node.dtype.numpy, (node.numel,))
+            copy[...] = node.buffer.array(node.dtype.numpy, (node.numel,))
+            self.node = node = buffer_node(fresh, node.shape, node.dtype)
+            self.revision += 1
+        self.shared = True
+        return node.buffer.array(node.dtype.numpy, (node.numel,))
+
+    def _is_exclusive(self, node: Node) -> bool:
+        # self.node, the caller's name, this argument, getrefcount's, and one tensor's cached reading
+        return sys.getrefcount(node) <= 5 and sys.getrefcount(node.buffer) <= 2
+
+    def snapshot(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Node:
+        """A copy of a strided part of the memory, as it is now."""
+        node = self.node
+        flat = node.buffer.array(node.dtype.numpy, (node.numel,))
+        steps = tuple(stride * flat.itemsize for stride in strides)
+        part = np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
+        return buffer_node(Buffer.from_array(np.array(part, order="C")), shape, node.dtype)
+
+
+def strided_reading(
+    node: Node, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> Node:
+    """The node that reads a storage's value with a tensor's shape and strides."""
+    return g.as_strided(node, shape, strides, offset)
+
+
+def storage_of_array(array: np.ndarray, dtype: Any, place: device) -> Storage:
+    """A storage over an array's memory, which nobody else may change."""
+    return Storage(buffer_node(Buffer.from_array(array), array.shape, dtype), place)
