@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lampas.engine.dtype import bfloat16, bool_, dtype, float16, float32, float64, int64
+from lampas.engine.dtype import (
+    bfloat16,
+    bool_,
+    dtype,
+    float16,
+    float32,
+    float64,
+    int64,
+    uint16,
+    uint32,
+    uint64,
+)
 from lampas.engine.numeric_limits import finfo, iinfo
 from lampas.engine.tensor.box_muller import BLOCK, fill_normal
 from lampas.engine.tensor.exact import Doubles, fused32, fused64, libm
@@ -21,15 +32,40 @@ from lampas.engine.tensor.mt19937 import MersenneTwister
 
 Array = NDArray[Any]
 
-# digits of the significand
+# digits of the significand, and the names that PyTorch's messages give to types
 _DIGITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}
+_C_NAMES = {
+    "Half": "c10::Half",
+    "BFloat16": "c10::BFloat16",
+    "Byte": "unsigned char",
+    "Char": "signed char",
+    "Short": "short int",
+    "UInt16": "short unsigned int",
+    "UInt32": "unsigned int",
+    "UInt64": "long unsigned int",
+    "Long": "long int",
+    "ComplexFloat": "c10::complex<float>",
+    "ComplexDouble": "c10::complex<double>",
+}
+_LATE_UNSIGNED = (uint16, uint32, uint64)
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
+LONG_RANGE = 2**28  # ranges of whole numbers from here on are drawn from 64-bit words
+
+
+def c_name(kind: dtype) -> str:
+    """The name of a type in C++, which PyTorch's messages about ranges use."""
+    return _C_NAMES.get(kind.title, kind.title.lower())
+
+
+def not_implemented(operation: str, kind: dtype) -> NotImplementedError:
+    """The error for a type that an operation does not take."""
+    return NotImplementedError(f"\"{operation}\" not implemented for '{kind.title}'")
 
 
 def require_floating(kind: dtype, operation: str) -> None:
-    """RuntimeError unless ``kind`` is a floating-point type."""
+    """NotImplementedError unless ``kind`` is a floating-point type."""
     if not kind.is_floating_point:
-        raise RuntimeError(f"\"{operation}\" not implemented for '{kind.title}'")
+        raise not_implemented(operation, kind)
 
 
 def uniform(
@@ -63,7 +99,7 @@ def _check_uniform_bounds(kind: dtype, low: float, high: float) -> None:
     limits = finfo(kind)
     for name, bound in (("from", low), ("to", high)):
         if not limits.min <= bound <= limits.max:
-            raise RuntimeError(f"{name} is out of bounds for {kind.title}")
+            raise RuntimeError(f"{name} is out of bounds for {c_name(kind)}")
     if not low <= high:
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
@@ -90,8 +126,9 @@ def normal(
     """Normal numbers.
 
     From 16 elements in contiguous memory on, blocks of 16 uniform numbers are transformed; a last
-    part of a block is made by drawing the last 16 elements anew. Otherwise each number comes from
-    the stream of ``normal_doubles``.
+    part of a block is made by drawing the last 16 elements anew (float32 and float64 have drawn
+    that part before, the half types have not). Otherwise each number comes from the stream of
+    ``normal_doubles``.
     """
     require_floating(kind, "normal_kernel_cpu")
     if not std >= 0.0:
@@ -103,7 +140,11 @@ def normal(
         draw, fill = engine.doubles, _fill_normal64
     else:
         draw, fill = engine.floats, fill_normal
-    numbers = draw(count)
+    if kind is float32 or kind is float64:
+        numbers = draw(count)
+    else:
+        numbers = np.empty(count, np.float32)
+        numbers[: count - rest] = draw(count - rest)
     fill(numbers[: count - rest], mean, std)
     if rest:
         numbers[-BLOCK:] = draw(BLOCK)
@@ -167,7 +208,7 @@ def exponential(
     if not kind.is_floating_point:
         raise RuntimeError(
             "Exponential distribution is a continuous probability distribution. dtype must be a "
-            f"floating point but you specified {kind.title.lower()}"
+            f"floating point but you specified {kind.title}"
         )
     if not rate > 0.0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate}")
@@ -179,7 +220,7 @@ def geometric(engine: MersenneTwister, count: int, kind: dtype = float32, p: flo
     if not 0.0 < p < 1.0:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
     if kind.is_complex or kind is bool_:
-        raise RuntimeError(f"\"geometric_cpu\" not implemented for '{kind.title}'")
+        raise not_implemented("geometric_cpu", kind)
     numbers = engine.doubles(count)
     numbers[numbers == 0.0] = 2.0**-1074
     return _cast(np.ceil(libm(math.log, numbers) / math.log(1.0 - p)), kind)
@@ -196,7 +237,7 @@ def cauchy(
     if not kind.is_floating_point:
         raise RuntimeError(
             "Cauchy distribution is a continuous probability distribution. dtype must be a "
-            f"floating point but you specified {kind.title.lower()}"
+            f"floating point but you specified {c_name(kind)}"
         )
     if not sigma > 0.0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
@@ -206,6 +247,8 @@ def cauchy(
 
 def bernoulli(engine: MersenneTwister, count: int, kind: dtype = float32, p: float = 0.5) -> Array:
     """1 where a 53-bit uniform number is below ``p``, else 0."""
+    if kind.is_complex or kind in _LATE_UNSIGNED:
+        raise not_implemented("bernoulli_scalar_cpu_", kind)
     if not 0.0 <= p <= 1.0:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
     return (engine.doubles(count) < p).astype(kind.numpy)
@@ -245,20 +288,18 @@ def random_integers(
     With both bounds, in [low, high); with ``low`` alone, from there to the largest that the type
     holds exactly; with none, from 0 to that number.
     """
-    if kind.is_complex:
-        raise RuntimeError(f"\"random_\" not implemented for '{kind.title}'")
-    if low is None and high is None:
+    is_default = low is None and high is None
+    if kind.is_complex or (is_default and kind in _LATE_UNSIGNED):
+        raise not_implemented("random_kernel_cpu", kind)
+    if is_default:
         return _random_default(engine, count, kind)
     if high is None and low == _LONG_MIN:
-        if kind not in (int64, float64, float32, bfloat16):
-            raise RuntimeError(
-                "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16"
-            )
+        _require_full_range(kind)
         return _to_kind(engine.long_words(count).view(np.int64), kind)
     first, last = _range(kind, 0 if low is None else low, high)
     _check_range(kind, first, last)
     size = last - first + 1
-    if size >= 2**32 and kind in (int64, float64, float32, bfloat16):
+    if size >= LONG_RANGE:
         words = engine.long_words(count)
     else:
         words = engine.words(count).astype(np.uint64)
@@ -266,6 +307,14 @@ def random_integers(
         words %= np.uint64(size)
     words += np.uint64(first % 2**64)
     return _to_kind(words.view(np.int64), kind)
+
+
+def _require_full_range(kind: dtype) -> None:
+    kernel = "random_full_64_bits_range_kernel_cpu"
+    if kind is float16 or kind is bool_ or kind in _LATE_UNSIGNED:
+        raise not_implemented(kernel, kind)
+    if kind not in (int64, float64, float32, bfloat16):
+        raise RuntimeError(f"{kernel} handles only int64, double, float and bfloat16")
 
 
 def _random_default(engine: MersenneTwister, count: int, kind: dtype) -> Array:
@@ -277,8 +326,6 @@ def _random_default(engine: MersenneTwister, count: int, kind: dtype) -> Array:
     if kind is bool_:
         return (words & np.uint32(1)).astype(np.bool_)
     limit = 2 ** _DIGITS[kind] if kind.is_floating_point else iinfo(kind).max
-    if limit >= 2**32:
-        return engine.long_words(count)
     return _to_kind((words.astype(np.uint64) % np.uint64(limit + 1)).view(np.int64), kind)
 
 
@@ -307,7 +354,7 @@ def _range(kind: dtype, low: int, high: int | None) -> tuple[int, int]:
     if kind is bool_:
         return low, 1
     if not kind.is_floating_point:
-        return low, min(iinfo(kind).max, _LONG_MAX)
+        return low, iinfo(kind).max
     first, last = _held_from(kind, low), 2 ** _DIGITS[kind]
     if first >= last:
         raise RuntimeError(
@@ -346,12 +393,12 @@ def _check_range(kind: dtype, first: int, last: int) -> None:
         least, most = iinfo(kind).min, min(iinfo(kind).max, _LONG_MAX)
     for name, bound in (("from", first), ("to - 1", last)):
         if not least <= bound <= most:
-            raise RuntimeError(f"{name} is out of bounds for {kind.title}")
+            raise RuntimeError(f"{name} is out of bounds for {c_name(kind)}")
         if kind.is_floating_point and abs(bound) > 2 ** _DIGITS[kind]:
             digits = _DIGITS[kind]
             warnings.warn(
                 f"{name} is out of bounds [-(2^{digits}), 2^{digits}]. Due to precision "
-                f"limitations {kind.title} can support discrete uniform distribution only within "
+                f"limitations {c_name(kind)} can support discrete uniform distribution only within "
                 "this range. This warning will become an error in version 1.7 release, please fix "
                 "the code in advance",
                 UserWarning,
@@ -414,43 +461,40 @@ def multinomial(
         )
     if categories > 2**24:
         raise RuntimeError("number of categories cannot exceed 2^24")
-    rows = weights.reshape(-1, categories)
-    shape = (*weights.shape[:-1], samples)
+    wide = weights if weights.dtype == np.float64 else weights.astype(np.float32)
+    rows = wide.reshape(-1, categories)
+    _check_weights(rows)
     if replacement:
         chosen = [_choose_with_replacement(engine, row, samples) for row in rows]
-        return np.array(chosen, np.int64).reshape(shape)
-    return _choose_without_replacement(engine, rows, samples).reshape(shape)
+        found = np.array(chosen, np.int64)
+    else:
+        found = _choose_without_replacement(engine, rows, samples, weights.dtype)
+    return found.reshape(*weights.shape[:-1], samples)
+
+
+def _check_weights(weights: Array) -> None:
+    if not (np.all(weights >= 0) and np.all(np.isfinite(weights))):
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if np.any(weights.sum(-1) == 0):
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
 
 
 def _choose_with_replacement(
     engine: MersenneTwister, weights: Array, samples: int
 ) -> NDArray[np.int64]:
-    exact = weights if weights.dtype == np.float64 else weights.astype(np.float32)
-    if not np.all(exact >= 0):
-        raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
-    if not np.all(np.isfinite(exact)):
-        raise RuntimeError(
-            "invalid multinomial distribution (encountering probability entry = infinity or NaN)"
-        )
-    running = np.cumsum(exact, dtype=exact.dtype)
-    if not running[-1] > 0:
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    running = np.cumsum(weights, dtype=weights.dtype)
     running /= running[-1]
     running[-1] = 1
     return np.searchsorted(running.astype(np.float64), engine.doubles(samples), side="left")
 
 
 def _choose_without_replacement(
-    engine: MersenneTwister, weights: Array, samples: int
+    engine: MersenneTwister, weights: Array, samples: int, kind: np.dtype[Any]
 ) -> NDArray[np.int64]:
-    wide = weights if weights.dtype == np.float64 else weights.astype(np.float32)
-    if not (np.all(wide >= 0) and np.all(np.isfinite(wide))):
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if np.any(wide.sum(-1) == 0):
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    ratios = -libm(math.log1p, -engine.doubles(wide.size))
-    draws = ratios.astype(np.float32).astype(weights.dtype) if wide is not weights else ratios
-    scores = (wide / draws.astype(wide.dtype).reshape(wide.shape)).astype(weights.dtype)
+    times = -libm(math.log1p, -engine.doubles(weights.size)).reshape(weights.shape)
+    rounded = times.astype(weights.dtype).astype(kind).astype(weights.dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = (weights / rounded).astype(kind).astype(weights.dtype)
     if samples == 1:
         return np.argmax(scores, -1)[:, None]
     return np.argsort(-scores, -1, kind="stable")[:, :samples]
