@@ -120,18 +120,23 @@ class TileWriter:
         return self.b.add(self.b.multiply(lone, loaded), total)
 
     def row_pointers(self, a: Value) -> list[Value]:
-        """Return the address of each row's element at the current k."""
+        """Return the address of each row's element at the current k.
+
+        Every third row has a pointer, the two after it are reached by x86's base + index addressing. The empty
+        assembly statements stop LLVM from turning this into one pointer a row, which would not fit the registers.
+        """
         b, element = self.b, self.shape.element
-        found = []
         twice = b.shift_left(self.a_stride, 1)
-        third = b.add(twice, self.a_stride)
+        thrice = b.add(twice, self.a_stride)
+        found = []
         for r in range(0, self.height, 3):
-            if r:
-                a = b.element_pointer(a, third, element)
+            a = a if r == 0 else b.element_pointer(a, thrice, element)
             a = b.emit(f'call ptr asm "", "=r,0"({a})', "ptr")
-            found.append(a)
-            found.append(b.element_pointer(a, self.a_stride, element))
-            found.append(b.element_pointer(a, twice, element))
+            found += [
+                a,
+                b.element_pointer(a, self.a_stride, element),
+                b.element_pointer(a, twice, element),
+            ]
         return found
 
     def broadcast_place(self, a: Value, pointers: list[Value], r: int, step: int) -> Value:
@@ -143,3 +148,23 @@ class TileWriter:
 def zero_accumulators(shape: TileShape, height: int) -> list[Value]:
     """Return the accumulators of an empty sum."""
     return [constant(0, shape.kind)] * (height * shape.vectors)
+
+
+def transpose(b: Builder, rows: list[Value]) -> list[Value]:
+    """Transpose a square of vectors in registers: log2(lanes) rounds of exchanging blocks.
+
+    In round d, lane j of row i trades places with lane j - d of row i + d wherever i has bit d clear and j set.
+    """
+    lanes = len(rows)
+    distance = lanes // 2
+    while distance:
+        keep = [j if not j & distance else j - distance + lanes for j in range(lanes)]
+        rest = [j + distance if not j & distance else j + lanes for j in range(lanes)]
+        swapped = list(rows)
+        for i in range(lanes):
+            if not i & distance:
+                upper, lower = rows[i], rows[i + distance]
+                swapped[i] = b.shuffle(upper, lower, keep)
+                swapped[i + distance] = b.shuffle(upper, lower, rest)
+        rows, distance = swapped, distance // 2
+    return rows

@@ -1,0 +1,257 @@
+"""The macro kernel of the matrix product: units of tiles × panels, blocks of K, batches.
+
+Rows are cut into `tiles` tiles of `height` or `height - 1` rows (the first `tall` ones are the taller), columns into
+panels as wide as the tile; only the last panel may be narrower. A unit, the thing that threads claim, is a group of
+tiles × a group of panels of one batch, computed over all of K; so the result does not depend on who computes what.
+Packed and plain operands differ in their strides alone.
+
+A panel that is narrow, or whose rows would fight for the same cache sets, is first copied to the thread's own
+scratch, zero-padded, so that the tile functions always read whole vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Builder, Module, Value
+from lampas.engine.loops.brgemm_store import (
+    FIRST,
+    LAST,
+    Epilogue,
+    Layout,
+    TileCall,
+    TileFunction,
+)
+from lampas.engine.loops.brgemm_tile import Access, TileShape, tile_shape
+
+KERNEL_PARAMETERS = (
+    ("ptr", "operands"),
+    ("ptr", "integers"),
+    ("i64", "begin"),
+    ("i64", "end"),
+    ("i64", "worker"),
+)
+
+
+class Operand(IntEnum):
+    """Places in the operand array; an epilogue's own follow."""
+
+    A, B, C, SCRATCH = range(4)
+
+
+class Integer(IntEnum):
+    """Places in the integer array; an epilogue's own follow. Strides are in elements."""
+
+    # fmt: off
+    (TILES, TALL, COLUMNS, DEPTH, A_ROW, A_STRIDE, B_PANEL, B_STRIDE, C_TILE_ROW, C_PANEL, C_STRIDE,
+     UNIT_TILES, UNIT_PANELS, DEPTH_BLOCK, COPY, SCRATCH_STRIDE, BATCH0, BATCH1, A_BATCH0, A_BATCH1,
+     B_BATCH0, B_BATCH1, C_BATCH0, C_BATCH1) = range(24)
+    # fmt: on
+
+
+FIRST_OPERAND, FIRST_INTEGER = len(Operand), len(Integer)
+COPY_NONE, COPY_NARROW, COPY_ALL = range(3)
+
+
+@dataclass(frozen=True)
+class GemmKernel:
+    """What is compiled into one macro kernel."""
+
+    target: Target
+    element: str
+    height: int
+    access: Access
+    layout: Layout
+    c_element: str
+    epilogue: Epilogue | None = None
+
+    @property
+    def shape(self) -> TileShape:
+        return tile_shape(self.target, self.element)
+
+    @property
+    def name(self) -> str:
+        return f"gemm_{self.element}_{self.access}_{self.layout}_{self.height}"
+
+    def module(self) -> Module:
+        """Return the module with the kernel and its tile functions."""
+        module = Module()
+        MacroWriter(module, self).write()
+        return module
+
+
+class MacroWriter:
+    """Writes the macro kernel's function."""
+
+    def __init__(self, module: Module, kernel: GemmKernel) -> None:
+        self.kernel, self.shape = kernel, kernel.shape
+        heights = [kernel.height] + ([kernel.height - 1] if kernel.height > 1 else [])
+        form = kernel.access, kernel.layout, kernel.c_element, kernel.epilogue
+        self.tiles = [TileFunction(module, self.shape, height, *form) for height in heights]
+        write_copy_panel(module, self.shape)
+        self.b = module.function(kernel.name, KERNEL_PARAMETERS)
+        self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
+
+    def integer(self, place: int) -> Value:
+        return self.b.load_element("i64", self.integers, place)
+
+    def operand(self, place: int) -> Value:
+        return self.b.load_element("ptr", self.operands, place)
+
+    def up(self, number: Value, by: Value | int) -> Value:
+        """Divide and round up."""
+        b = self.b
+        return b.divide(b.add(number, b.subtract(by, 1)), by)
+
+    def write(self) -> None:
+        b = self.b
+        self.panels = self.up(self.integer(Integer.COLUMNS), self.shape.columns)
+        self.row_groups = self.up(self.integer(Integer.TILES), self.integer(Integer.UNIT_TILES))
+        self.column_groups = self.up(self.panels, self.integer(Integer.UNIT_PANELS))
+        own = b.multiply(self.worker, self.integer(Integer.SCRATCH_STRIDE))
+        self.scratch = b.element_pointer(self.operand(Operand.SCRATCH), own, self.shape.element)
+        with b.loop(self.begin, self.end) as unit:
+            self.write_unit(unit)
+        b.ret()
+
+    def write_unit(self, unit: Value) -> None:
+        b = self.b
+        in_batch = b.multiply(self.row_groups, self.column_groups)
+        batch, rest = b.divide(unit, in_batch), b.remainder(unit, in_batch)
+        group, row_group = b.divide(rest, self.row_groups), b.remainder(rest, self.row_groups)
+        size = self.integer(Integer.BATCH1)
+        self.batch = b.divide(batch, size), b.remainder(batch, size)
+        kinds = self.shape.element, self.shape.element, self.kernel.c_element
+        self.a, self.bb, self.c = (
+            self.batched(place, first, kind)
+            for place, first, kind in zip(
+                Operand, (Integer.A_BATCH0, Integer.B_BATCH0, Integer.C_BATCH0), kinds, strict=False
+            )
+        )
+        first_tile = b.multiply(row_group, self.integer(Integer.UNIT_TILES))
+        last_tile = b.minimum(
+            b.add(first_tile, self.integer(Integer.UNIT_TILES)), self.integer(Integer.TILES)
+        )
+        first_panel = b.multiply(group, self.integer(Integer.UNIT_PANELS))
+        last_panel = b.minimum(b.add(first_panel, self.integer(Integer.UNIT_PANELS)), self.panels)
+        depth, block = self.integer(Integer.DEPTH), self.integer(Integer.DEPTH_BLOCK)
+        with b.loop(0, b.maximum(depth, 1), block) as k, b.loop(first_panel, last_panel) as panel:
+            self.write_panel(k, panel, first_tile, last_tile)
+
+    def batched(self, place: int, stride: int, kind: str) -> Value:
+        """Return an operand's address for this unit's batch."""
+        b = self.b
+        first = b.multiply(self.batch[0], self.integer(stride))
+        second = b.multiply(self.batch[1], self.integer(stride + 1))
+        return b.element_pointer(self.operand(place), b.add(first, second), kind)
+
+    def write_panel(self, k: Value, panel: Value, first_tile: Value, last_tile: Value) -> None:
+        """Emit the work on one panel of one block of K."""
+        b, shape = self.b, self.shape
+        depth = self.integer(Integer.DEPTH)
+        inside = b.minimum(b.subtract(depth, k), self.integer(Integer.DEPTH_BLOCK))
+        first = b.cast("zext", b.compare("eq", k, 0), "i64")
+        last = b.cast("zext", b.compare("sge", b.add(k, inside), depth), "i64")
+        flags = b.add(b.multiply(first, FIRST), b.multiply(last, LAST))
+        column = b.multiply(panel, shape.columns)
+        columns = b.subtract(self.integer(Integer.COLUMNS), column)
+        stride = self.integer(Integer.B_STRIDE)
+        offset = b.add(b.multiply(panel, self.integer(Integer.B_PANEL)), b.multiply(k, stride))
+        source = b.element_pointer(self.bb, offset, shape.element)
+        copied = self.copy_wanted(columns)
+        with b.branch(copied) as (yes, no):
+            with yes:
+                values = [source, stride, self.scratch, inside, columns]
+                b.call("copy_panel", "void", values)
+            with no:
+                pass
+        rows = b.phi([(self.scratch, yes.end), (source, no.end)])
+        step = b.phi([(b.value(shape.columns), yes.end), (stride, no.end)])
+        c = b.element_pointer(
+            self.c, b.multiply(panel, self.integer(Integer.C_PANEL)), self.kernel.c_element
+        )
+        with b.loop(first_tile, last_tile) as tile:
+            self.write_tile(tile, k, (rows, step, inside, c, columns, flags, column))
+
+    def copy_wanted(self, columns: Value) -> Value:
+        b = self.b
+        mode = self.integer(Integer.COPY)
+        narrow = b.bit_and(
+            b.compare("slt", columns, self.shape.columns), b.compare("eq", mode, COPY_NARROW)
+        )
+        return b.bit_or(narrow, b.compare("eq", mode, COPY_ALL))
+
+    def write_tile(self, tile: Value, k: Value, panel: tuple[Value, ...]) -> None:
+        """Call the tile function of the right height."""
+        b = self.b
+        rows, step, inside, c, columns, flags, column = panel
+        tall, low = self.integer(Integer.TALL), max(self.kernel.height - 1, 1)
+        row = b.add(b.multiply(tile, low), b.minimum(tile, tall))
+        if self.kernel.height == 1:
+            row = tile
+        a = self.a_place(tile, row, k)
+        target = b.element_pointer(
+            c, b.multiply(row, self.integer(Integer.C_TILE_ROW)), self.kernel.c_element
+        )
+        call = TileCall(
+            a, self.integer(Integer.A_STRIDE), rows, step, inside, target,
+            self.integer(Integer.C_STRIDE), columns, flags, row, column, *self.batch,
+            self.operands, self.integers,
+        )  # fmt: skip
+        if len(self.tiles) == 1:
+            b.call(self.tiles[0].name, "void", call.values())
+            return
+        with b.branch(b.compare("slt", tile, tall)) as (high, lower):
+            with high:
+                b.call(self.tiles[0].name, "void", call.values())
+            with lower:
+                b.call(self.tiles[1].name, "void", call.values())
+
+    def a_place(self, tile: Value, row: Value, k: Value) -> Value:
+        """Return the address of A at (row, k); a packed tile is as wide as it is high."""
+        b = self.b
+        start = b.multiply(row, self.integer(Integer.A_ROW))
+        if self.kernel.access == "row":
+            along = k
+        elif self.kernel.access == "column":
+            along = b.multiply(k, self.integer(Integer.A_STRIDE))
+        else:
+            tall = b.compare("slt", tile, self.integer(Integer.TALL))
+            height = b.select(tall, b.value(self.kernel.height), self.kernel.height - 1)
+            along = b.multiply(k, height)
+        return b.element_pointer(self.a, b.add(start, along), self.shape.element)
+
+
+def write_copy_panel(module: Module, shape: TileShape) -> None:
+    """void copy_panel(source, stride, scratch, depth, columns): copy rows, padding them with zeros."""
+    parameters = [
+        ("ptr", "source"),
+        ("i64", "stride"),
+        ("ptr", "scratch"),
+        ("i64", "depth"),
+        ("i64", "columns"),
+    ]
+    b: Builder = module.function("copy_panel", parameters, internal=True)
+    source, stride, scratch, depth, columns = b.arguments
+    whole = b.compare("sge", columns, shape.columns)
+    bytes_aligned = shape.lanes * (8 if shape.element == "double" else 4)
+    with b.branch(whole) as (full, narrow):
+        for arm, masked in ((full, False), (narrow, True)):
+            with arm:
+                lefts = [b.subtract(columns, v * shape.lanes) for v in range(shape.vectors)]
+                masks = [b.lane_mask(shape.lanes, left) for left in lefts] if masked else []
+                with b.loop(0, depth) as k:
+                    row = b.element_pointer(source, b.multiply(k, stride), shape.element)
+                    target = b.element_pointer(scratch, b.multiply(k, shape.columns), shape.element)
+                    for v in range(shape.vectors):
+                        place = b.element_pointer(row, v * shape.lanes, shape.element)
+                        goal = b.element_pointer(target, v * shape.lanes, shape.element)
+                        loaded = (
+                            b.masked_load(shape.kind, place, masks[v])
+                            if masked
+                            else b.load(shape.kind, place)
+                        )
+                        b.store(loaded, goal, bytes_aligned)
+    b.ret()

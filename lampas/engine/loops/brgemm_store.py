@@ -1,0 +1,242 @@
+"""From a finished register tile to C: partial sums, epilogue, edges, transposition.
+
+`TileFunction` writes the function that computes one tile and stores it. A tile that is whole, final and has no
+epilogue goes straight from the registers to C. Any other passes through a small array on the stack and is then
+finished vector by vector in a loop, so that an epilogue's code is emitted once, however many accumulators there are.
+
+`Layout` tells how the tile lies in C: with "across" the tile's vectors lie along C's contiguous columns; with "along"
+the tile's *rows* do (the operands were swapped to spare packing the big one), and the tile is transposed on its way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lampas.engine.llvm.text import Builder, Module, Value, undefined, vector
+from lampas.engine.loops.brgemm_tile import (
+    Access,
+    Panel,
+    TileShape,
+    tile_product,
+    transpose,
+    zero_accumulators,
+)
+
+Layout = Literal["across", "along"]
+
+# Flags of a tile call: no earlier block of K was stored; no later block will come.
+FIRST, LAST = 1, 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in C a vector of sums stands, and what an epilogue may read there.
+
+    `row` and `column` are those of the first lane; lanes run along columns. `mask` is None for a whole vector.
+    `batch` holds the two batch indices. `operands` and `integers` are the kernel's argument arrays.
+    """
+
+    row: Value
+    column: Value
+    mask: Value | None
+    batch: tuple[Value, Value]
+    operands: Value
+    integers: Value
+
+
+class Epilogue(Protocol):
+    """What is done to the sums before they are stored.
+
+    `key` tells epilogues apart. `operands` and `integers` are how many it appends to the kernel's arrays; its first
+    ones stand at `FIRST_OPERAND` and `FIRST_INTEGER` (brgemm_kernel.py). `emit` returns the vector to store.
+    """
+
+    key: str
+    operands: int
+    integers: int
+
+    def emit(self, b: Builder, sums: Value, place: Place) -> Value: ...
+
+
+@dataclass(frozen=True)
+class TileCall:
+    """The arguments of a tile function, in order."""
+
+    a: Value
+    a_stride: Value
+    b: Value
+    b_stride: Value
+    depth: Value
+    c: Value
+    c_stride: Value
+    columns: Value
+    flags: Value
+    row: Value
+    column: Value
+    batch0: Value
+    batch1: Value
+    operands: Value
+    integers: Value
+
+    def values(self) -> list[Value]:
+        return [getattr(self, name) for _, name in TILE_PARAMETERS]
+
+
+# fmt: off
+TILE_PARAMETERS = (
+    ("ptr", "a"), ("i64", "a_stride"), ("ptr", "b"), ("i64", "b_stride"), ("i64", "depth"), ("ptr", "c"),
+    ("i64", "c_stride"), ("i64", "columns"), ("i64", "flags"), ("i64", "row"), ("i64", "column"),
+    ("i64", "batch0"), ("i64", "batch1"), ("ptr", "operands"), ("ptr", "integers"),
+)
+# fmt: on
+
+
+class TileFunction:
+    """Writes ``void tile<height>(…)`` for one height."""
+
+    def __init__(
+        self,
+        module: Module,
+        shape: TileShape,
+        height: int,
+        access: Access,
+        layout: Layout,
+        c_element: str,
+        epilogue: Epilogue | None,
+    ) -> None:
+        self.shape, self.height, self.access, self.layout = shape, height, access, layout
+        self.c_element, self.epilogue = c_element, epilogue
+        self.name = f"tile{height}"
+        self.b = module.function(self.name, TILE_PARAMETERS, internal=True)
+        self.call = TileCall(*self.b.arguments)
+        self.write()
+
+    def write(self) -> None:
+        b, call, shape = self.b, self.call, self.shape
+        whole = b.compare("sge", call.columns, shape.columns)
+        direct = b.bit_and(whole, b.compare("eq", call.flags, FIRST | LAST))
+        panel = Panel(call.a, call.a_stride, call.b, call.b_stride, call.depth)
+        start = zero_accumulators(shape, self.height)
+        sums = tile_product(b, shape, self.height, self.access, panel, start)
+        if self.layout == "along":
+            self.store_along(sums)
+        elif self.epilogue is None and self.c_element == shape.element:
+            with b.branch(direct) as (straight, other):
+                with straight:
+                    self.store_straight(sums)
+                with other:
+                    self.store_across(sums, whole)
+        else:
+            self.store_across(sums, whole)
+        b.ret()
+
+    def c_row(self, index: Value | int) -> Value:
+        """Return the address of a row of the tile in C (of a column for "along")."""
+        return self.b.element_pointer(
+            self.call.c, self.b.multiply(self.call.c_stride, index), self.c_element
+        )
+
+    def store_straight(self, sums: list[Value]) -> None:
+        b, shape = self.b, self.shape
+        for r in range(self.height):
+            row = self.c_row(r)
+            for v in range(shape.vectors):
+                place = b.element_pointer(row, v * shape.lanes, shape.element)
+                b.store(sums[r * shape.vectors + v], place)
+
+    # ---- vectors across C's columns ---------------------------------------------------------------------------
+
+    def store_across(self, sums: list[Value], whole: Value) -> None:
+        b, shape = self.b, self.shape
+        stack = b.allocate(shape.element, self.height * shape.columns)
+        for number, total in enumerate(sums):
+            place = b.element_pointer(stack, number * shape.lanes, shape.element)
+            b.store(total, place, shape.lanes * shape_bytes(shape))
+        with b.branch(whole) as (full, partial):
+            with full:
+                self.finish_rows(stack, masked=False)
+            with partial:
+                self.finish_rows(stack, masked=True)
+
+    def finish_rows(self, stack: Value, masked: bool) -> None:
+        b, shape, call = self.b, self.shape, self.call
+        with b.loop(0, self.height) as r, b.loop(0, shape.columns, shape.lanes) as offset:
+            from_stack = b.add(b.multiply(r, shape.columns), offset)
+            total = b.load_element(shape.kind, stack, from_stack)
+            left = b.subtract(call.columns, offset)
+            mask = b.lane_mask(shape.lanes, left) if masked else None
+            target = b.element_pointer(self.c_row(r), offset, self.c_element)
+            place = self.place(b.add(call.row, r), b.add(call.column, offset), mask)
+            self.finish(total, target, place)
+
+    def place(self, row: Value, column: Value, mask: Value | None) -> Place:
+        call = self.call
+        batch = call.batch0, call.batch1
+        return Place(row, column, mask, batch, call.operands, call.integers)
+
+    def finish(self, total: Value, target: Value, place: Place) -> None:
+        """Add earlier partial sums, apply the epilogue if this is the last block of K, store one vector."""
+        b, flags = self.b, self.call.flags
+        if self.c_element == self.shape.element and self.layout == "across":
+            first = b.compare("ne", b.bit_and(flags, FIRST), 0)
+            entry, more, joined = b.block, b.label("more"), b.label("joined")
+            b.line(f"br {first}, label %{joined}, label %{more}")
+            b.begin(more)
+            added = b.add(self.read(total.type, target, place.mask), total)
+            b.line(f"br label %{joined}")
+            b.begin(joined)
+            total = b.phi([(total, entry), (added, more)])
+        if self.epilogue is None:
+            self.write_vector(total, target, place.mask)
+            return
+        last = b.compare("ne", b.bit_and(flags, LAST), 0)
+        with b.branch(last) as (final, unfinished):
+            with final:
+                result = self.epilogue.emit(b, total, place)
+                self.write_vector(result, target, place.mask)
+            with unfinished:
+                if total.type == vector(self.c_element, self.shape.lanes):
+                    self.write_vector(total, target, place.mask)
+
+    def read(self, kind: str, target: Value, mask: Value | None) -> Value:
+        return self.b.load(kind, target) if mask is None else self.b.masked_load(kind, target, mask)
+
+    def write_vector(self, value: Value, target: Value, mask: Value | None) -> None:
+        if mask is None:
+            self.b.store(value, target)
+        else:
+            self.b.masked_store(value, target, mask)
+
+    # ---- rows of the tile along C's columns -------------------------------------------------------------------
+
+    def store_along(self, sums: list[Value]) -> None:
+        """Transpose in squares of lanes × lanes and store C's rows."""
+        b, shape, lanes = self.b, self.shape, self.shape.lanes
+        stack = b.allocate(shape.element, lanes * shape.columns)
+        for top in range(0, self.height, lanes):
+            used = min(lanes, self.height - top)
+            for v in range(shape.vectors):
+                square = [sums[(top + i) * shape.vectors + v] for i in range(used)]
+                square += [undefined(shape.kind)] * (lanes - used)
+                for j, row in enumerate(transpose(b, square)):
+                    position = (v * lanes + j) * lanes
+                    place = b.element_pointer(stack, position, shape.element)
+                    b.store(row, place, lanes * shape_bytes(shape))
+            self.finish_columns(stack, top, used)
+
+    def finish_columns(self, stack: Value, top: int, used: int) -> None:
+        b, shape, call = self.b, self.shape, self.call
+        mask = None
+        if used < shape.lanes:
+            mask = b.lane_mask(shape.lanes, used)
+        with b.loop(0, b.minimum(call.columns, shape.columns)) as j:
+            total = b.load_element(shape.kind, stack, b.multiply(j, shape.lanes))
+            target = b.element_pointer(self.c_row(j), top, self.c_element)
+            place = self.place(b.add(call.column, j), b.add(call.row, top), mask)
+            self.finish(total, target, place)
+
+
+def shape_bytes(shape: TileShape) -> int:
+    """Return the size of one element of a tile in bytes."""
+    return 8 if shape.element == "double" else 4
