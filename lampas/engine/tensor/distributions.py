@@ -134,7 +134,7 @@ def normal(
     if not std >= 0.0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     if count < BLOCK or not is_contiguous:
-        return normal_doubles(engine, count, mean, std).astype(kind.numpy)
+        return _cast(normal_doubles(engine, count, mean, std), kind)
     rest = count % BLOCK
     if kind is float64:
         draw, fill = engine.doubles, _fill_normal64
@@ -365,11 +365,9 @@ def _range(kind: dtype, low: int, high: int | None) -> tuple[int, int]:
 
 
 def _held(kind: dtype, value: int) -> int:
-    if kind is float64:
-        return int(float(value))
     with np.errstate(over="ignore"):
-        found = float(np.float32(value).astype(kind.numpy))
-    return int(found) if math.isfinite(found) else _LONG_MIN
+        found = float(value if kind is float64 else np.float32(value).astype(kind.numpy))
+    return int(found) if abs(found) < 2.0**63 else _LONG_MIN  # as the processor converts
 
 
 def _held_from(kind: dtype, low: int) -> int:
@@ -447,8 +445,9 @@ def multinomial(
 ) -> NDArray[np.int64]:
     """Indices drawn in proportion to the weights along the last dimension (one or two in all).
 
-    Without replacement: the ``samples`` largest of weight / exponential number, largest first.
-    With: a binary search of 53-bit uniform numbers in the normalised running sum.
+    Without replacement, or for one sample: the ``samples`` largest of weight / exponential number,
+    largest first. Otherwise a binary search of 53-bit uniform numbers in the normalised running
+    sum.
     """
     if not 1 <= weights.ndim <= 2:
         raise RuntimeError("prob_dist must be 1 or 2 dim")
@@ -464,7 +463,7 @@ def multinomial(
     wide = weights if weights.dtype == np.float64 else weights.astype(np.float32)
     rows = wide.reshape(-1, categories)
     _check_weights(rows)
-    if replacement:
+    if replacement and samples > 1:
         chosen = [_choose_with_replacement(engine, row, samples) for row in rows]
         found = np.array(chosen, np.int64)
     else:
