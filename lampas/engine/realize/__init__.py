@@ -1,1 +1,1 @@
-"""Joins graph, schedule and device: from nodes to values in memory."""
+"""From graphs to results: programs, their cache and their statistics."""

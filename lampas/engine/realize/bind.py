@@ -1,0 +1,122 @@
+"""Binding: calls of kernels become records with addresses, slots and byte offsets.
+
+Kernels are found by their text: a nest of the same structure is the same kernel, whatever its sizes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from lampas.engine.device.launch import Record
+from lampas.engine.llvm.compiler import compile_function
+from lampas.engine.loops.emit import emit
+from lampas.engine.loops.nest import MEMORY, Nest
+from lampas.engine.loops.signature import Signature
+from lampas.engine.realize.statistics import statistics
+
+if TYPE_CHECKING:
+    from lampas.engine.schedule.draft import NestCall
+    from lampas.engine.schedule.lower import Schedule
+
+Slot = tuple[int, int]
+HEAVY = frozenset(
+    """exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh
+    erf erfc erfinv lgamma digamma sigmoid power atan2 remainder fmod floor_divide""".split()
+)
+NANOSECONDS_A_BYTE = 0.06
+NANOSECONDS_AN_INSTRUCTION = 0.05
+NANOSECONDS_A_HEAVY_ONE = 0.8
+
+kernels: dict[Nest, tuple[int, Signature]] = {}
+
+
+def kernel_of(nest: Nest) -> tuple[int, Signature]:
+    """The address and signature of a nest's kernel, compiled when it is new to this process."""
+    found = kernels.get(nest)
+    if found is None:
+        name, text, signature = emit(nest)
+        found = kernels[nest] = (compile_function(text, name), signature)
+        statistics.kernels += 1
+    return found
+
+
+@final
+class Slots:
+    """The numbering of a program's pointers: leaves, then outputs, arena, scalar cells, integer cells."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        graph = schedule.graph
+        self.plan = schedule.plan
+        self.outputs = schedule.outputs
+        self.leaves: dict[int, Slot] = {}
+        self.formats: list[str] = []
+        buffers = [n for n in graph.leaves if graph.entries[n].op.name == "buffer"]
+        scalars = [n for n in graph.leaves if graph.entries[n].op.name == "scalar"]
+        for place, number in enumerate(buffers):
+            self.leaves[number] = (place, 0)
+        self.first_output = len(buffers)
+        self.arena = self.first_output + len(graph.outputs)
+        self.scalar_cells, self.integer_cells = self.arena + 1, self.arena + 2
+        for place, number in enumerate(scalars):
+            self.leaves[number] = (self.scalar_cells, 16 * place)
+        self.count = self.arena + 3
+
+    def of_entry(self, number: int) -> Slot:
+        """The slot and byte offset of a stored entry or a leaf."""
+        if number in self.leaves:
+            return self.leaves[number]
+        if number in self.outputs:
+            return self.first_output + self.outputs[number], 0
+        return self.arena, self.plan.offsets["entry", number]
+
+    def of_place(self, place: tuple[str, int]) -> Slot:
+        """The slot and byte offset of an operand's place."""
+        kind, number = place
+        if kind == "cell":
+            return self.integer_cells, 8 * number
+        return (
+            self.of_entry(number)
+            if kind == "entry"
+            else (self.arena, self.plan.offsets["scratch", number])
+        )
+
+
+def nest_record(call: NestCall, slots: Slots) -> Record:
+    """The record of a nest's call."""
+    address, signature = kernel_of(call.nest)
+    operands: list[Slot] = []
+    for place, offset in call.places:
+        slot, start = slots.of_place(place)
+        operands.append((slot, start + offset))
+    integers = signature.integers(call.sizes, call.strides, call.block)
+    extent, grain = signature.extent(call.sizes), signature.grain(call.sizes, call.block)
+    work = estimate(call)
+    return Record(address, tuple(operands), tuple(integers), extent, grain, work, describe(call))
+
+
+def estimate(call: NestCall) -> int:
+    """Nanoseconds that one thread needs, roughly: bytes moved and instructions done."""
+    points = 1
+    for size in call.sizes[1:] if call.nest.blocked else call.sizes:
+        points *= size
+    total = 0.0
+    for instruction in call.nest.instructions:
+        if instruction.op in MEMORY:
+            total += instruction.dtype.itemsize * NANOSECONDS_A_BYTE
+        elif instruction.op in HEAVY:
+            total += NANOSECONDS_A_HEAVY_ONE
+        else:
+            total += NANOSECONDS_AN_INSTRUCTION
+    return int(points * total)
+
+
+def describe(call: NestCall) -> str:
+    """A name for profiles: what is computed, and over which sizes."""
+    words = [
+        str(i.attribute) if i.op == "reduce" else i.op
+        for i in call.nest.instructions
+        if i.op not in ("load", "store", "constant", "index", "cast")
+    ]
+    shown = "+".join(words[:6]) + ("+…" if len(words) > 6 else "")
+    sizes = "×".join(str(size) for size in call.sizes)
+    return f"{call.nest.mode} {shown or 'copy'} [{sizes}]"

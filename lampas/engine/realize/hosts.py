@@ -1,0 +1,109 @@
+"""Host steps: reference rules run on NumPy views of a program's memory, without copies of the operands.
+
+`schedule.kinds.HOST_REASONS` says which primitives come here and why; complex numbers do too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from lampas.engine.errors import InternalError
+from lampas.engine.graph import primitives as p
+from lampas.engine.graph.reference import REFERENCE_RULES
+from lampas.engine.schedule.contract import GemmCall
+from lampas.engine.schedule.draft import NestCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lampas.engine.device.buffer import Buffer
+    from lampas.engine.realize.bind import Slots
+    from lampas.engine.schedule.lower import Call, Schedule
+
+Source = "Callable[[Sequence[Buffer], Sequence[Any]], np.ndarray]"
+
+
+@final
+class HostCall:
+    """One primitive computed by its reference rule."""
+
+    def __init__(self, call: Call, schedule: Schedule, slots: Slots) -> None:
+        assert not isinstance(call, NestCall)
+        self.schedule, self.slots = schedule, slots
+        self.entry = schedule.graph.entries[call.entry]
+        self.name = f"host {self.entry.op.name}"
+        stores = [call.entry] if isinstance(call, GemmCall) else call.stores
+        self.stores = [(self.position(n), *self.home(n)) for n in stores]
+        self.sources = [self.source(number) for number in self.entry.sources]
+        self.rule = REFERENCE_RULES[self.entry.op]
+
+    def position(self, number: int) -> int:
+        """Which of several results an entry is."""
+        entry = self.schedule.graph.entries[number]
+        return entry.attributes[0] if entry.op is p.OUTPUT else -1
+
+    def home(self, number: int) -> tuple[int, int, np.dtype[Any], tuple[int, ...]]:
+        """Slot, offset, dtype and shape of a stored entry."""
+        entry = self.schedule.graph.entries[number]
+        slot, offset = self.slots.of_entry(number)
+        return slot, offset, entry.dtype.numpy, entry.shape
+
+    def source(self, number: int) -> Any:
+        """A function from the run's memory and scalars to the array of an operand."""
+        paths = self.schedule.paths
+        path = paths.follow(number)
+        base = paths.entries[path[0]]
+        if base.op.kind == "leaf" and base.op is not p.BUFFER:
+            return self.leaf(number, path[0])
+        reading = paths.reading(path)
+        if reading is None:
+            raise InternalError("host step", "an operand has no strided reading", self.entry)
+        slot, start, kind, _ = self.home(path[0])
+        shape = reading.shape
+        if 0 in shape:
+            return lambda memory, scalars: np.empty(shape, kind)
+        if reading.is_plain:
+            return lambda memory, scalars: memory[slot].array(kind, shape, start)
+        count = base.numel
+        steps = tuple(stride * kind.itemsize for stride in reading.strides)
+        skip = reading.offset * kind.itemsize
+
+        def strided(memory: Sequence[Buffer], scalars: Sequence[Any]) -> np.ndarray:
+            whole = memory[slot].array(kind, (count,), start)
+            return np.ndarray(shape, kind, buffer=whole, offset=skip, strides=steps)
+
+        return strided
+
+    def leaf(self, number: int, base: int) -> Any:
+        """A constant, iota or scalar behind views."""
+        entries = self.schedule.graph.entries
+        entry, kind, chain = entries[base], entries[base].dtype.numpy, []
+        while number != base:
+            chain.append(entries[number])
+            number = entries[number].sources[0]
+        place = -1
+        if entry.op is p.SCALAR:
+            scalars = [n for n in self.schedule.graph.leaves if entries[n].op is p.SCALAR]
+            place = scalars.index(base)
+
+        def make(memory: Sequence[Buffer], scalars: Sequence[Any]) -> np.ndarray:
+            if entry.op is p.IOTA:
+                array = np.arange(entry.attributes[0], dtype=np.int64)
+            else:
+                array = np.asarray(scalars[place] if place >= 0 else entry.attributes[0], kind)
+            for view in reversed(chain):
+                array = REFERENCE_RULES[view.op]([array], *view.attributes)
+            return array
+
+        return make
+
+    def run(self, memory: Sequence[Buffer], scalars: Sequence[Any]) -> None:
+        """Compute and store; errors of the rule (an index out of range) pass through."""
+        arrays = [source(memory, scalars) for source in self.sources]
+        with np.errstate(all="ignore"):
+            found = self.rule(arrays, *self.entry.attributes)
+        for position, slot, offset, kind, shape in self.stores:
+            result = found if position < 0 else found[position]
+            np.copyto(memory[slot].array(kind, shape, offset), result, casting="unsafe")

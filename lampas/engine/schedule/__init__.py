@@ -1,0 +1,1 @@
+"""Graph to kernels: simplify, fuse, plan memory, lower."""

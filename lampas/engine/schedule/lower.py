@@ -1,0 +1,217 @@
+"""Lowering: from steps to calls of kernels with every size and stride known, and their memory.
+
+    schedule                          lowered
+      region [64, 10] -> %6             nest_3f… a=leaf 0 b=arena 0
+      matmul %6 %1 -> %7                gemm …   a=arena 0 b=leaf 1 c=output 0
+
+`lower` makes the calls of each step, finds where a result may take over the place of a dying operand, and
+plans the arena.  It knows no addresses: `realize.program` binds places to memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, final
+
+from lampas.engine.graph import primitives as p
+from lampas.engine.schedule.blocks import region_calls
+from lampas.engine.schedule.contract import GemmCall, gemm_call
+from lampas.engine.schedule.draft import NestCall
+from lampas.engine.schedule.fuse import fuse
+from lampas.engine.schedule.nesting import Cells, assembly_calls
+from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
+from lampas.engine.schedule.settle import settle
+from lampas.engine.schedule.simplify import simplify
+from lampas.engine.schedule.steps import Assembly, Contraction, HostStep, Region, ScheduleStep
+
+if TYPE_CHECKING:
+    from lampas.engine.graph.linear import LinearGraph
+    from lampas.engine.schedule.paths import Paths
+    from lampas.engine.schedule.plan_memory import Key
+
+Call = NestCall | GemmCall | HostStep
+
+
+@final
+@dataclass(slots=True)
+class Schedule:
+    """Everything that is known of a program before it is compiled."""
+
+    graph: LinearGraph
+    steps: list[ScheduleStep]
+    paths: Paths
+    calls: list[list[Call]] = field(default_factory=list)
+    scratch: dict[int, int] = field(default_factory=dict)
+    cells: Cells = field(default_factory=Cells)
+    lives: list[Life] = field(default_factory=list)
+    takes_over: dict[Key, Key] = field(default_factory=dict)
+    plan: MemoryPlan = field(default_factory=MemoryPlan)
+    outputs: dict[int, int] = field(default_factory=dict)
+
+
+def make_schedule(graph: LinearGraph, fused: bool = True, verified: bool = False) -> Schedule:
+    """Simplify, settle, fuse, lower and plan."""
+    settled = settle(simplify(graph))
+    steps, paths = fuse(settled, fused)
+    schedule = Schedule(settled, steps, paths)
+    for place, number in enumerate(settled.outputs):
+        schedule.outputs[paths.base(number)] = place
+    Lowering(schedule).run()
+    if verified:
+        verify_plan(schedule.lives, schedule.takes_over, schedule.plan)
+        verify_order(schedule)
+    return schedule
+
+
+@final
+class Lowering:
+    """Fills in the calls and the memory of a schedule."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.paths = schedule.paths
+        self.entries = schedule.graph.entries
+        self.reads = [self.read_by(step) for step in schedule.steps]
+        self.last_read: dict[int, int] = {}
+        for place, bases in enumerate(self.reads):
+            for base in bases:
+                self.last_read[base] = place
+        self.written = {n: place for place, s in enumerate(schedule.steps) for n in s.stores}
+
+    def run(self) -> None:
+        """Make all calls, then lives and plan."""
+        for place, step in enumerate(self.schedule.steps):
+            self.schedule.calls.append(self.calls_of(place, step))
+        self.list_lives()
+        self.schedule.plan = plan_memory(self.schedule.lives, self.schedule.takes_over)
+
+    def read_by(self, step: ScheduleStep) -> set[int]:
+        """The stored entries that a step reads."""
+        if isinstance(step, Region):
+            own = set(step.members)
+            bases = {b for m in step.members for b, _ in self.paths.operands(m)} - own
+        else:
+            bases = set()
+            for source in self.entries[step.entry].sources:
+                base = self.paths.base(source)
+                inlined = base in self.paths.inline
+                bases |= {b for b, _ in self.paths.operands(base)} if inlined else {base}
+        return {b for b in bases if self.entries[b].op not in (p.CONSTANT, p.IOTA)}
+
+    def calls_of(self, place: int, step: ScheduleStep) -> list[Call]:
+        schedule = self.schedule
+        if isinstance(step, HostStep):
+            return [step]
+        if isinstance(step, Contraction):
+            return [gemm_call(step, self.paths)]
+        if isinstance(step, Assembly):
+            in_place = self.base_dies(place, step)
+            return list(assembly_calls(step, self.paths, schedule.cells, in_place))
+        calls = region_calls(step, self.paths, schedule.cells, schedule.scratch)
+        if len(calls) == 1:
+            self.find_heirs(place, calls[0])
+        return list(calls)
+
+    # ---- taking over places ---------------------------------------------------------------------------------
+
+    def dies_in_arena(self, number: int, place: int) -> bool:
+        """Whether an entry lies in the arena and is needed for the last time at a step."""
+        inside = number in self.written and number not in self.schedule.outputs
+        return inside and self.last_read.get(number) == place
+
+    def base_dies(self, place: int, step: Assembly) -> bool:
+        """Whether a strided write may overwrite its base; if so, the place is taken over."""
+        entry = self.entries[step.entry]
+        if entry.op is not p.AS_STRIDED_SCATTER or step.entry in self.schedule.outputs:
+            return False
+        base = entry.sources[0]
+        values = {b for b, _ in [self.paths.follow(entry.sources[1])]}
+        if self.entries[base].op.kind == "view" or base in values:
+            return False
+        if not self.dies_in_arena(base, place) or ("entry", base) in self.inherited():
+            return False
+        self.schedule.takes_over["entry", step.entry] = ("entry", base)
+        return True
+
+    def inherited(self) -> set[Key]:
+        return set(self.schedule.takes_over.values())
+
+    def find_heirs(self, place: int, call: NestCall) -> None:
+        """Let results of a nest take over places that it reads for the last time, point by point."""
+        inherited = self.inherited()
+        outputs = [n for n, o in enumerate(call.nest.operands) if o.role == "output"]
+        for number in outputs:
+            (kind, entry), _ = call.places[number]
+            if kind != "entry" or entry in self.schedule.outputs:
+                continue
+            for donor in self.donors(call, number):
+                key: Key = ("entry", donor)
+                if key not in inherited and self.dies_in_arena(donor, place):
+                    self.schedule.takes_over["entry", entry] = key
+                    inherited.add(key)
+                    break
+
+    def donors(self, call: NestCall, output: int) -> list[int]:
+        """Inputs of the output's size that are walked exactly as it is, and in no other way."""
+        operands, strides = call.nest.operands, call.strides
+        target = operands[output]
+        _, own = call.places[output][0]
+        good: dict[int, bool] = {}
+        for number, operand in enumerate(operands):
+            (kind, entry), offset = call.places[number]
+            if operand.role != "input" or kind != "entry":
+                continue
+            same = strides[number] == strides[output] and offset == call.places[output][1]
+            size = operand.dtype.itemsize == target.dtype.itemsize
+            whole = self.entries[entry].numel == self.entries[own].numel
+            plain = same and size and whole and number not in gathered(call)
+            good[entry] = good.get(entry, True) and plain
+        return [entry for entry, fine in good.items() if fine]
+
+    # ---- lives ----------------------------------------------------------------------------------------------
+
+    def list_lives(self) -> None:
+        schedule = self.schedule
+        for number, place in self.written.items():
+            if number not in schedule.outputs:
+                entry = self.entries[number]
+                last = max(self.last_read.get(number, place), place)
+                nbytes = entry.numel * entry.dtype.itemsize
+                schedule.lives.append(Life(("entry", number), nbytes, place, last))
+        for place, calls in enumerate(schedule.calls):
+            found = {
+                where
+                for call in calls
+                if isinstance(call, NestCall)
+                for where, _ in call.places
+                if where[0] == "scratch"
+            }
+            for where in sorted(found):
+                schedule.lives.append(Life(where, schedule.scratch[where[1]], place, place))
+
+
+def gathered(call: NestCall) -> set[int]:
+    """The operands that a nest reads at computed places."""
+    return {
+        int(i.attribute)
+        for i in call.nest.instructions
+        if i.op == "gather" and i.attribute is not None
+    }
+
+
+def verify_order(schedule: Schedule) -> None:
+    """Raise VerificationError where a step reads what no step before it has written."""
+    from lampas.engine.errors import VerificationError
+
+    written: set[int] = set()
+    lowering = Lowering.__new__(Lowering)
+    lowering.schedule, lowering.paths = schedule, schedule.paths
+    lowering.entries = schedule.graph.entries
+    for step in schedule.steps:
+        for base in lowering.read_by(step):
+            if schedule.graph.entries[base].op.kind != "leaf" and base not in written:
+                raise VerificationError("lower", f"%{base} is read before it is written")
+        written.update(step.stores)
+    missing = set(schedule.outputs) - written
+    if missing:
+        raise VerificationError("lower", f"outputs {sorted(missing)} are never written")
