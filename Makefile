@@ -45,7 +45,7 @@ lint: $(VENV)/installed-test
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python tools/check_layers.py
-	@$(BIN)/python -m pyright
+	@$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/installed
 	@$(BIN)/python -m lampas bench

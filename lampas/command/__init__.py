@@ -1,0 +1,1 @@
+"""The subcommands of `lampas`, a file each."""

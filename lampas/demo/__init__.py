@@ -1,0 +1,1 @@
+"""The main job: a network learns to read digits (`lampas demo`)."""
