@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target
-from lampas.engine.llvm.text import Builder, Module, Value, bytes_of, constant, undefined, vector
-from lampas.engine.loops.brgemm_kernel import KERNEL_PARAMETERS
+from lampas.engine.llvm.text import Builder, Module, Value, constant, undefined, vector
+from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_tile import transpose
+from lampas.engine.loops.emit_types import from_memory, memory_type
 
 Mode = Literal["copy", "turn", "pick"]
 STRETCH = 128  # a multiple of every vector's lanes
@@ -37,7 +39,7 @@ class PackKernel:
     """What is compiled into one pack kernel: `width` of the tall panels, `low` that of the others."""
 
     target: Target
-    source: str
+    source: dtype
     element: str
     width: int
     low: int
@@ -45,7 +47,7 @@ class PackKernel:
 
     @property
     def name(self) -> str:
-        return f"pack_{self.source}_{self.element}_{self.mode}_{self.width}_{self.low}"
+        return f"pack_{self.source.name}_{self.element}_{self.mode}_{self.width}_{self.low}"
 
     def module(self) -> Module:
         """Return the module with the kernel: operands (source, packed)."""
@@ -92,7 +94,7 @@ def write_kernel(module: Module, kernel: PackKernel) -> None:
         )
         valid = b.minimum(b.subtract(got[PackInteger.ELEMENTS], first), width)
         values = [
-            b.element_pointer(source, from_place, kernel.source), got[PackInteger.ACROSS], got[PackInteger.ALONG],
+            b.element_pointer(source, from_place, memory_type(kernel.source)), got[PackInteger.ACROSS], got[PackInteger.ALONG],
             b.element_pointer(target, to_place, kernel.element), b.minimum(b.subtract(depth, k), STRETCH), valid,
         ]  # fmt: skip
         with b.branch(tall) as (high, lower):
@@ -122,33 +124,37 @@ class StretchWriter:
 
     def write(self) -> None:
         b = self.b
+        mode = self.kernel.mode
         full = b.compare("eq", self.valid, self.width)
         with b.branch(full) as (whole, narrow):
             with whole:
-                if self.kernel.mode == "turn":
-                    done = b.bit_and(self.depth, -self.lanes)
-                    self.turn(done)
-                    self.pick(done)
-                elif self.kernel.mode == "copy":
-                    self.copy()
-                else:
-                    self.pick(b.value(0))
+                self.write_mode(mode, narrow=False)
             with narrow:
-                self.pick(b.value(0))
+                # Tiles of A are never narrow, so only whole groups of lanes need the masked form.
+                self.write_mode(mode if self.width % self.lanes == 0 else "pick", narrow=True)
         b.ret()
 
-    def widen(self, value: Value) -> Value:
-        """Convert a loaded value to the packed element type."""
-        kind = vector(
-            self.kernel.element,
-            int(value.type[1 : value.type.index(" ")]) if value.type[0] == "<" else 1,
-        )
-        return self.b.cast("fpext", value, kind)
+    def write_mode(self, mode: Mode, narrow: bool) -> None:
+        b = self.b
+        if mode == "pick":
+            self.pick(b.value(0))
+        elif mode == "copy":
+            self.copy_narrow() if narrow else self.copy()
+        else:
+            done = b.bit_and(self.depth, -self.lanes)
+            self.turn_narrow(done) if narrow else self.turn(done)
+            self.pick(done)
+
+    def read(self, across: Value | int, along: Value, lanes: int = 1) -> Value:
+        """Load neighbouring elements of the source and widen them to the packed type."""
+        kind = self.kernel.source
+        loaded = self.b.load(memory_type(kind, lanes), self.from_place(across, along))
+        return from_memory(self.b, loaded, kind)
 
     def from_place(self, across: Value | int, along: Value) -> Value:
         b = self.b
         offset = b.add(b.multiply(self.across, across), b.multiply(self.along, along))
-        return b.element_pointer(self.source, offset, self.kernel.source)
+        return b.element_pointer(self.source, offset, memory_type(self.kernel.source))
 
     def to_place(self, along: Value, across: Value | int) -> Value:
         b = self.b
@@ -166,27 +172,45 @@ class StretchWriter:
         b = self.b
         with b.loop(0, self.depth) as k:
             for first, count in self.groups():
-                kind = vector(self.kernel.source, count)
-                loaded = self.widen(b.load(kind, self.from_place(first, k), bytes_of(kind)))
-                b.store(loaded, self.to_place(k, first), bytes_of(loaded.type))
+                b.store(self.read(first, k, count), self.to_place(k, first))
+
+    def copy_narrow(self) -> None:
+        """Copy the vectors of a panel that the matrix fills in part, if the packed type is the source's."""
+        b = self.b
+        kind = vector(memory_type(self.kernel.source), self.lanes)
+        with b.loop(0, self.width, self.lanes) as first:
+            mask = b.lane_mask(self.lanes, b.subtract(self.valid, first))
+            with b.loop(0, self.depth) as k:
+                loaded = b.masked_load(kind, self.from_place(first, k), mask)
+                b.store(from_memory(b, loaded, self.kernel.source), self.to_place(k, first))
 
     def turn(self, done: Value) -> None:
         """The source runs along k: transpose squares of lanes × lanes."""
         b, lanes = self.b, self.lanes
-        kind = vector(self.kernel.source, lanes)
         blank = undefined(vector(self.kernel.element, lanes))
         with b.loop(0, done, lanes) as k:
             for first, count in self.groups():
-                rows = [
-                    self.widen(b.load(kind, self.from_place(first + i, k))) for i in range(count)
-                ]
+                rows = [self.read(first + i, k, lanes) for i in range(count)]
                 for j, column in enumerate(transpose(b, rows + [blank] * (lanes - count))):
                     if count == 1:
                         column = b.extract(column, 0)
                     elif count < lanes:
                         column = b.shuffle(column, column, range(count))
-                    place = self.to_place(b.add(k, j), first)
-                    b.store(column, place, bytes_of(column.type))
+                    b.store(column, self.to_place(b.add(k, j), first))
+
+    def turn_narrow(self, done: Value) -> None:
+        """Transpose where the last rows are missing: the last one is read in their place and then zeroed."""
+        b, lanes = self.b, self.lanes
+        end = b.subtract(self.valid, 1)
+        zero = constant(0, vector(self.kernel.element, lanes))
+        with b.loop(0, self.width, lanes) as first:
+            mask = b.lane_mask(lanes, b.subtract(self.valid, first))
+            with b.loop(0, done, lanes) as k:
+                places = [b.minimum(b.add(first, i), end) for i in range(lanes)]
+                rows = [self.read(place, k, lanes) for place in places]
+                for j, column in enumerate(transpose(b, rows)):
+                    kept = b.select(mask, column, zero)
+                    b.store(kept, self.to_place(b.add(k, j), first))
 
     def pick(self, start: Value) -> None:
         """One element at a time, zeros beyond the matrix."""
@@ -194,7 +218,6 @@ class StretchWriter:
         zero = constant(0, self.kernel.element)
         with b.loop(start, self.depth) as k:
             with b.loop(0, self.valid) as i:
-                loaded = self.widen(b.load(self.kernel.source, self.from_place(i, k)))
-                b.store(loaded, self.to_place(k, i))
+                b.store(self.read(i, k), self.to_place(k, i))
             with b.loop(self.valid, self.width) as i:
                 b.store(zero, self.to_place(k, i))

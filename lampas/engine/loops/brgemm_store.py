@@ -49,7 +49,7 @@ class Epilogue(Protocol):
     """What is done to the sums before they are stored.
 
     `key` tells epilogues apart. `operands` and `integers` are how many it appends to the kernel's arrays; its first
-    ones stand at `FIRST_OPERAND` and `FIRST_INTEGER` (brgemm_kernel.py). `emit` returns the vector to store.
+    ones stand at `FIRST_OPERAND` and `FIRST_INTEGER` (brgemm_arguments.py). `emit` returns the vector to store.
     """
 
     key: str
