@@ -1,56 +1,74 @@
-"""Mathematical functions."""
+"""The table of vector functions: name -> a writer of LLVM IR for float and double of any width.
+
+Largest errors in units in the last place, measured on every 256th float (all of them finite, denormal, infinite
+or NaN alike) and on 700,000 doubles; `libm` calls the C library once a lane:
+
+    function  float double    function  float double    function  float double
+    exp       1.02  0.98      tanh      1.27  2.43      asin      0.51  2.11
+    exp2      1.03  1.03      sigmoid   2.20  2.21      acos      0.51  1.15
+    expm1     1.51  1.96      sinh      0.51  3.0       atan      0.51  1.82
+    log       0.82  0.82      cosh      0.51  3.0       atan2     0.51  2.5
+    log2      0.96  1.08      sin       1.53  2.22      asinh     0.51  1.70
+    log10     0.84  2.15      cos       1.52  2.10      acosh     0.51  2.0
+    log1p     1.40  1.35      tan       0.51  3.60      atanh     0.51  1.93
+    erf       0.94  libm      erfc      0.51  libm      erfinv    0.52  4
+    lgamma    0.6   libm      digamma   0.51  *         power     0.51  libm
+    rsqrt     1.44  1.5       sqrt, reciprocal and division are rounded correctly
+
+(*) relative to max(|result|, 1). The rare functions of float are computed in double and rounded, which leaves
+little more than half a unit. Targets without fused multiply-add lose up to one unit more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from lampas.engine.llvm.text import Builder, Value, element_of, lanes_of
+from lampas.engine.llvm.text import Builder, Value
+from lampas.engine.llvm import vector_math_exponential as exponential
+from lampas.engine.llvm import vector_math_special as special
+from lampas.engine.llvm import vector_math_trigonometric as trigonometric
+from lampas.engine.llvm.vector_math_parts import call_lanes, is_single, like
+
+Writer = Callable[[Builder, list[Value]], Value]
+Function = Callable[..., Value]
+
+__all__ = ["VECTOR_MATH", "call_lanes"]
 
 
-def call_lanes(b: Builder, name: str, values: list[Value]) -> Value:
-    """Call libm's scalar function once a lane."""
-    kind = values[0].type
-    element = element_of(kind)
-    symbol = name + "f" if element == "float" else name
-    if kind[0] != "<":
-        return b.call(symbol, kind, values)
-    result = Value("poison", kind)
-    for lane in range(lanes_of(kind)):
-        scalars = [b.extract(value, lane) for value in values]
-        result = b.insert(result, b.call(symbol, element, scalars), lane)
-    return result
+def direct(function: Function) -> Writer:
+    """Use a function for float and double alike."""
+    return lambda b, values: function(b, *values)
 
 
-def lib(name: str):
-    return lambda b, values: call_lanes(b, name, values)
+def in_double(single: Function, double: Function | None = None) -> Writer:
+    """Compute float in double by `single` and round; double by `double`, or the same."""
+
+    def write(b: Builder, values: list[Value]) -> Value:
+        if not is_single(values[0]):
+            return (double or single)(b, *values)
+        wide = [b.cast("fpext", value, like(value, "double")) for value in values]
+        return b.cast("fptrunc", single(b, *wide), values[0].type)
+
+    return write
 
 
-VECTOR_MATH: dict[str, Callable[[Builder, list[Value]], Value]] = {
-    "exp": lib("exp"),
-    "exp2": lib("exp2"),
-    "expm1": lib("expm1"),
-    "log": lib("log"),
-    "log2": lib("log2"),
-    "log10": lib("log10"),
-    "log1p": lib("log1p"),
-    "sin": lib("sin"),
-    "cos": lib("cos"),
-    "tan": lib("tan"),
-    "asin": lib("asin"),
-    "acos": lib("acos"),
-    "atan": lib("atan"),
-    "sinh": lib("sinh"),
-    "cosh": lib("cosh"),
-    "tanh": lib("tanh"),
-    "asinh": lib("asinh"),
-    "acosh": lib("acosh"),
-    "atanh": lib("atanh"),
-    "erf": lib("erf"),
-    "erfc": lib("erfc"),
-    "lgamma": lib("lgamma"),
-    "atan2": lib("atan2"),
-    "power": lib("pow"),
-    "sigmoid": lambda b, v: b.divide(1.0, b.add(call_lanes(b, "exp", [b.negative(v[0])]), 1.0)),
-    "erfinv": lib("erfinv"),
-    "digamma": lib("digamma"),
+def from_libm(name: str) -> Function:
+    return lambda b, *values: call_lanes(b, name, list(values))
+
+
+# fmt: off
+VECTOR_MATH: dict[str, Writer] = {
+    "exp": direct(exponential.exp), "exp2": direct(exponential.exp2), "expm1": direct(exponential.expm1),
+    "log": direct(exponential.log), "log2": direct(exponential.log2), "log10": direct(exponential.log10),
+    "log1p": direct(exponential.log1p), "tanh": direct(exponential.tanh),
+    "sigmoid": direct(exponential.sigmoid), "sinh": in_double(exponential.sinh),
+    "cosh": in_double(exponential.cosh), "sin": direct(trigonometric.sin), "cos": direct(trigonometric.cos),
+    "tan": in_double(trigonometric.tan), "asin": in_double(trigonometric.asin),
+    "acos": in_double(trigonometric.acos), "atan": in_double(trigonometric.atan),
+    "atan2": in_double(trigonometric.atan2), "asinh": in_double(trigonometric.asinh),
+    "acosh": in_double(trigonometric.acosh), "atanh": in_double(trigonometric.atanh),
+    "erf": direct(special.erf), "erfc": in_double(special.erfc),
+    "erfinv": in_double(special.erfinv_float, special.erfinv), "lgamma": in_double(special.lgamma),
+    "digamma": in_double(special.digamma), "power": in_double(special.power, from_libm("pow")),
 }
+# fmt: on

@@ -1,0 +1,177 @@
+"""Fits the polynomials of lampas/engine/llvm/vector_math*.py and prints their coefficients.
+
+    python tools/fit_polynomials.py [name]
+
+Each row of FITS is a smooth function g, an interval, a degree and a weight: the polynomial p minimises the largest
+|p - g|·weight there. Remez' exchange in mpmath with 60 digits: solve for a levelled error at degree + 2 points,
+move the points to the extremes of the error, repeat. The error printed is that of the exact coefficients.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mpmath import cos as mp_cos
+from mpmath import matrix, mp, mpf, pi
+
+mp.dps = 60
+Function = Callable[[mpf], mpf]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One polynomial: p(x) close to `function` on [low, high], errors weighed by `weight`."""
+
+    function: Function
+    low: float
+    high: float
+    degree: int
+    weight: Function = lambda x: mpf(1)
+
+
+def remez(fit: Fit, rounds: int = 8, grid: int = 1500) -> tuple[list[mpf], mpf]:
+    """Return coefficients, constant first, and the largest weighted error."""
+    low, high, count = mpf(fit.low), mpf(fit.high), fit.degree + 2
+    middle, half = (high + low) / 2, (high - low) / 2
+    points = [middle - half * mp_cos(pi * i / (count - 1)) for i in range(count)]
+    places = [middle - half * mp_cos(pi * i / grid) for i in range(grid + 1)]
+    exact = [(fit.function(x), fit.weight(x)) for x in places]
+    coefficients: list[mpf] = []
+    error = mpf(0)
+    for _ in range(rounds):
+        coefficients = levelled(fit, points)
+        errors = [
+            (evaluate(coefficients, x) - g) * w for x, (g, w) in zip(places, exact, strict=True)
+        ]
+        error = max(abs(e) for e in errors)
+        found = extremes(places, errors)
+        if len(found) < count:
+            break
+        while len(found) > count:
+            ends = (
+                abs(dict(zip(places, errors, strict=True))[found[0]]),
+                abs(dict(zip(places, errors, strict=True))[found[-1]]),
+            )
+            found = found[1:] if ends[0] < ends[1] else found[:-1]
+        points = found
+    return coefficients, error
+
+
+def levelled(fit: Fit, points: Sequence[mpf]) -> list[mpf]:
+    """Solve p(x) + (-1)^i e / weight = g(x) at the points."""
+    count = len(points)
+    system, right = matrix(count, count), matrix(count, 1)
+    for row, x in enumerate(points):
+        for column in range(count - 1):
+            system[row, column] = x**column
+        system[row, count - 1] = mpf(-1) ** row / fit.weight(x)
+        right[row] = fit.function(x)
+    solved = mp.lu_solve(system, right)
+    return [solved[i] for i in range(count - 1)]
+
+
+def evaluate(coefficients: Sequence[mpf], x: mpf) -> mpf:
+    total = mpf(0)
+    for coefficient in reversed(coefficients):
+        total = total * x + coefficient
+    return total
+
+
+def extremes(places: Sequence[mpf], errors: Sequence[mpf]) -> list[mpf]:
+    """Return the place of the largest error between each two changes of its sign."""
+    found: list[mpf] = []
+    best = 0
+    for i in range(1, len(places)):
+        if (errors[i] > 0) != (errors[best] > 0):
+            found.append(places[best])
+            best = i
+        elif abs(errors[i]) > abs(errors[best]):
+            best = i
+    return [*found, places[best]]
+
+
+def near_zero(function: Function, series: Function) -> Function:
+    """Use a function's limit where it divides by almost nothing."""
+    return lambda x: series(x) if abs(x) < mpf(10) ** -15 else function(x)
+
+
+def even(function: Function, series: Function) -> Function:
+    """A function of z = x², from one of x; `series` of z near 0."""
+    return lambda z: series(z) if abs(z) < mpf(10) ** -15 else function(mp.sqrt(z))
+
+
+HALF_LN2 = float(mp.log(2)) / 2 * 1.0001
+ROOT = float(mp.sqrt(2))
+S_END = float(((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2) * 1.001
+QUARTER = (float(pi) / 4 * 1.0005) ** 2
+
+
+def exp_tail(x: mpf) -> mpf:
+    return (mp.expm1(x) - x) / x**2
+
+
+def log_tail(f: mpf) -> mpf:
+    return (mp.log1p(f) - f + f**2 / 2) / f**3
+
+
+def atanh_tail(x: mpf) -> mpf:
+    """(log((1+s)/(1-s)) - 2s)/s of s."""
+    return (2 * mp.atanh(x) - 2 * x) / x
+
+
+# fmt: off
+FITS: dict[str, Fit] = {
+    # e^r = 1 + r + r²·p(r)
+    "EXP32": Fit(near_zero(exp_tail, lambda r: mpf(1) / 2 + r / 6), -HALF_LN2, HALF_LN2, 4, lambda r: r * r + mpf(10) ** -6),
+    "EXP64": Fit(near_zero(exp_tail, lambda r: mpf(1) / 2 + r / 6), -HALF_LN2, HALF_LN2, 10, lambda r: r * r + mpf(10) ** -6),
+    # 2^r = 1 + r·p(r)
+    "EXP2_32": Fit(near_zero(lambda r: (2**r - 1) / r, lambda r: mp.log(2)), -0.50001, 0.50001, 6),
+    # log(1+f) = f - f²/2 + f³·p(f)
+    "LOG32": Fit(near_zero(log_tail, lambda f: mpf(1) / 3 - f / 4), 1 / ROOT - 1, ROOT - 1, 8, lambda f: f * f + mpf(10) ** -5),
+    # log(1+f) = 2s + s·z·p(z), z = s², s = f/(2+f)
+    "LOG64": Fit(even(lambda s: atanh_tail(s) / s**2, lambda z: mpf(2) / 3 + z * 2 / 5), 0, S_END, 6),
+    # tanh x = x + x·z·p(z)
+    "TANH32": Fit(even(lambda x: (mp.tanh(x) / x - 1) / x**2, lambda z: -mpf(1) / 3 + z * 2 / 15), 0, 0.625**2, 5),
+    # erf x = x + x·(p(z) - 1) below 1, 1 - exp(-x·q(x)) above
+    "ERF32": Fit(even(lambda x: mp.erf(x) / x, lambda z: 2 / mp.sqrt(pi)), 0, 1.0, 6, lambda z: 1 / (mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z > 0.0001 else 1)),
+    "ERFC32": Fit(lambda x: -mp.log(mp.erfc(x)) / x, 0.99, 4.0, 7, lambda x: mp.erfc(x) * x),
+    # sin r = r + r·z·p(z); cos r = 1 - z/2 + z²·p(z)
+    "SIN32": Fit(even(lambda r: (mp.sin(r) / r - 1) / r**2, lambda z: -mpf(1) / 6 + z / 120), 0, QUARTER, 3),
+    "COS32": Fit(even(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, lambda z: mpf(1) / 24 - z / 720), 0, QUARTER, 3),
+    "SIN64": Fit(even(lambda r: (mp.sin(r) / r - 1) / r**2, lambda z: -mpf(1) / 6 + z / 120), 0, QUARTER, 6),
+    "COS64": Fit(even(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, lambda z: mpf(1) / 24 - z / 720), 0, QUARTER, 6),
+    # atan x = x + x·z·p(z) for |x| <= tan(pi/8)
+    "ATAN64": Fit(even(lambda x: (mp.atan(x) / x - 1) / x**2, lambda z: -mpf(1) / 3 + z / 5), 0, float(mp.tan(pi / 8)) ** 2 * 1.001, 11),
+    # asin x = x + x·z·p(z) for |x| <= 1/2
+    "ASIN64": Fit(even(lambda x: (mp.asin(x) / x - 1) / x**2, lambda z: mpf(1) / 6 + z * 3 / 40), 0, 0.2501, 12),
+    # erfinv x = x·p(w), w = -log(1 - x²); first below 6, then in sqrt(w)
+    "ERFINV_NEAR": Fit(lambda w: inverse_erf_ratio(w + 3), -3.0, 3.0, 14),
+    "ERFINV_FAR": Fit(lambda v: inverse_erf_ratio((v + 4) ** 2), mp.sqrt(6) - 4, 2.5, 14),
+}
+# fmt: on
+
+
+def inverse_erf_ratio(w: mpf) -> mpf:
+    """erfinv(x)/x for w = -log(1 - x²)."""
+    if w < mpf(10) ** -12:
+        return mp.sqrt(pi) / 2
+    x = mp.sqrt(-mp.expm1(-w))
+    if w < 25:
+        return mp.erfinv(x) / x
+    rest = mp.exp(-w) / (1 + x)  # 1 - x without cancellation
+    guess = mp.sqrt(w)
+    return mp.findroot(lambda y: mp.log(mp.erfc(y)) - mp.log(rest), guess) / x
+
+
+def main() -> None:
+    for name in sys.argv[1:] or FITS:
+        coefficients, error = remez(FITS[name])
+        digits = 20 if "64" in name else 12
+        listed = ", ".join(mp.nstr(c, digits) for c in coefficients)
+        print(f"{name} = ({listed})  # error {mp.nstr(error, 3)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
