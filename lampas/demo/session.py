@@ -15,6 +15,7 @@ import numpy
 import lampas
 from lampas.data import load_digits
 from lampas.demo import digits
+from lampas.demo.clock import kernel_clock
 from lampas.demo.picture import Lesson, draw_lesson
 
 
@@ -52,6 +53,7 @@ class Outcome:
     predictions: numpy.ndarray
     first_step: float
     images: int  # trained on, over all epochs
+    kernel_share: float  # of the training's time, 0 … 1
 
     @property
     def accuracy(self) -> float:
@@ -77,24 +79,23 @@ def train(torch: Any, options: Options) -> Outcome:
     model = digits.make_model(torch)
     optimizer = digits.make_optimizer(torch, options.optimizer, model)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
-    epochs: list[Epoch] = []
-    predictions = numpy.zeros(0, dtype=numpy.int64)
-    first_step = 0.0
-    steps = -(-len(images) // options.batch)
-    with tqdm(total=options.epochs * steps, unit="step", disable=options.quiet) as bar:
+    outcome = Outcome([], numpy.zeros(0), 0.0, len(images) * options.epochs, 0.0)
+    steps = options.epochs * -(-len(images) // options.batch)
+    with kernel_clock() as clock, tqdm(total=steps, unit="step", disable=options.quiet) as bar:
         for number in range(1, options.epochs + 1):
             epoch, start = Epoch(), time.perf_counter()
             for loss in digits.train_epoch(torch, model, optimizer, images, labels, options.batch):
-                first_step = first_step or time.perf_counter() - start
+                outcome.first_step = outcome.first_step or time.perf_counter() - start
                 epoch.losses.append(loss)
                 bar.set_postfix_str(f"epoch {number}, loss {loss:.3f}", refresh=False)
                 bar.update()
             schedule.step()
             epoch.seconds = time.perf_counter() - start
-            predictions = digits.predict(torch, model, test_images)
-            epoch.accuracy = float((predictions == data.test_labels).mean() * 100)
-            epochs.append(epoch)
-    return Outcome(epochs, predictions, first_step, len(images) * options.epochs)
+            outcome.predictions = digits.predict(torch, model, test_images)
+            epoch.accuracy = float((outcome.predictions == data.test_labels).mean() * 100)
+            outcome.epochs.append(epoch)
+    outcome.kernel_share = clock.share
+    return outcome
 
 
 def run_demo(options: Options) -> int:
@@ -143,7 +144,8 @@ def _report(outcome: Outcome, options: Options, picture: Path) -> None:
     console.print(
         f"test accuracy {outcome.accuracy:.1f} % ({wrong} of {len(outcome.predictions):,} wrong), "
         f"{outcome.images_per_second:,.0f} images/s, training {outcome.seconds:.2f} s, "
-        f"first step {outcome.first_step * 1e3:.0f} ms"
+        f"first step {outcome.first_step * 1e3:.0f} ms, "
+        f"{outcome.kernel_share:.0%} of the time in compiled kernels"
     )
     if outcome.accuracy < options.target:
         console.print(f"[red]below the target of {options.target:.1f} %[/red]")

@@ -1,0 +1,46 @@
+"""Measures how much of a stretch of time is spent in compiled kernels."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lampas.engine.device.launch import Program
+
+
+@dataclass
+class KernelTime:
+    """Filled when the stretch ends, all in seconds."""
+
+    total: float = 0.0
+    kernels: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The kernels' part of the whole, 0 … 1."""
+        return self.kernels / self.total if self.total else 0.0
+
+
+@contextmanager
+def kernel_clock() -> Iterator[KernelTime]:
+    """Time the native calls that run programs of kernels, inside a `with` block.
+
+    It stands around `Program.run`, which all compiled work goes through, rather than in it: a
+    program that nobody measures pays nothing.
+    """
+    measured = KernelTime()
+    plain_run = Program.run
+
+    def timed_run(self: Program, pointers: Sequence[int], *rest: Any) -> None:
+        start = time.perf_counter()
+        plain_run(self, pointers, *rest)
+        measured.kernels += time.perf_counter() - start
+
+    Program.run = timed_run
+    start = time.perf_counter()
+    try:
+        yield measured
+    finally:
+        measured.total += time.perf_counter() - start
+        Program.run = plain_run
