@@ -32,9 +32,9 @@ def kernel_clock() -> Iterator[KernelTime]:
     measured = KernelTime()
     plain_run = Program.run
 
-    def timed_run(self: Program, pointers: Sequence[int], *rest: Any) -> None:
+    def timed_run(self: Program, pointers: Sequence[int], times: Any = None) -> None:
         start = time.perf_counter()
-        plain_run(self, pointers, *rest)
+        plain_run(self, pointers, times)
         measured.kernels += time.perf_counter() - start
 
     Program.run = timed_run

@@ -24,9 +24,14 @@ def test_counts_native_calls_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_takes_itself_away_after_an_error() -> None:
     plain_run = Program.run
-    with pytest.raises(RuntimeError, match="stop"), kernel_clock():
+
+    @kernel_clock()
+    def fails() -> None:
         assert Program.run is not plain_run
         raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fails()
     assert Program.run is plain_run
 
 
