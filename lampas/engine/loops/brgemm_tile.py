@@ -74,12 +74,12 @@ def tile_product(
     whole = b.bit_and(panel.depth, -UNROLL)
     stride = panel.a_stride if access != "packed" else b.value(height)
     writer = TileWriter(b, shape, height, access, stride, panel.b_stride)
-    state = [panel.a, panel.b, *start]
-    with b.carrying_loop(0, whole, UNROLL, state) as loop:
+    pointers = writer.first_pointers(panel.a)
+    with b.carrying_loop(0, whole, UNROLL, [panel.b, *pointers, *start]) as loop:
         loop.carry(writer.steps(loop.values, UNROLL))
     with b.carrying_loop(whole, panel.depth, 1, loop.results) as rest:
         rest.carry(writer.steps(rest.values, 1))
-    return rest.results[2:]
+    return rest.results[1 + len(pointers) :]
 
 
 class TileWriter:
@@ -91,58 +91,64 @@ class TileWriter:
         self.b, self.shape, self.height, self.access = b, shape, height, access
         self.a_stride, self.b_stride = a, b_stride
 
+    def first_pointers(self, a: Value) -> list[Value]:
+        """Return the pointers that walk A: one, or for "row" one for every third row.
+
+        The two rows after it are reached by x86's base + index addressing; a pointer for each row would not fit the
+        registers.
+        """
+        if self.access != "row":
+            return [a]
+        thrice = self.b.multiply(self.a_stride, 3)
+        found = [a]
+        for _ in range(3, self.height, 3):
+            found.append(self.b.element_pointer(found[-1], thrice, self.shape.element))
+        return found
+
     def steps(self, state: list[Value], count: int) -> list[Value]:
-        """Advance `count` steps; state is (A pointer, B pointer, accumulators …)."""
-        a, row, sums = state[0], state[1], list(state[2:])
+        """Advance `count` steps; state is (B pointer, A pointers …, accumulators …)."""
         b, shape = self.b, self.shape
-        pointers = self.row_pointers(a) if self.access == "row" else []
+        split = len(state) - self.height * shape.vectors
+        row, pointers, sums = state[0], state[1:split], list(state[split:])
         for step in range(count):
             places = [
                 b.element_pointer(row, v * shape.lanes, shape.element) for v in range(shape.vectors)
             ]
             vectors = [b.load(shape.kind, place) for place in places]
             for r in range(self.height):
-                place = self.broadcast_place(a, pointers, r, step)
+                place = self.broadcast_place(pointers, r, step)
                 lone = b.splat(b.load(shape.element, place), shape.kind)
                 for v, loaded in enumerate(vectors):
                     index = r * shape.vectors + v
                     sums[index] = self.accumulate(lone, loaded, sums[index])
             row = b.element_pointer(row, self.b_stride, shape.element)
             if self.access != "row":
-                a = b.element_pointer(a, self.a_stride, shape.element)
+                pointers = [b.element_pointer(pointers[0], self.a_stride, shape.element)]
+            elif step + 1 < count:
+                # Loads may not cross this: fetched early, they would push accumulators out of the registers.
+                b.line('call void asm sideeffect "", "~{memory}"()')
         if self.access == "row":
-            a = b.element_pointer(a, count, shape.element)
-        return [a, row, *sums]
+            pointers = [self.opaque(b.element_pointer(p, count, shape.element)) for p in pointers]
+        return [row, *pointers, *sums]
+
+    def opaque(self, pointer: Value) -> Value:
+        """Hide how a pointer came about, lest LLVM trades it for one pointer a row."""
+        return self.b.emit(f'call ptr asm "", "=r,0"({pointer})', "ptr")
 
     def accumulate(self, lone: Value, loaded: Value, total: Value) -> Value:
         if self.shape.fma:
             return self.b.fma(lone, loaded, total)
         return self.b.add(self.b.multiply(lone, loaded), total)
 
-    def row_pointers(self, a: Value) -> list[Value]:
-        """Return the address of each row's element at the current k.
-
-        Every third row has a pointer, the two after it are reached by x86's base + index addressing. The empty
-        assembly statements stop LLVM from turning this into one pointer a row, which would not fit the registers.
-        """
+    def broadcast_place(self, pointers: list[Value], r: int, step: int) -> Value:
+        """Return the address of A's element in row `r`, `step` steps on."""
         b, element = self.b, self.shape.element
-        twice = b.shift_left(self.a_stride, 1)
-        thrice = b.add(twice, self.a_stride)
-        found = []
-        for r in range(0, self.height, 3):
-            a = a if r == 0 else b.element_pointer(a, thrice, element)
-            a = b.emit(f'call ptr asm "", "=r,0"({a})', "ptr")
-            found += [
-                a,
-                b.element_pointer(a, self.a_stride, element),
-                b.element_pointer(a, twice, element),
-            ]
-        return found
-
-    def broadcast_place(self, a: Value, pointers: list[Value], r: int, step: int) -> Value:
-        if self.access == "row":
-            return self.b.element_pointer(pointers[r], step, self.shape.element)
-        return self.b.element_pointer(a, r, self.shape.element)
+        if self.access != "row":
+            return b.element_pointer(pointers[0], r, element)
+        place, beyond = pointers[r // 3], r % 3
+        if beyond:
+            place = b.element_pointer(place, b.shift_left(self.a_stride, beyond - 1), element)
+        return b.element_pointer(place, step, element)
 
 
 def zero_accumulators(shape: TileShape, height: int) -> list[Value]:

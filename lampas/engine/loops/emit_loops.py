@@ -98,7 +98,8 @@ class KernelWriter:
     def limit_block(self, number: Value, block: Value) -> None:
         """Let the first reduced dimension be what the block has of it."""
         first = self.nest.kept
-        left = self.b.subtract(self.plan.sizes[first], self.b.multiply(number, block))
+        self.plan.block_start = self.b.multiply(number, block)
+        left = self.b.subtract(self.plan.sizes[first], self.plan.block_start)
         self.extents[first] = self.b.minimum(left, block)
 
     # ---- units ----------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Plan:
     """What is known of a nest before any loop is written.
 
     `depends` has the dimensions each value varies along; `strides` the run-time strides of each operand, None
-    where the class says it all; `hardware` whether strided lanes are gathered by one instruction.
+    where the class says it all; `block_start` the position where a blocked nest's block starts.
     """
 
     nest: Nest
@@ -49,6 +49,7 @@ class Plan:
     depends: list[frozenset[int]]
     strides: list[list[Value | None]] = field(default_factory=list)
     sizes: list[Value] = field(default_factory=list)
+    block_start: Value | None = None
 
     def varies(self, number: int) -> bool:
         return self.lane in self.depends[number]
@@ -169,9 +170,12 @@ class Scope:
         return self.b.add(self.positions[self.plan.lane], copy * self.lanes)
 
     def index(self, dimension: int, copy: int) -> Value:
-        if dimension != self.plan.lane:
-            return self.positions[dimension]
-        start = self.lane_start(copy)
+        along = dimension == self.plan.lane
+        start = self.lane_start(copy) if along else self.positions[dimension]
+        if self.plan.block_start is not None and dimension == self.plan.nest.kept:
+            start = self.b.add(start, self.plan.block_start)
+        if not along:
+            return start
         if self.lanes == 1:
             return start
         kind = vector("i64", self.lanes)
