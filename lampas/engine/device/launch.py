@@ -25,7 +25,7 @@ from lampas.engine.device import native
 from lampas.engine.device.pool import current_pool, get_num_threads, native_functions
 
 SERIAL_NANOSECONDS = 12_000  # below this estimate a record is not worth waking another thread
-CHUNKS_PER_THREAD = 4
+CHUNK_NANOSECONDS = 4_000  # a chunk should last about this long: claiming one costs a hundredth of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,6 @@ def chunks(record: Record, threads: int) -> tuple[int, int]:
     """Return (units in a chunk, number of chunks) for a record."""
     if threads == 1 or record.work < SERIAL_NANOSECONDS or record.extent <= record.grain:
         return record.extent, 1
-    wanted = -(-record.extent // (threads * CHUNKS_PER_THREAD))
-    chunk = -(-wanted // record.grain) * record.grain
+    pieces = max(threads, min(record.work // CHUNK_NANOSECONDS, 32 * threads))
+    chunk = -(-record.extent // (pieces * record.grain)) * record.grain
     return chunk, -(-record.extent // chunk)
