@@ -4,8 +4,48 @@ The names here are PyTorch's. Submodules are imported when they are first read, 
 `import lampas` stays quick.
 """
 
+from typing import Any
+
 from lampas import _lazy
+from lampas.engine import tensor as _tensor
+from lampas.engine.device.pool import get_num_threads, set_num_threads
+from lampas.engine.dtype import (
+    ALIASES as _ALIASES,
+)
+from lampas.engine.dtype import (
+    DTYPES as _DTYPES,
+)
+from lampas.engine.dtype import (
+    can_cast,
+    dtype,
+    get_default_dtype,
+    promote_types,
+    set_default_dtype,
+)
+from lampas.engine.numeric_limits import finfo, iinfo
+from lampas.engine.shape import Size, broadcast_shapes
+from lampas.engine.tensor import Tensor, device, is_grad_enabled, is_inference_mode_enabled
+from lampas.engine.tensor.generator import Generator, default_generator
+from lampas.engine.tensor.grad_switches import (
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from lampas.engine.tensor.printing import set_printoptions
 from lampas.version import __version__
+
+globals().update(_DTYPES)
+globals().update(_ALIASES)
+globals().update(
+    {name: entry.function for name, entry in _tensor.PUBLIC.items() if not entry.namespace}
+)
+
+inf = float("inf")
+nan = float("nan")
+pi = 3.141592653589793
+e = 2.718281828459045
+newaxis = None
 
 LAZY_MODULES = (
     "amp autograd backends compiler cpu cuda distributed distributions export fft func futures fx "
@@ -13,6 +53,53 @@ LAZY_MODULES = (
     "profiler quantization random return_types serialization sparse special storage testing "
     "torch_version types utils version vision xpu"
 ).split()
-LAZY_NAMES = {"install_alias": "lampas.alias", "uninstall_alias": "lampas.alias"}
+LAZY_NAMES = {
+    "install_alias": "lampas.alias",
+    "uninstall_alias": "lampas.alias",
+    "load": "lampas.serialization",
+    "save": "lampas.serialization",
+}
 
 __getattr__, __dir__ = _lazy.attach(__name__, LAZY_MODULES, LAZY_NAMES)
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether `obj` is a storage object."""
+    return type(obj).__name__.endswith("Storage")
+
+
+def typename(obj: Any) -> str:
+    """The name of an object's type, as PyTorch writes it ("torch.FloatTensor")."""
+    if isinstance(obj, Tensor):
+        return obj.type()
+    kind = obj if isinstance(obj, type) else type(obj)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+__all__ = [
+    "Generator",
+    "Size",
+    "Tensor",
+    "__version__",
+    "broadcast_shapes",
+    "can_cast",
+    "default_generator",
+    "device",
+    "dtype",
+    "enable_grad",
+    "finfo",
+    "get_default_dtype",
+    "get_num_threads",
+    "iinfo",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "is_storage",
+    "no_grad",
+    "promote_types",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_num_threads",
+    "set_printoptions",
+    "typename",
+]

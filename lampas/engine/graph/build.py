@@ -146,6 +146,17 @@ def bitcast(x: Node, target: dtype) -> Node:
     return x if x.dtype is target else make(p.BITCAST, (x,), (target,))
 
 
+def reinterpret(x: Node, target: dtype) -> Node:
+    """The row-major bytes read as another dtype of any size; 1-d unless the dtype is the same."""
+    if x.dtype is target:
+        return x
+    flat = reshape(x, (x.numel,))
+    if x.dtype.itemsize == target.itemsize and not (x.dtype.is_complex or target.is_complex):
+        return make(p.BITCAST, (flat,), (target,))
+    count = x.numel * x.dtype.itemsize // target.itemsize
+    return host("reinterpret", (flat,), (((count,), target),), (target,))[0]
+
+
 def where(condition: Node, a: Node, b: Node) -> Node:
     """a where the condition holds, else b."""
     return make(p.WHERE, (condition, a, b))

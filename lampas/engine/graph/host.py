@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lampas.engine.dtype import dtype
 
 HOST_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
@@ -26,3 +30,9 @@ def host_function(name: str) -> Callable[[F], F]:
         return function
 
     return register
+
+
+@host_function("reinterpret")
+def _reinterpret(array: np.ndarray, target: dtype) -> np.ndarray:
+    """The bytes of a 1-d array as another dtype."""
+    return np.ascontiguousarray(array).view(target.numpy)

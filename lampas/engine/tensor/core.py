@@ -94,7 +94,8 @@ class Tensor(metaclass=TensorMeta):
         if storage.shared and storage.is_shared():
             return storage.snapshot(self._shape, self._layout(), self._offset)
         if self._seen != storage.revision:
-            self._node = strided_reading(storage.node, self._shape, self._layout(), self._offset)
+            source = g.reinterpret(storage.node, self._node.dtype)
+            self._node = strided_reading(source, self._shape, self._layout(), self._offset)
             self._seen = storage.revision
         return self._node
 
@@ -105,12 +106,22 @@ class Tensor(metaclass=TensorMeta):
             strides = self._strides = contiguous_strides(self._shape)
         return strides
 
+    def _scattered(self, node: Node) -> Node:
+        """The storage's value with this tensor's part replaced."""
+        before = self._storage.node
+        place = (self._shape, self._layout(), self._offset)
+        if before.dtype is node.dtype:
+            return g.as_strided_scatter(before, node, *place)
+        changed = g.as_strided_scatter(g.reinterpret(before, node.dtype), node, *place)
+        return g.reshape(g.reinterpret(changed, before.dtype), before.shape)
+
     def _covers_storage(self) -> bool:
         """Whether the tensor is its whole storage, in row-major order."""
         return (
             self._offset == 0
             and (self._strides is None or strides_are_contiguous(self._shape, self._strides))
             and self._node_count() == self._storage.node.numel
+            and self._node.dtype is self._storage.node.dtype
         )
 
     def _node_count(self) -> int:

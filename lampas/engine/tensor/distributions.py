@@ -33,7 +33,7 @@ from lampas.engine.tensor.mt19937 import MersenneTwister
 Array = NDArray[Any]
 
 # digits of the significand, and the names that PyTorch's messages give to types
-_DIGITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}
+DIGITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}
 _C_NAMES = {
     "Half": "c10::Half",
     "BFloat16": "c10::BFloat16",
@@ -325,7 +325,7 @@ def _random_default(engine: MersenneTwister, count: int, kind: dtype) -> Array:
     words = engine.words(count)
     if kind is bool_:
         return (words & np.uint32(1)).astype(np.bool_)
-    limit = 2 ** _DIGITS[kind] if kind.is_floating_point else iinfo(kind).max
+    limit = 2 ** DIGITS[kind] if kind.is_floating_point else iinfo(kind).max
     return _to_kind((words.astype(np.uint64) % np.uint64(limit + 1)).view(np.int64), kind)
 
 
@@ -355,7 +355,7 @@ def _range(kind: dtype, low: int, high: int | None) -> tuple[int, int]:
         return low, 1
     if not kind.is_floating_point:
         return low, iinfo(kind).max
-    first, last = _held_from(kind, low), 2 ** _DIGITS[kind]
+    first, last = _held_from(kind, low), 2 ** DIGITS[kind]
     if first >= last:
         raise RuntimeError(
             "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted "
@@ -372,13 +372,13 @@ def _held(kind: dtype, value: int) -> int:
 
 def _held_from(kind: dtype, low: int) -> int:
     found = _held(kind, low + 1)
-    step = abs(low + 1).bit_length() - _DIGITS[kind]
+    step = abs(low + 1).bit_length() - DIGITS[kind]
     return found + 2**step if found < low else low
 
 
 def _held_to(kind: dtype, high: int) -> int:
     found = _held(kind, high - 1)
-    step = abs(high - 1).bit_length() - _DIGITS[kind]
+    step = abs(high - 1).bit_length() - DIGITS[kind]
     return found - 2**step if found >= high else high
 
 
@@ -392,8 +392,8 @@ def _check_range(kind: dtype, first: int, last: int) -> None:
     for name, bound in (("from", first), ("to - 1", last)):
         if not least <= bound <= most:
             raise RuntimeError(f"{name} is out of bounds for {c_name(kind)}")
-        if kind.is_floating_point and abs(bound) > 2 ** _DIGITS[kind]:
-            digits = _DIGITS[kind]
+        if kind.is_floating_point and abs(bound) > 2 ** DIGITS[kind]:
+            digits = DIGITS[kind]
             warnings.warn(
                 f"{name} is out of bounds [-(2^{digits}), 2^{digits}]. Due to precision "
                 f"limitations {c_name(kind)} can support discrete uniform distribution only within "

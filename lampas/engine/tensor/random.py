@@ -1,0 +1,364 @@
+"""Random tensors, and the default generator's seed and state.
+
+The numbers are PyTorch's CPU numbers (see `distributions`). They are drawn when the function is
+called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lampas.engine.dtype import bool_, get_default_dtype, int64
+from lampas.engine.tensor import distributions
+from lampas.engine.tensor.conversion import array_of
+from lampas.engine.tensor.core import Tensor, share, wrap
+from lampas.engine.tensor.creation import empty, parse_size
+from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.device import CPU, META
+from lampas.engine.tensor.generator import Generator, default_generator, engine_of
+from lampas.engine.tensor.random_fill import draw_like, normal_, random_, uniform_
+from lampas.engine.tensor.storage import storage_of_array
+
+if TYPE_CHECKING:
+    from lampas.engine.dtype import dtype
+
+# Seed and state -----------------------------------------------------------------------------------
+
+
+@public()
+def manual_seed(seed: Any) -> Generator:
+    """Seed the default generator with int(seed) and return it."""
+    return default_generator.manual_seed(int(seed))
+
+
+@public()
+def seed() -> int:
+    """Seed the default generator from the operating system's randomness; returns the seed."""
+    return default_generator.seed()
+
+
+@public()
+def initial_seed() -> int:
+    """The default generator's seed."""
+    return default_generator.initial_seed()
+
+
+@public()
+def get_rng_state() -> Tensor:
+    """The default generator's state, a uint8 tensor."""
+    return default_generator.get_state()
+
+
+@public()
+def set_rng_state(new_state: Tensor) -> None:
+    """Set the default generator's state."""
+    default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(
+    devices: Any = None, enabled: bool = True, *_names: Any, **_options: Any
+) -> Iterator[None]:
+    """Restore the default generator's state after a `with` block."""
+    if not enabled:
+        yield
+        return
+    state = default_generator.engine.state_bytes()
+    try:
+        yield
+    finally:
+        default_generator.engine.load_state_bytes(state)
+
+
+def leaf(array: np.ndarray[Any, Any], kind: dtype, requires_grad: bool = False) -> Tensor:
+    """A new tensor over an array that nobody else keeps."""
+    made = wrap(storage_of_array(np.ascontiguousarray(array), kind, CPU).node, CPU)
+    if requires_grad:
+        made.requires_grad = True
+    return made
+
+
+# Of a given shape ---------------------------------------------------------------------------------
+
+
+@public()
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **named: Any,
+) -> Tensor:
+    """Uniform numbers in [0, 1) of a shape: `rand(2, 3)` or `rand((2, 3))`."""
+    made = _blank("rand", size, named, out, dtype, device)
+    return _finished(uniform_(made, generator=generator), requires_grad)
+
+
+@public()
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **named: Any,
+) -> Tensor:
+    """Standard normal numbers of a shape: `randn(2, 3)` or `randn((2, 3))`."""
+    made = _blank("randn", size, named, out, dtype, device)
+    return _finished(normal_(made, generator=generator), requires_grad)
+
+
+@public()
+def randint(
+    *arguments: Any,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **named: Any,
+) -> Tensor:
+    """Whole numbers in [low, high): `randint(high, size)` or `randint(low, high, size)`."""
+    low, high, size = _randint_arguments("randint", arguments, named)
+    made = _blank("randint", (size,), {}, out, dtype or int64, device)
+    return _finished(random_(made, low, high, generator=generator), requires_grad)
+
+
+def _randint_arguments(
+    name: str, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[int, int, Any]:
+    places = ("high", "size") if len(arguments) + len(named) == 2 else ("low", "high", "size")
+    free = [place for place in places if place not in named]
+    found = {**dict(zip(free, arguments, strict=False)), **named}
+    low, high = _whole(found.get("low", 0)), _whole(found.get("high"))
+    size = found.get("size")
+    if low is None or high is None or set(found) - {"low"} != {"high", "size"}:
+        raise _bad_arguments(name, arguments, "(int high, tuple of ints size, *, ...)")
+    if len(arguments) > len(free) or not isinstance(size, Sequence):
+        raise _bad_arguments(name, arguments, "(int low, int high, tuple of ints size, *, ...)")
+    return low, high, size
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, Tensor):
+        return value.item() if not value.dtype.is_floating_point else None  # type: ignore[attr-defined]
+    return value.__index__() if hasattr(value, "__index__") else None
+
+
+def _bad_arguments(name: str, arguments: tuple[Any, ...], wanted: str) -> TypeError:
+    kinds = ", ".join(type(each).__name__ for each in arguments)
+    return TypeError(
+        f"{name}() received an invalid combination of arguments - got ({kinds}), but expected "
+        f"one of: {wanted}"
+    )
+
+
+@public()
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """The numbers below n in random order, int64 unless `dtype` says otherwise."""
+    count = _whole(n)
+    if count is None:
+        raise TypeError(
+            f"randperm(): argument 'n' (position 1) must be int, not {type(n).__name__}"
+        )
+    if count < 0:
+        raise RuntimeError(f"n must be non-negative, got {count}")
+    kind = (out.dtype if out is not None else dtype) or int64
+    if kind.is_complex or kind is bool_:
+        raise distributions.not_implemented("randperm", kind)
+    _require_room(kind, count)
+    blank = _blank("randperm", (count,), {}, out, kind, device)
+    if blank.is_meta:
+        return blank
+    order = distributions.permutation(engine_of(generator), count)
+    made = leaf(order.astype(kind.numpy, copy=False), kind)
+    return made if out is None else _finished(out.copy_(made), requires_grad)  # type: ignore[attr-defined]
+
+
+def _require_room(kind: dtype, count: int) -> None:
+    """RuntimeError unless the type holds all numbers below `count`."""
+    if kind.is_floating_point:
+        room = 2 ** distributions.DIGITS[kind]
+    else:
+        room = int(np.iinfo(kind.numpy).max)
+    if count > room:
+        raise RuntimeError(
+            f"randperm: value {count} cannot be converted to {kind} without overflow"
+        )
+
+
+def _blank(
+    name: str,
+    size: tuple[Any, ...],
+    named: dict[str, Any],
+    out: Tensor | None,
+    kind: dtype | None,
+    place: Any,
+) -> Tensor:
+    """The tensor to fill: `out` in the wanted shape, or a new one."""
+    if "size" in named:
+        size = (*size, named["size"])
+    if set(named) - {"size", "names"} or len(size) == 0:
+        raise _bad_arguments(name, size, "(tuple of ints size, *, ...)")
+    shape = parse_size(name, size)
+    if out is None:
+        return empty(shape, dtype=kind or get_default_dtype(), device=place)
+    return out.resize_(shape)  # type: ignore[attr-defined]
+
+
+def _finished(made: Tensor, requires_grad: bool) -> Tensor:
+    if requires_grad:
+        made.requires_grad = True
+    return made
+
+
+# Like another tensor ------------------------------------------------------------------------------
+
+
+def _like(name: str, fill: Any) -> Any:
+    def function(
+        input: Tensor,
+        *arguments: Any,
+        generator: Generator | None = None,
+        dtype: dtype | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+        **named: Any,
+    ) -> Tensor:
+        kind = dtype or input.dtype
+        place = input._storage.device if device is None else device
+        made = empty(input._shape, dtype=kind, device=place)
+        if not made.is_meta:
+            drawn = fill(*arguments, **named)(engine_of(generator))
+            made = leaf(draw_like(input, kind, drawn), kind)
+        return _finished(made, requires_grad)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"`{name.removesuffix('_like')}` with the shape and dtype of input."
+    return public()(function)
+
+
+def _uniform_draw() -> Any:
+    return lambda engine: lambda count, kind, _: distributions.uniform(engine, count, kind)
+
+
+def _normal_draw() -> Any:
+    def bind(engine: Any) -> Any:
+        return lambda count, kind, contiguous: distributions.normal(
+            engine, count, kind, is_contiguous=contiguous
+        )
+
+    return bind
+
+
+def _whole_draw(*bounds: Any, low: Any = None, high: Any = None) -> Any:
+    given = [*([] if low is None else [low]), *bounds, *([] if high is None else [high])]
+    first, last = (0, *given) if len(given) == 1 else given
+    limits = (_whole(first), _whole(last))
+    return lambda engine: (
+        lambda count, kind, _: distributions.random_integers(engine, count, kind, *limits)
+    )
+
+
+rand_like = _like("rand_like", _uniform_draw)
+randn_like = _like("randn_like", _normal_draw)
+randint_like = _like("randint_like", _whole_draw)
+
+
+# Of given parameters ------------------------------------------------------------------------------
+
+
+@public()
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Normal numbers: `mean` and `std` are tensors that broadcast, or numbers with a `size`."""
+    tensors = [each for each in (mean, std) if isinstance(each, Tensor)]
+    if not tensors:
+        if size is None:
+            raise _bad_arguments(
+                "normal", (mean, std), "(float mean, float std, tuple of ints size)"
+            )
+        made = _blank("normal", (size,), {}, out, dtype, device)
+        return _finished(normal_(made, mean, std, generator=generator), requires_grad)
+    mean, std = (share(each) if isinstance(each, Tensor) else each for each in (mean, std))
+    made = _normal_of_tensors(mean, std, tensors, generator)
+    return made if out is None else out.resize_(made._shape).copy_(made)  # type: ignore[attr-defined]
+
+
+def _normal_of_tensors(
+    mean: Any, std: Any, tensors: list[Tensor], generator: Generator | None
+) -> Tensor:
+    kind = tensors[0].dtype
+    shape = np.broadcast_shapes(*[each._shape for each in tensors])
+    made = empty(shape, dtype=kind)
+    if not isinstance(std, Tensor):
+        return normal_(made, 0.0, std, generator=generator).add_(mean)  # type: ignore[attr-defined]
+    if std.dtype.is_complex:
+        raise RuntimeError("normal expects standard deviation to be non-complex")
+    if not np.all(array_of(std) >= 0):
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+    return normal_(made, generator=generator).mul_(std).add_(mean)  # type: ignore[attr-defined]
+
+
+@public(method=True, out=True)
+def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that each element of input gives (or `p`), else 0."""
+    made = empty(input._shape, dtype=input.dtype, device=input.device)
+    return made.bernoulli_(input if p is None else p, generator=generator)  # type: ignore[attr-defined]
+
+
+@public(method=True, out=True)
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Indices drawn in proportion to the weights of each row: (*rows, num_samples), int64."""
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(
+            f"multinomial only supports floating-point dtypes for input, got: {input.dtype.title}"
+        )
+    if input._storage.device is META:
+        return empty((*input._shape[:-1], num_samples), dtype=int64, device=META)
+    engine = engine_of(generator)
+    chosen = distributions.multinomial(engine, array_of(input), num_samples, replacement)
+    return leaf(chosen, int64)
