@@ -16,7 +16,7 @@ from lampas.engine.schedule.contract import GemmCall
 from lampas.engine.schedule.draft import NestCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from lampas.engine.device.buffer import Buffer
     from lampas.engine.realize.bind import Slots

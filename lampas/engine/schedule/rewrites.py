@@ -19,7 +19,7 @@ from lampas.engine.graph.linear import Entry
 from lampas.engine.graph.reference import REFERENCE_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from lampas.engine.dtype import dtype
     from lampas.engine.graph.primitives import Primitive

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry, LinearGraph
-from lampas.engine.schedule.kinds import fits_nest
+from lampas.engine.schedule.kinds import PICKING, fits_nest
 from lampas.engine.schedule.reading import Reading, apply_view, plain_reading
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ class Settler:
         usable = along or across or (rows == 1 and columns == 1) or 0 in reading.shape
         return source if usable and min(reading.strides) >= 0 else self.copy(source)
 
+    def memory(self, source: int) -> int:
+        """The source, or its copy where nothing stands behind it in memory."""
+        bare = self.entries[self.bases[source]].op in (p.CONSTANT, p.IOTA)
+        return self.copy(source) if bare else source
+
     def output(self, source: int, taken: set[int]) -> int:
         """The source, or its copy where it has no memory of its own."""
         base, reading = self.bases[source], self.readings[source]
@@ -97,7 +102,9 @@ def settle(graph: LinearGraph) -> LinearGraph:
     for entry in graph.entries:
         sources = [renumbered[source] for source in entry.sources]
         if entry.op is p.MATMUL and fits_nest(entry, ()):
-            sources = [settler.matrix(source) for source in sources]
+            sources = [settler.memory(settler.matrix(source)) for source in sources]
+        elif entry.op in PICKING or entry.op is p.PAD:
+            sources[0] = settler.memory(sources[0])
         moved = Entry(entry.op, entry.attributes, tuple(sources), entry.shape, entry.dtype)
         renumbered.append(settler.append(moved))
     taken: set[int] = set()
