@@ -15,6 +15,7 @@ from lampas.engine.loops.signature import Signature
 from lampas.engine.realize.statistics import statistics
 
 if TYPE_CHECKING:
+    from lampas.engine.schedule.contract import GemmCall
     from lampas.engine.schedule.draft import NestCall
     from lampas.engine.schedule.lower import Schedule
 
@@ -92,6 +93,24 @@ def nest_record(call: NestCall, slots: Slots) -> Record:
     extent, grain = signature.extent(call.sizes), signature.grain(call.sizes, call.block)
     work = estimate(call)
     return Record(address, tuple(operands), tuple(integers), extent, grain, work, describe(call))
+
+
+def gemm_records(call: GemmCall, slots: Slots) -> list[Record]:
+    """The records of a matrix product: packing, then the product itself."""
+    records: list[Record] = []
+    for part in call.plan.calls:
+        operands: list[Slot] = []
+        for name, offset in part.operands:
+            place, start = call.places.get(name, (("cell", 0), 0))
+            slot, own = slots.of_place(place)
+            operands.append((slot, own + start + offset))
+        records.append(
+            Record(
+                part.address(), tuple(operands), part.integers, part.extent, part.grain,
+                part.work, part.name,
+            )  # fmt: skip
+        )
+    return records
 
 
 def estimate(call: NestCall) -> int:

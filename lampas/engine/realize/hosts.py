@@ -12,15 +12,14 @@ import numpy as np
 from lampas.engine.errors import InternalError
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.reference import REFERENCE_RULES
-from lampas.engine.schedule.contract import GemmCall
-from lampas.engine.schedule.draft import NestCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lampas.engine.device.buffer import Buffer
     from lampas.engine.realize.bind import Slots
-    from lampas.engine.schedule.lower import Call, Schedule
+    from lampas.engine.schedule.lower import Schedule
+    from lampas.engine.schedule.steps import HostStep
 
 Source = "Callable[[Sequence[Buffer], Sequence[Any]], np.ndarray]"
 
@@ -29,13 +28,11 @@ Source = "Callable[[Sequence[Buffer], Sequence[Any]], np.ndarray]"
 class HostCall:
     """One primitive computed by its reference rule."""
 
-    def __init__(self, call: Call, schedule: Schedule, slots: Slots) -> None:
-        assert not isinstance(call, NestCall)
+    def __init__(self, call: HostStep, schedule: Schedule, slots: Slots) -> None:
         self.schedule, self.slots = schedule, slots
         self.entry = schedule.graph.entries[call.entry]
         self.name = f"host {self.entry.op.name}"
-        stores = [call.entry] if isinstance(call, GemmCall) else call.stores
-        self.stores = [(self.position(n), *self.home(n)) for n in stores]
+        self.stores = [(self.position(n), *self.home(n)) for n in call.stores]
         self.sources = [self.source(number) for number in self.entry.sources]
         self.rule = REFERENCE_RULES[self.entry.op]
 

@@ -22,8 +22,8 @@ import numpy as np
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
-from lampas.engine.realize.bind import Slots, nest_record
-from lampas.engine.realize.gemm import gemm_records
+from lampas.engine.device.pool import get_num_threads
+from lampas.engine.realize.bind import Slots, gemm_records, nest_record
 from lampas.engine.realize.hosts import HostCall
 from lampas.engine.realize.statistics import statistics
 from lampas.engine.schedule.contract import GemmCall
@@ -87,10 +87,8 @@ class Program:
                     records.append(nest_record(call, self.slots))
                     continue
                 if isinstance(call, GemmCall):
-                    found = gemm_records(call, self.schedule, self.slots)
-                    if found is not None:
-                        records.extend(found)
-                        continue
+                    records.extend(gemm_records(call, self.slots))
+                    continue
                 if records:
                     segments.append(NativeProgram(records, self.slots.count))
                     records = []
@@ -159,7 +157,7 @@ class Program:
 def build_program(graph: LinearGraph) -> Program:
     """Schedule and compile a linear graph."""
     start = time.perf_counter()
-    schedule = make_schedule(graph, settings.fuse, settings.verify)
+    schedule = make_schedule(graph, settings.fuse, settings.verify, get_num_threads())
     program = Program(schedule)
     statistics.programs += 1
     statistics.build_ms += (time.perf_counter() - start) * 1e3

@@ -77,21 +77,19 @@ class Fuser:
         entry = self.entries[number]
         sources = {self.paths.base(source) for source in entry.sources}
         step = self.alone(number, entry)
-        key = self.order.add(step, self.steps_of(sources))
-        self.step_of[number] = key
+        key = self.step_of[number] = self.order.add(step, self.steps_of(sources))
         for stored in step.stores:
             self.step_of[stored] = key
 
     def alone(self, number: int, entry: Entry) -> ScheduleStep:
-        if entry.op is p.MATMUL and not entry.dtype.is_complex:
-            return Contraction(number)
+        if entry.op is p.MATMUL and entry.dtype.is_floating_point:
+            return Contraction(number, Region(entry.shape, (), [], {number: entry.shape}))
         if entry.op in ASSEMBLED and not entry.dtype.is_complex:
             found = assembly(number, entry, self.entries)
             if found is not None:
                 return found
         if entry.op is p.HOST:
-            results = [user for user in self.paths.users[number]]
-            return HostStep(number, results)
+            return HostStep(number, list(self.paths.users[number]))
         return HostStep(number, [number])
 
     def steps_of(self, bases: set[int]) -> set[int]:
@@ -132,8 +130,10 @@ class Fuser:
 
     def join(self, number: int, key: int, operands: list[Path], needed: set[int]) -> bool:
         """Put an entry into a region if it fits there; tell whether it did."""
-        region = self.order.steps[key]
-        if not isinstance(region, Region) or len(region.members) >= MOST_MEMBERS:
+        region = self.region(key)
+        if region is None or len(region.members) >= MOST_MEMBERS:
+            return False
+        if region is not self.order.steps[key] and not self.fits_product(number, operands):
             return False
         entry = self.entries[number]
         reduced = region.reduced
@@ -157,6 +157,19 @@ class Fuser:
         self.order.extend(key, needed)
         self.step_of[number] = key
         return True
+
+    def region(self, key: int) -> Region | None:
+        """The region of a step: its own, or that of a product's epilogue."""
+        step = self.order.steps[key]
+        if isinstance(step, Contraction):
+            return step.region
+        return step if isinstance(step, Region) else None
+
+    def fits_product(self, number: int, operands: list[Path]) -> bool:
+        """Whether an entry can be computed while a product's elements are stored."""
+        if self.entries[number].op.kind == "reduce" or self.paths.memory_operands(number):
+            return False
+        return all(self.entries[base].op is not p.IOTA for base, _ in operands)
 
     def fits(self, region: Region, operands: list[Path], frame: Shape, number: int) -> bool:
         """Whether every operand can be had at each point of the frame."""
@@ -196,6 +209,8 @@ class Fuser:
     def merge(self, key: int, other: int) -> bool:
         """Make two regions of one space one, where the order of steps allows it."""
         a, b = self.order.steps[key], self.order.steps[other]
+        if isinstance(a, Contraction) and isinstance(b, Region):
+            return self.absorb(key, other)
         if not isinstance(a, Region) or not isinstance(b, Region) or a is b:
             return False
         if a.space != b.space or (a.reduced and b.reduced and a.reduced != b.reduced):
@@ -210,6 +225,29 @@ class Fuser:
             return False
         self.order.merge(key, other, merged)
         for member in b.members:
+            self.step_of[member] = key
+        return True
+
+    def absorb(self, key: int, other: int) -> bool:
+        """Make an elementwise region part of a product's epilogue."""
+        product, region = self.order.steps[key], self.order.steps[other]
+        assert isinstance(product, Contraction)
+        assert isinstance(region, Region)
+        own = product.region
+        if region.reduced or region.space != squeeze(own.space) or not numel(own.space):
+            return False
+        for member in region.members:
+            if not self.fits_product(member, self.paths.operands(member)):
+                return False
+        if not self.order.can_merge(key, other):
+            return False
+        members = sorted({*own.members, *region.members})
+        frames = dict.fromkeys((product.entry, *members), own.space)
+        merged = Region(own.space, (), members, frames)
+        if not self.all_fit(merged):
+            return False
+        self.order.merge(key, other, Contraction(product.entry, merged))
+        for member in region.members:
             self.step_of[member] = key
         return True
 
@@ -257,24 +295,23 @@ class Fuser:
 
     def memory_read(self, region: Region) -> set[int]:
         bases = {base for m in region.members for base, _ in self.paths.operands(m)}
-        return bases - set(region.members)
+        return bases - set(region.frames)
 
     def mark_stores(self) -> None:
         """Find which members other steps, or the caller, need in memory."""
         needed = set(self.paths.outputs)
-        for step in self.order.steps.values():
-            if isinstance(step, Region):
-                needed |= self.memory_read(step)
-                for member in step.members:
-                    count = self.paths.memory_operands(member)
-                    needed.update(base for base, _ in self.paths.operands(member)[:count])
-            else:
+        for key, step in self.order.steps.items():
+            region = self.region(key)
+            if region is not None:
+                needed |= self.memory_read(region)
+            if not isinstance(step, Region):
                 sources = self.entries[step.entry].sources
                 needed.update(self.paths.base(source) for source in sources)
-        for step in self.order.steps.values():
-            if isinstance(step, Region):
-                step.members.sort()
-                step.stores = [member for member in step.members if member in needed]
+        for key in self.order.steps:
+            region = self.region(key)
+            if region is not None:
+                region.members.sort()
+                region.stores = sorted(needed & set(region.frames))
 
 
 def fitting_frame(entry: Entry, region: Region) -> Shape | None:
@@ -316,7 +353,7 @@ def assembly(number: int, entry: Entry, entries: tuple[Entry, ...]) -> Assembly 
     if entry.op is p.CONCATENATE:
         return Assembly(number, concatenated(entry, entries))
     scatter = entry.op is p.AS_STRIDED_SCATTER
-    shape, strides, offset = entry.attributes
+    strides, offset = entry.attributes[1:]
     value = entry.sources[-1]
     target = Reading(entries[value].shape, strides, offset)
     if not never_collides(target):

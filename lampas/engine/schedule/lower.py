@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
+from lampas.engine.errors import VerificationError
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.blocks import region_calls
-from lampas.engine.schedule.contract import GemmCall, gemm_call
+from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.nesting import Cells, assembly_calls
@@ -49,14 +50,16 @@ class Schedule:
     outputs: dict[int, int] = field(default_factory=dict)
 
 
-def make_schedule(graph: LinearGraph, fused: bool = True, verified: bool = False) -> Schedule:
-    """Simplify, settle, fuse, lower and plan."""
+def make_schedule(
+    graph: LinearGraph, fused: bool = True, verified: bool = False, threads: int = 1
+) -> Schedule:
+    """Simplify, settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
     settled = settle(simplify(graph))
     steps, paths = fuse(settled, fused)
     schedule = Schedule(settled, steps, paths)
     for place, number in enumerate(settled.outputs):
         schedule.outputs[paths.base(number)] = place
-    Lowering(schedule).run()
+    Lowering(schedule, threads).run()
     if verified:
         verify_plan(schedule.lives, schedule.takes_over, schedule.plan)
         verify_order(schedule)
@@ -67,8 +70,8 @@ def make_schedule(graph: LinearGraph, fused: bool = True, verified: bool = False
 class Lowering:
     """Fills in the calls and the memory of a schedule."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    def __init__(self, schedule: Schedule, threads: int = 1) -> None:
+        self.schedule, self.threads = schedule, threads
         self.paths = schedule.paths
         self.entries = schedule.graph.entries
         self.reads = [self.read_by(step) for step in schedule.steps]
@@ -87,11 +90,12 @@ class Lowering:
 
     def read_by(self, step: ScheduleStep) -> set[int]:
         """The stored entries that a step reads."""
-        if isinstance(step, Region):
-            own = set(step.members)
-            bases = {b for m in step.members for b, _ in self.paths.operands(m)} - own
-        else:
-            bases = set()
+        bases: set[int] = set()
+        region = step.region if isinstance(step, Contraction) else step
+        if isinstance(region, Region):
+            own = region.frames
+            bases = {b for m in region.members for b, _ in self.paths.operands(m) if b not in own}
+        if not isinstance(step, Region):
             for source in self.entries[step.entry].sources:
                 base = self.paths.base(source)
                 inlined = base in self.paths.inline
@@ -103,7 +107,7 @@ class Lowering:
         if isinstance(step, HostStep):
             return [step]
         if isinstance(step, Contraction):
-            return [gemm_call(step, self.paths)]
+            return [self.product(place, step)]
         if isinstance(step, Assembly):
             in_place = self.base_dies(place, step)
             return list(assembly_calls(step, self.paths, schedule.cells, in_place))
@@ -111,6 +115,22 @@ class Lowering:
         if len(calls) == 1:
             self.find_heirs(place, calls[0])
         return list(calls)
+
+    def product(self, place: int, step: Contraction) -> Call:
+        """The call of a matrix product; products of integers are the host's."""
+        entry = self.entries[step.entry]
+        if entry.dtype not in SUM_DTYPES:
+            return HostStep(step.entry, [step.entry])
+        schedule = self.schedule
+        call = gemm_call(step, self.paths, schedule.cells, schedule.scratch, self.threads)
+        inherited = self.inherited()
+        for output, donor in call.heirs:
+            new: Key = ("entry", output)
+            free = ("entry", donor) not in inherited and new not in schedule.takes_over
+            if free and output not in schedule.outputs and self.dies_in_arena(donor, place):
+                schedule.takes_over[new] = ("entry", donor)
+                inherited.add(("entry", donor))
+        return call
 
     # ---- taking over places ---------------------------------------------------------------------------------
 
@@ -179,13 +199,11 @@ class Lowering:
                 nbytes = entry.numel * entry.dtype.itemsize
                 schedule.lives.append(Life(("entry", number), nbytes, place, last))
         for place, calls in enumerate(schedule.calls):
-            found = {
-                where
-                for call in calls
-                if isinstance(call, NestCall)
-                for where, _ in call.places
-                if where[0] == "scratch"
-            }
+            found: set[Key] = set()
+            for call in calls:
+                if not isinstance(call, HostStep):
+                    listed = call.places.values() if isinstance(call, GemmCall) else call.places
+                    found.update(where for where, _ in listed if where[0] == "scratch")
             for where in sorted(found):
                 schedule.lives.append(Life(where, schedule.scratch[where[1]], place, place))
 
@@ -201,12 +219,8 @@ def gathered(call: NestCall) -> set[int]:
 
 def verify_order(schedule: Schedule) -> None:
     """Raise VerificationError where a step reads what no step before it has written."""
-    from lampas.engine.errors import VerificationError
-
     written: set[int] = set()
-    lowering = Lowering.__new__(Lowering)
-    lowering.schedule, lowering.paths = schedule, schedule.paths
-    lowering.entries = schedule.graph.entries
+    lowering = Lowering(schedule)
     for step in schedule.steps:
         for base in lowering.read_by(step):
             if schedule.graph.entries[base].op.kind != "leaf" and base not in written:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from lampas.engine.schedule.steps import Region
+from lampas.engine.schedule.steps import Contraction, Region
 
 if TYPE_CHECKING:
     from lampas.engine.schedule.steps import ScheduleStep
@@ -103,4 +103,6 @@ class Order:
     def first(self, key: int) -> int:
         """The last entry of a step: the earliest place where it can be complete."""
         step = self.steps[key]
+        if isinstance(step, Contraction):
+            return max(step.entry, *step.region.members, 0)
         return max(step.members) if isinstance(step, Region) else step.entry

@@ -1,8 +1,8 @@
 """Settling of views: after this pass every view can be read in place.
 
-A copy (a cast to the own dtype) is put where a view cannot be a strided reading of stored memory, where a
-matrix has no unit stride, and where an output would otherwise be a leaf, a view, or the same memory as
-another output.
+A copy (a cast to the own dtype) is put where a view cannot be a strided reading of stored memory, where
+something without memory (a constant) is wanted in memory, and where an output would otherwise be a leaf, a
+view, or the same memory as another output.
 
     %1 permute [1, 0] %0              %1 permute [1, 0] %0
     %2 reshape [6] %1          =>     %2 cast float32 %1
@@ -60,16 +60,6 @@ class Settler:
             )
         return number
 
-    def matrix(self, source: int) -> int:
-        """The source, or its copy where the last two dimensions have no usable strides."""
-        reading = self.readings[source]
-        rows, columns = reading.shape[-2:]
-        row, column = reading.strides[-2:]
-        along = column == 1 and (row >= columns or rows == 1)
-        across = row == 1 and (column >= rows or columns == 1)
-        usable = along or across or (rows == 1 and columns == 1) or 0 in reading.shape
-        return source if usable and min(reading.strides) >= 0 else self.copy(source)
-
     def memory(self, source: int) -> int:
         """The source, or its copy where nothing stands behind it in memory."""
         bare = self.entries[self.bases[source]].op in (p.CONSTANT, p.IOTA)
@@ -102,7 +92,7 @@ def settle(graph: LinearGraph) -> LinearGraph:
     for entry in graph.entries:
         sources = [renumbered[source] for source in entry.sources]
         if entry.op is p.MATMUL and fits_nest(entry, ()):
-            sources = [settler.memory(settler.matrix(source)) for source in sources]
+            sources = [settler.memory(source) for source in sources]
         elif entry.op in PICKING or entry.op is p.PAD:
             sources[0] = settler.memory(sources[0])
         moved = Entry(entry.op, entry.attributes, tuple(sources), entry.shape, entry.dtype)

@@ -35,13 +35,18 @@ class Region:
 @final
 @dataclass(slots=True)
 class Contraction:
-    """A matrix product."""
+    """A matrix product and what is computed of its elements before they are stored.
+
+    `region` has the product's own shape as its space, the product among its frames (not its members), and
+    no reductions; what it stores may or may not include the product itself.
+    """
 
     entry: int
+    region: Region
 
     @property
     def stores(self) -> list[int]:
-        return [self.entry]
+        return self.region.stores
 
 
 @final
