@@ -2,20 +2,23 @@
 
 The program sees what `python script.py` or `python -m module` would show it: `sys.argv`,
 `sys.path[0]`, `__main__`, `__file__`, `__spec__`. An exception that it does not catch is reported
-from its own first frame on, and the exit status is the one that Python would give.
+from its own first frame on, and the exit status is the one that Python would give. Processes that it
+spawns with `multiprocessing` import its file anew, and find the alias there as well.
 """
 
 import builtins
 import importlib.util
 import io
+import multiprocessing.spawn
 import os
 import sys
 import types
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
+from typing import Any
 
 from lampas.alias import install_alias
 
@@ -28,7 +31,7 @@ class CannotRun(Exception):
 
 def run_script(path: str, arguments: Sequence[str]) -> int:
     """Execute a script (or a folder or zip file with a `__main__.py`) and return the exit status."""
-    install_alias()
+    _install_alias_everywhere()
     if _is_container(path):
         return _run_container(path, arguments)
     try:
@@ -46,9 +49,31 @@ def run_script(path: str, arguments: Sequence[str]) -> int:
 
 def run_module(name: str, arguments: Sequence[str]) -> int:
     """Execute a module, or a package's `__main__`, as `python -m` does."""
-    install_alias()
+    _install_alias_everywhere()
     _set_first_path(os.getcwd())
     return _run_spec(_find_program(name), arguments)
+
+
+class _AliasRequest:
+    """Installs the alias where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return install_alias, ()
+
+
+def _install_alias_everywhere() -> None:
+    """Install the alias here, and in each process that multiprocessing spawns from here.
+
+    What a spawned process is told first is a pickled dictionary; it ignores keys that it does not
+    know, but unpickles them before it imports the main file.
+    """
+    install_alias()
+    plain = multiprocessing.spawn.get_preparation_data
+
+    def with_alias(name: str) -> dict[str, Any]:
+        return {**plain(name), "lampas_alias": _AliasRequest()}
+
+    multiprocessing.spawn.get_preparation_data = with_alias
 
 
 def _is_container(path: str) -> bool:

@@ -127,6 +127,29 @@ def test_run_folder_and_zip(tmp_path: Path) -> None:
     assert lampas_command("run", "program.pyz", folder=tmp_path).stdout == "lampas 5\n"
 
 
+SPAWNING = """
+import multiprocessing
+import torch
+
+def report(queue):
+    queue.put((torch.__name__, torch.__version__))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=report, args=(queue,))
+    process.start()
+    print(queue.get(timeout=20))
+    process.join()
+"""
+
+
+def test_spawned_processes_have_the_alias(tmp_path: Path) -> None:
+    (tmp_path / "spawns.py").write_text(SPAWNING)
+    done = lampas_command("run", "spawns.py", folder=tmp_path)
+    assert (done.stdout, done.stderr) == ("('lampas', '2.13.0')\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -139,7 +162,7 @@ def test_run_folder_and_zip(tmp_path: Path) -> None:
     ],
 )
 def test_run_refuses(arguments: list[str], message: str, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("lampas.command.run.install_alias", lambda: None)
+    monkeypatch.setattr("lampas.command.run._install_alias_everywhere", lambda: None)
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert cli.main(["run", *arguments]) == 2
     captured = capsys.readouterr()
