@@ -4,6 +4,7 @@ The names here are PyTorch's. Submodules are imported when they are first read, 
 `import lampas` stays quick.
 """
 
+import math
 from typing import Any
 
 from lampas import _lazy
@@ -41,8 +42,8 @@ globals().update(
     {name: entry.function for name, entry in _tensor.PUBLIC.items() if not entry.namespace}
 )
 
-inf = float("inf")
-nan = float("nan")
+inf = math.inf
+nan = math.nan
 pi = 3.141592653589793
 e = 2.718281828459045
 newaxis = None
