@@ -31,7 +31,7 @@ def _define_comparison(
     def function(input: Operand, other: Operand) -> Tensor:
         kind = common_dtype(name, input, other)
         if ordered and kind.is_complex:
-            raise NotImplementedError(f'"{name}_cpu" not implemented for \'{kind.title}\'')
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind.title}'")
         return record(operation, as_inputs(name, input, other), (kind,))
 
     function.__name__ = function.__qualname__ = name

@@ -185,9 +185,7 @@ def _summed(node: Node, term: Labels, others: set[int], result: Labels) -> tuple
     return g.reshape(total, tuple(node.shape[d] for d in kept)), tuple(term[d] for d in kept)
 
 
-def _pair(
-    a: Node, left: Labels, b: Node, right: Labels, later: set[int]
-) -> tuple[Node, Labels]:
+def _pair(a: Node, left: Labels, b: Node, right: Labels, later: set[int]) -> tuple[Node, Labels]:
     both = [label for label in left if label in right]
     batch = [label for label in both if label in later]
     inner = [label for label in both if label not in later]
@@ -341,7 +339,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     Algorithms", on matrix-chain multiplication).
     """
     if len(tensors) < 2:
-        raise RuntimeError("multi_dot(): expected at least 2 tensors but got " f"{len(tensors)}")
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
     first, last = tensors[0], tensors[-1]
     chain = list(tensors)
     if len(first._shape) == 1:

@@ -5,6 +5,7 @@ from lampas.engine.tensor import (
     backward,
     comparison,
     contraction,
+    contraction_notation,
     conversion,
     creation,
     indexing,
@@ -13,13 +14,20 @@ from lampas.engine.tensor import (
     pointwise,
     reduction,
     representation,
+    scans,
     shaping,
+    sorting,
+    statistics,
 )
 
 __all__ = [
     "arithmetic",
     "backward",
     "comparison",
+    "statistics",
+    "sorting",
+    "scans",
+    "contraction_notation",
     "contraction",
     "conversion",
     "creation",

@@ -325,7 +325,9 @@ def selected_vjp(saved: Saved, ct: Node | None, _: Node | None = None) -> Grads:
         return (ct,)
     kept = kept_shape(x.shape, (dim,))
     indices = g.reshape(saved.outputs[1], kept)
-    row = g.reshape(g.iota(x.shape[dim]), tuple(n if d == dim else 1 for d, n in enumerate(x.shape)))
+    row = g.reshape(
+        g.iota(x.shape[dim]), tuple(n if d == dim else 1 for d, n in enumerate(x.shape))
+    )
     return (g.where(g.equal(row, indices), g.reshape(ct, kept), g.like(ct, 0)),)
 
 

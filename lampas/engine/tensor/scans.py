@@ -1,0 +1,319 @@
+"""Running sums, products and extremes along a dimension, differences, and integrals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.dtype import bool_, dtype, int64
+from lampas.engine.graph import build as g
+from lampas.engine.graph.host import host_function
+from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.dimensions import one_dim
+from lampas.engine.tensor.door import record
+from lampas.engine.tensor.operands import require_tensor
+from lampas.engine.tensor.reduction import sum_dtype
+from lampas.engine.tensor.returns import return_type
+from lampas.engine.tensor.shaping import cat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lampas.engine.graph.node import Node
+
+Grads = tuple["Node | None", ...]
+
+CUMMAX_RESULT = return_type("cummax", "values", "indices")
+CUMMIN_RESULT = return_type("cummin", "values", "indices")
+
+
+def _running(kind_of_scan: str) -> Any:
+    def forward(x: Node, dim: int, kind: dtype) -> Node:
+        x = g.cast(x, kind)
+        return g.cumulative(x, dim, kind_of_scan) if x.shape else x
+
+    return forward
+
+
+CUMSUM = Operation("cumsum", _running("sum"), saves="none")
+CUMPROD = Operation("cumprod", _running("product"), saves="inputs")
+
+
+def _scan(operation: Operation, input: Tensor, dim: int, kind: dtype | None) -> Tensor:
+    name = operation.name
+    own = require_tensor(name, "input", input)._node.dtype
+    return record(
+        operation, (input,), (one_dim(name, dim, len(input._shape)), sum_dtype(own, kind))
+    )
+
+
+@public(method=True, inplace=True, out=True)
+def cumsum(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+    """The running sum along `dim`; integers and booleans give int64."""
+    return _scan(CUMSUM, input, dim, dtype)
+
+
+@public(method=True, inplace=True, out=True)
+def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+    """The running product along `dim`; integers and booleans give int64."""
+    return _scan(CUMPROD, input, dim, dtype)
+
+
+def _running_extreme(largest: bool) -> Any:
+    name = "maximum" if largest else "minimum"
+
+    def forward(x: Node, dim: int) -> tuple[Node, Node]:
+        if not x.shape:
+            return x, g.full((), 0, int64)
+        order = g.cast(x, int64) if x.dtype is bool_ else x
+        values = g.cumulative(order, dim, name)
+        shape = tuple(n if d == dim else 1 for d, n in enumerate(x.shape))
+        row = g.expand(g.reshape(g.iota(x.shape[dim]), shape), x.shape)
+        reached = g.bitwise_or(g.equal(order, values), g.isnan(order))
+        places = g.where(reached, row, g.constant(0, int64))
+        return g.cast(values, x.dtype), g.cumulative(places, dim, "maximum")
+
+    return forward
+
+
+def _extreme_vjp(saved: Saved, ct: Node | None, _: Node | None = None) -> Grads:
+    x = saved.inputs[0]
+    if ct is None or not x.shape:
+        return (ct,)
+    zeros = g.full(x.shape, 0, ct.dtype)
+    return (g.scatter(zeros, saved.attributes[0], saved.outputs[1], ct, "add"),)
+
+
+CUMMAX = Operation("cummax", _running_extreme(True), vjp=_extreme_vjp, multiple=True)
+CUMMIN = Operation("cummin", _running_extreme(False), vjp=_extreme_vjp, multiple=True)
+
+
+def _refuse_complex(name: str, input: Tensor) -> None:
+    if input.dtype.is_complex:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{input.dtype.title}'")
+
+
+@public(method=True, out=True)
+def cummax(input: Tensor, dim: int) -> Any:
+    """(running maximum along `dim`, index of the last place where it was reached)."""
+    _refuse_complex("cummax", input)
+    return CUMMAX_RESULT(*record(CUMMAX, (input,), (one_dim("cummax", dim, input.ndim),)))
+
+
+@public(method=True, out=True)
+def cummin(input: Tensor, dim: int) -> Any:
+    """(running minimum along `dim`, index of the last place where it was reached)."""
+    _refuse_complex("cummin", input)
+    return CUMMIN_RESULT(*record(CUMMIN, (input,), (one_dim("cummin", dim, input.ndim),)))
+
+
+# The logarithm of a running sum of exponentials ---------------------------------------------------
+
+
+@host_function("logcumsumexp")
+def _logcumsumexp_array(x: np.ndarray, dim: int) -> np.ndarray:
+    if x.dtype.kind != "c":
+        wide = x.astype(np.float64)
+        return np.logaddexp.accumulate(wide, axis=dim)
+    wide = x.astype(np.complex128)
+    peak = np.maximum.accumulate(wide.real, axis=dim)
+    result = np.moveaxis(np.array(wide), dim, 0)
+    tops = np.moveaxis(peak, dim, 0)
+    for step in range(1, len(result)):
+        top = np.where(np.isfinite(tops[step]), tops[step], 0)
+        total = np.exp(result[step - 1] - top) + np.exp(result[step] - top)
+        result[step] = np.log(total) + top
+    return np.moveaxis(result, 0, dim)
+
+
+def _logcumsumexp_node(x: Node, dim: int) -> Node:
+    return g.host("logcumsumexp", (x,), ((x.shape, x.dtype),), (dim,))[0]
+
+
+def _logcumsumexp_vjp(saved: Saved, ct: Node) -> Grads:
+    """Σ over i ≥ j of ct_i · exp(x_j - out_i), summed as logarithms of its positive and negative part."""
+    x, out = saved.inputs[0], saved.output
+    dim = saved.attributes[0]
+    if not x.shape:
+        return (ct,)
+    if x.dtype.is_complex:
+        flow = g.multiply(g.conjugate(g.exp(g.negative(out))), ct)
+        total = g.flip(g.cumulative(g.flip(flow, (dim,)), dim, "sum"), (dim,))
+        return (g.multiply(g.conjugate(g.exp(x)), total),)
+
+    def half(part: Node) -> Node:
+        weight = g.subtract(g.log(part), out)
+        summed = g.flip(_logcumsumexp_node(g.flip(weight, (dim,)), dim), (dim,))
+        return g.exp(g.add(summed, x))
+
+    zero = g.like(ct, 0)
+    positive, negative = g.maximum(ct, zero), g.maximum(g.negative(ct), zero)
+    return (g.subtract(half(positive), half(negative)),)
+
+
+LOGCUMSUMEXP = Operation(
+    "logcumsumexp",
+    lambda x, dim: _logcumsumexp_node(x, dim) if x.shape else x,
+    vjp=_logcumsumexp_vjp,
+)
+
+
+@public(method=True, out=True)
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    """log of the running sum of exp(input) along `dim`, without overflow."""
+    kind = input.dtype
+    if not (kind.is_floating_point or kind.is_complex):
+        raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{kind.title}'")
+    return record(LOGCUMSUMEXP, (input,), (one_dim("logcumsumexp", dim, input.ndim),))
+
+
+# Differences and integrals ------------------------------------------------------------------------
+
+
+def _diff(x: Node, dim: int, times: int) -> Node:
+    for _ in range(times):
+        size = x.shape[dim]
+        if size == 0:
+            return x
+        later, before = g.narrow(x, dim, 1, size - 1), g.narrow(x, dim, 0, size - 1)
+        x = g.not_equal(later, before) if x.dtype is bool_ else g.subtract(later, before)
+    return x
+
+
+DIFF = Operation("diff", _diff, grad_name="SubBackward0", saves="none")
+
+
+@public(method=True, out=True)
+def diff(
+    input: Tensor,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+) -> Tensor:
+    """The n-th forward difference along `dim`, the ends prolonged by `prepend` and `append`."""
+    if not input._shape:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    place = one_dim("diff", dim, input.ndim)
+    parts = []
+    for extra in (prepend, input, append):
+        if extra is None:
+            continue
+        if extra is not input and not extra._shape:
+            extra = extra.expand([1 if d == place else s for d, s in enumerate(input._shape)])  # type: ignore[attr-defined]
+        if len(extra._shape) != len(input._shape):
+            raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+        parts.append(extra)
+    joined = input if len(parts) == 1 else cat(parts, place)
+    return record(DIFF, (joined,), (place, min(n, joined._shape[place])))
+
+
+def _steps(name: str, y: Tensor, x: Any, dx: Any, place: int) -> Any:
+    """The widths of the intervals, ready to be multiplied with the sums of neighbours."""
+    if x is None:
+        return 1 if dx is None else dx
+    if dx is not None:
+        raise TypeError(f"{name}() received both x and dx, but only one of them may be given")
+    widths = diff(x, 1, -1 if x.ndim == 1 else place)
+    if x.ndim == 1:
+        if x._shape[0] != y._shape[place]:
+            raise RuntimeError(
+                f"{name}: There must be one `x` value for each sample point: "
+                f"{x._shape[0]} != {y._shape[place]}"
+            )
+        return widths.reshape([-1 if d == place else 1 for d in range(y.ndim)])  # type: ignore[attr-defined]
+    return widths
+
+
+def _areas(name: str, y: Tensor, x: Any, dx: Any, dim: int) -> tuple[Tensor, int]:
+    place = one_dim(name, dim, y.ndim)
+    size = y._shape[place] if y._shape else 0
+    if size == 0:
+        return y, place
+    if x is not None and 0 in (len(x._shape),):
+        raise RuntimeError(f"{name}: expected x to have at least one dimension")
+    pairs = y.narrow(place, 1, size - 1) + y.narrow(place, 0, size - 1)  # type: ignore[attr-defined]
+    return pairs * _steps(name, y, x, dx, place) / 2.0, place
+
+
+@public("trapz")
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+    """The integral of y along `dim` by the trapezoidal rule."""
+    areas, place = _areas("trapezoid", y, x, dx, dim)
+    return areas.sum(place)  # type: ignore[attr-defined]
+
+
+@public()
+def cumulative_trapezoid(
+    y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1
+) -> Tensor:
+    """The running integral of y along `dim` by the trapezoidal rule."""
+    areas, place = _areas("cumulative_trapezoid", y, x, dx, dim)
+    return cumsum(areas, place)
+
+
+@public()
+def gradient(
+    input: Tensor,
+    *,
+    spacing: Any = 1,
+    dim: Any = None,
+    edge_order: int = 1,
+) -> list[Tensor]:
+    """The derivative along each `dim` by second-order differences (first or second order at the ends)."""
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if dim is None:
+        several = isinstance(spacing, (list, tuple))
+        dims: Sequence[int] = range(len(spacing) if several else input.ndim)
+    else:
+        dims = [dim] if isinstance(dim, int) else dim
+    places = [one_dim("gradient", d, input.ndim) for d in dims]
+    if len(set(places)) != len(places):
+        raise RuntimeError("dim appears multiple times in the list of dims")
+    gaps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(places)
+    if len(gaps) != len(places):
+        raise RuntimeError(
+            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length "
+            f"equal to dims, {len(places)}, but got {len(gaps)}"
+        )
+    for place in places:
+        if input._shape[place] < edge_order + 1:
+            raise RuntimeError(
+                "torch.gradient expected each dimension size to be at least edge_order+1"
+            )
+    return [_slope(input, place, gap, edge_order) for place, gap in zip(places, gaps, strict=True)]
+
+
+def _slope(y: Tensor, dim: int, gap: Any, edge_order: int) -> Tensor:
+    """Weights of the three-point formula on an uneven grid (Fornberg's rule for three points)."""
+    size = y._shape[dim]
+
+    def at(start: int, length: int) -> Any:
+        return y.narrow(dim, start, length)  # type: ignore[attr-defined]
+
+    if isinstance(gap, Tensor) and gap.ndim:
+        shape = [-1 if d == dim else 1 for d in range(y.ndim)]
+        steps = diff(gap).reshape(shape)  # type: ignore[attr-defined]
+        first, last = steps.narrow(dim, 0, 1), steps.narrow(dim, size - 2, 1)
+        a, b = steps.narrow(dim, 0, size - 2), steps.narrow(dim, 1, size - 2)
+        c, d = (steps.narrow(dim, 1, 1), steps.narrow(dim, size - 3, 1)) if size > 2 else (0, 0)
+    else:
+        first = last = a = b = c = d = gap
+    parts = []
+    if size > 2:
+        low, mid, high = at(0, size - 2), at(1, size - 2), at(2, size - 2)
+        inside = (high - mid) / b * (a / (a + b)) + (mid - low) / a * (b / (a + b))
+        parts = [inside]
+    start, end = (at(1, 1) - at(0, 1)) / first, (at(size - 1, 1) - at(size - 2, 1)) / last
+    if edge_order == 2:
+        bend = (at(2, 1) - at(1, 1)) / c - start
+        start = start - bend * (first / (first + c))
+        bend = end - (at(size - 2, 1) - at(size - 3, 1)) / d
+        end = end + bend * (last / (last + d))
+    return cat([start, *parts, end], dim)
