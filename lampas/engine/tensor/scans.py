@@ -17,7 +17,7 @@ from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import require_tensor
 from lampas.engine.tensor.reduction import sum_dtype
 from lampas.engine.tensor.returns import return_type
-from lampas.engine.tensor.shaping import cat
+from lampas.engine.tensor.joining import cat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
