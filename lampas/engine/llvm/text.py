@@ -496,6 +496,11 @@ class Builder:
         self.module.declare(name, "void", [value.type, "ptr", mask.type])
         self.line(f"call void @{name}({value}, ptr align {align} {pointer.text}, {mask})")
 
+    def prefetch(self, pointer: Value, write: bool = False) -> None:
+        """Ask for a cache line; any address will do, no fault comes of it."""
+        self.module.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+        self.line(f"call void @llvm.prefetch.p0({pointer}, i32 {int(write)}, i32 3, i32 1)")
+
     def allocate(self, kind: str, count: int = 1, alignment: int = 64) -> Value:
         """Reserve stack memory for the whole call of the function."""
         place = self.fresh("ptr", "stack")

@@ -114,15 +114,15 @@ class TileFunction:
 
     def write(self) -> None:
         b, call, shape = self.b, self.call, self.shape
-        whole = b.compare("sge", call.columns, shape.columns)
-        direct = b.bit_and(whole, b.compare("eq", call.flags, FIRST | LAST))
         panel = Panel(call.a, call.a_stride, call.b, call.b_stride, call.depth)
         start = zero_accumulators(shape, self.height)
+        self.prefetch()
         sums = tile_product(b, shape, self.height, self.access, panel, start)
+        whole = b.compare("sge", call.columns, shape.columns)
         if self.layout == "along":
             self.store_along(sums)
-        elif self.epilogue is None and self.c_element == shape.element:
-            with b.branch(direct) as (straight, other):
+        elif self.c_element == shape.element:
+            with b.branch(self.is_straight(whole)) as (straight, other):
                 with straight:
                     self.store_straight(sums)
                 with other:
@@ -131,19 +131,47 @@ class TileFunction:
             self.store_across(sums, whole)
         b.ret()
 
+    def is_straight(self, whole: Value) -> Value:
+        """Return whether the sums of a tile can be stored (or added) as they are."""
+        if self.epilogue is None:
+            return whole
+        unfinished = self.b.compare("eq", self.b.bit_and(self.call.flags, LAST), 0)
+        return self.b.bit_and(whole, unfinished)
+
     def c_row(self, index: Value | int) -> Value:
         """Return the address of a row of the tile in C (of a column for "along")."""
         return self.b.element_pointer(
             self.call.c, self.b.multiply(self.call.c_stride, index), self.c_element
         )
 
-    def store_straight(self, sums: list[Value]) -> None:
+    def prefetch(self) -> None:
+        """Ask for C's lines early, so that the stores at the end find them in the cache."""
+        if self.layout != "across":
+            return
         b, shape = self.b, self.shape
+        line = 64 // shape_bytes(shape)
+        for r in range(self.height):
+            row = self.c_row(r)
+            for offset in range(0, shape.columns, line):
+                place = b.element_pointer(row, offset, shape.element)
+                b.prefetch(place, write=True)
+
+    def store_straight(self, sums: list[Value]) -> None:
+        """Store from the registers, or add to what earlier blocks of K left in C."""
+        b, shape = self.b, self.shape
+        places = []
         for r in range(self.height):
             row = self.c_row(r)
             for v in range(shape.vectors):
-                place = b.element_pointer(row, v * shape.lanes, shape.element)
-                b.store(sums[r * shape.vectors + v], place)
+                places.append(b.element_pointer(row, v * shape.lanes, shape.element))
+        first = b.compare("ne", b.bit_and(self.call.flags, FIRST), 0)
+        with b.branch(first) as (fresh, added):
+            with fresh:
+                for total, place in zip(sums, places, strict=True):
+                    b.store(total, place)
+            with added:
+                for total, place in zip(sums, places, strict=True):
+                    b.store(b.add(b.load(shape.kind, place), total), place)
 
     # ---- vectors across C's columns ---------------------------------------------------------------------------
 
