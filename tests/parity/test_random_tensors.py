@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lampas.engine.tensor.random as family
+import lampas.engine.tensor.sampling  # noqa: F401 - declares its functions
 from lampas.engine import dtype as dt
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import Tensor
@@ -97,6 +98,11 @@ PROGRAMS = {
     "bernoulli method": lambda s: s.full((40,), 0.6).bernoulli(),
     "multinomial": lambda s: s.multinomial(s.rand(3, 9), 4),
     "multinomial replaced": lambda s: s.rand(9).multinomial(20, replacement=True),
+    "poisson": lambda s: s.poisson(s.rand(4, 5) * 30),
+    "binomial": lambda s: s.binomial(s.full((40,), 9.0), s.rand(40)),
+    "binomial large": lambda s: s.binomial(s.full((40,), 900.0), s.rand(40)),
+    "gamma": lambda s: s._standard_gamma(s.rand(40) * 5),
+    "dirichlet": lambda s: s._sample_dirichlet(s.rand(6, 5) + 0.5),
     "uniform_": lambda s: s.zeros(40).uniform_(-2, 3),
     "uniform_ to": lambda s: s.zeros(40).uniform_(to=3),
     "uniform_ transposed": lambda s: transposed(s).uniform_(),
@@ -149,6 +155,9 @@ REFUSED = {
     "normal std": lambda s: s.normal(s.zeros(3), -s.ones(3)),
     "bernoulli whole": lambda s: s.zeros(3).bernoulli_(s.zeros(3, dtype=s.dtypes("int64"))),
     "multinomial whole": lambda s: s.multinomial(s.zeros(3, dtype=s.dtypes("int64")), 1),
+    "poisson whole": lambda s: s.poisson(s.zeros(3, dtype=s.dtypes("int64"))),
+    "poisson negative": lambda s: s.poisson(-s.ones(3)),
+    "binomial whole": lambda s: s.binomial(s.zeros(3, dtype=s.dtypes("int64")), s.zeros(3)),
     "leaf": lambda s: s.zeros(3, requires_grad=True).uniform_(),
     "expanded": lambda s: s.zeros(1).expand(3).uniform_(),
     "geometric": lambda s: s.zeros(3).geometric_(0.0),

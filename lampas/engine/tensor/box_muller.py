@@ -19,20 +19,20 @@ BLOCK = 16
 CHUNK = 32 * 1024
 single = np.float32
 
-_LOG = [
+LOG = [
     float(single(coefficient))
     for coefficient in (
         *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
         *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
     )
 ]
-_COS = [
+COS = [
     float(single(c)) for c in (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 ]
-_SIN = [float(single(c)) for c in (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)]
-_LN2_LOW = single(-2.12194440e-4)
-_LN2_HIGH = float(single(0.693359375))
-_QUARTER_PI = (0.78515625, 2.4187564849853515625e-4, float(single(3.77489497744594108e-8)))
+SIN = [float(single(c)) for c in (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)]
+LN2_LOW = single(-2.12194440e-4)
+LN2_HIGH = float(single(0.693359375))
+QUARTER_PI = (0.78515625, 2.4187564849853515625e-4, float(single(3.77489497744594108e-8)))
 
 
 def fill_normal(uniform: Singles, mean: float, std: float) -> None:
@@ -64,10 +64,10 @@ def _log(x: Singles) -> Singles:
     power -= is_low
     fraction += np.where(is_low, fraction, single(0.0)) - single(1.0)
     square = fraction * fraction
-    tail = _polynomial(fraction, _LOG) * fraction
-    tail = fused32(tail, square, power * _LN2_LOW)
+    tail = _polynomial(fraction, LOG) * fraction
+    tail = fused32(tail, square, power * LN2_LOW)
     tail -= square * single(0.5)
-    return fused32(power, _LN2_HIGH, fraction + tail)
+    return fused32(power, LN2_HIGH, fraction + tail)
 
 
 def _sine_and_cosine(angle: Singles) -> tuple[Singles, Singles]:
@@ -76,12 +76,12 @@ def _sine_and_cosine(angle: Singles) -> tuple[Singles, Singles]:
     octant += 1
     octant &= ~1
     reduced = angle
-    for part in _QUARTER_PI:
+    for part in QUARTER_PI:
         reduced = fused32(octant, -part, reduced)
     square = reduced * reduced
-    cosine = _polynomial(square, _COS) * square
+    cosine = _polynomial(square, COS) * square
     cosine = fused32(cosine, square, square * single(-0.5)) + single(1.0)
-    sine = fused32(_polynomial(square, _SIN) * square, reduced, reduced)
+    sine = fused32(_polynomial(square, SIN) * square, reduced, reduced)
     is_straight = (octant & 2) == 0
     sine_sign = np.where(octant & 4, single(-1.0), single(1.0))
     cosine_sign = np.where((octant + 2) & 4, single(-1.0), single(1.0))

@@ -26,9 +26,10 @@ from lampas.engine.dtype import (
     uint64,
 )
 from lampas.engine.numeric_limits import finfo, iinfo
-from lampas.engine.tensor.box_muller import BLOCK, fill_normal
+from lampas.engine.tensor.box_muller import BLOCK
 from lampas.engine.tensor.exact import Doubles, fused32, fused64, libm
 from lampas.engine.tensor.mt19937 import MersenneTwister
+from lampas.engine.tensor.random_kernels import fill_normal, swap_chain
 
 Array = NDArray[Any]
 
@@ -420,16 +421,9 @@ def permutation(engine: MersenneTwister, count: int) -> NDArray[np.int64]:
         jumps = engine.words(max(count - 1, 0)) % remaining
         partners = jumps.astype(np.int64)
         partners += np.arange(len(partners))
-        return _swap_chain(partners, count)
+        return swap_chain(partners, count)
     places = engine.long_words(count) % np.arange(1, count + 1, dtype=np.uint64)
     return _insertion_chain(places.view(np.int64), count)
-
-
-def _swap_chain(partners: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    order = list(range(count))
-    for place, partner in enumerate(partners.tolist()):
-        order[place], order[partner] = order[partner], order[place]
-    return np.array(order, np.int64)
 
 
 def _insertion_chain(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:

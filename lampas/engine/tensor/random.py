@@ -18,7 +18,7 @@ from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import Tensor, share, wrap
 from lampas.engine.tensor.creation import empty, parse_size
 from lampas.engine.tensor.declare import public
-from lampas.engine.tensor.device import CPU, META
+from lampas.engine.tensor.device import CPU
 from lampas.engine.tensor.generator import Generator, default_generator, engine_of
 from lampas.engine.tensor.random_fill import draw_like, normal_, random_, uniform_
 from lampas.engine.tensor.storage import storage_of_array
@@ -226,7 +226,7 @@ def _blank(
     shape = parse_size(name, size)
     if out is None:
         return empty(shape, dtype=kind or get_default_dtype(), device=place)
-    return out.resize_(shape)  # type: ignore[attr-defined]
+    return out if out._shape == shape else out.resize_(shape)  # type: ignore[attr-defined]
 
 
 def _finished(made: Tensor, requires_grad: bool) -> Tensor:
@@ -335,30 +335,3 @@ def _normal_of_tensors(
     if not np.all(array_of(std) >= 0):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     return normal_(made, generator=generator).mul_(std).add_(mean)  # type: ignore[attr-defined]
-
-
-@public(method=True, out=True)
-def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that each element of input gives (or `p`), else 0."""
-    made = empty(input._shape, dtype=input.dtype, device=input.device)
-    return made.bernoulli_(input if p is None else p, generator=generator)  # type: ignore[attr-defined]
-
-
-@public(method=True, out=True)
-def multinomial(
-    input: Tensor,
-    num_samples: int,
-    replacement: bool = False,
-    *,
-    generator: Generator | None = None,
-) -> Tensor:
-    """Indices drawn in proportion to the weights of each row: (*rows, num_samples), int64."""
-    if not input.dtype.is_floating_point:
-        raise RuntimeError(
-            f"multinomial only supports floating-point dtypes for input, got: {input.dtype.title}"
-        )
-    if input._storage.device is META:
-        return empty((*input._shape[:-1], num_samples), dtype=int64, device=META)
-    engine = engine_of(generator)
-    chosen = distributions.multinomial(engine, array_of(input), num_samples, replacement)
-    return leaf(chosen, int64)
