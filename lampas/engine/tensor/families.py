@@ -12,8 +12,11 @@ from lampas.engine.tensor import (
     joining,
     operators,
     pointwise,
+    random,
+    random_fill,
     reduction,
     representation,
+    sampling,
     scans,
     shaping,
     sorting,
@@ -21,6 +24,9 @@ from lampas.engine.tensor import (
 )
 
 __all__ = [
+    "random",
+    "random_fill",
+    "sampling",
     "arithmetic",
     "backward",
     "comparison",
