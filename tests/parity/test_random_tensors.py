@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import lampas.engine.tensor.random as family
-import lampas.engine.tensor.sampling  # noqa: F401 - declares its functions
 from lampas.engine import dtype as dt
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import Tensor
