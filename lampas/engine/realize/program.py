@@ -4,8 +4,8 @@
     outputs = program.run([buffer, …], [0.1, …])        # leaves in the order of `graph.leaves`
 
 A program is immutable and may run in several threads at once: arena and outputs are taken from the caching
-allocator for each run.  Zero-size outputs get a buffer too.  `donated` names leaf buffers (by position)
-that nobody needs after the run: results may be written into their memory, and the buffer returned is then
+allocator for each run.  Zero-size outputs get a buffer too.  `donated` names leaf buffers (by their
+position in `leaf_buffers`; `donations` tells which could be used) that nobody needs after the run: results may be written into their memory, and the buffer returned is then
 the donated one.
 """
 
@@ -67,6 +67,9 @@ class Program:
         ]
         self.packing = struct.Struct("=" + "".join(SCALAR_FORMATS[kind] for kind in kinds))
         self.complex_scalars = "complex128" in kinds
+        self.donations = {
+            position: self.slots.leaves[leaf][0] for position, leaf in schedule.donations.items()
+        }
         self.arena_bytes = schedule.plan.nbytes
         self.segments: list[Segment] = self.bind()
         self.integer_cells = np.array(schedule.cells.values or [0], np.int64)
@@ -104,7 +107,7 @@ class Program:
         donated: Collection[int] = (),
     ) -> list[Buffer]:
         """Run; return the buffer of each output."""
-        outputs = [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
+        outputs = self.output_buffers(leaf_buffers, donated)
         arena = Buffer.allocate(self.arena_bytes)
         cells = self.scalar_cells(scalars)
         pointers = [buffer.pointer for buffer in leaf_buffers]
@@ -120,6 +123,19 @@ class Program:
                 segment.run(pointers)
             else:
                 segment.run(memory, scalars)
+        return outputs
+
+    def output_buffers(
+        self, leaf_buffers: Sequence[Buffer], donated: Collection[int]
+    ) -> list[Buffer]:
+        """Fresh buffers, or donated ones where the plan allows an output to overwrite them."""
+        if not donated:
+            return [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
+        outputs: list[Buffer] = []
+        for position, nbytes in enumerate(self.output_bytes):
+            leaf = self.donations.get(position, -1)
+            given = leaf in donated
+            outputs.append(leaf_buffers[leaf] if given else Buffer.allocate(nbytes))
         return outputs
 
     def scalar_cells(self, scalars: Sequence[Any]) -> Any:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.dtype import bfloat16, float16, float32, float64
 from lampas.engine.loops.brgemm import GemmPlan, plan_gemm
+from lampas.engine.loops.brgemm_arguments import Integer
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
+from lampas.engine.loops.brgemm_kernel import GemmKernel
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED
 from lampas.engine.schedule.draft import DraftOperand
@@ -55,9 +57,10 @@ def gemm_call(
     batch = shape[:-2]
     strides = contiguous_strides(shape)
     kind = SUM_DTYPES[entry.dtype]
-    epilogue, c, extras = None, step.entry, []
+    epilogue, c, extras, arrays = None, step.entry, [], []
     if step.region.members:
-        epilogue, c, extras = write_epilogue(step, paths, cells)
+        epilogue, c, arrays = write_epilogue(step, paths, cells)
+        extras = arrays[1:]
     c_kind = paths.entries[c].dtype
     plan = plan_gemm(
         kind, shape[-2], shape[-1], a[1].shape[-1], pair(a[1]), pair(b[1]),
@@ -75,7 +78,7 @@ def gemm_call(
         number = len(scratch)
         scratch[number] = plan.scratch_bytes
         places["scratch"] = (("scratch", number), 0)
-    heirs = inheritance(extras, {a[0], b[0], c}, shape)
+    heirs = inheritance(extras if keeps_partial_sums(plan) else arrays, {a[0], b[0]}, shape)
     return GemmCall(step.entry, plan, places, heirs, tuple(step.stores))
 
 
@@ -101,7 +104,7 @@ def pair(reading: Reading) -> tuple[int, int]:
 def write_epilogue(
     step: Contraction, paths: Paths, cells: Cells
 ) -> tuple[NestEpilogue, int, list[DraftOperand]]:
-    """The nest of an epilogue, the entry that is its C, and its extra operands in order."""
+    """The nest of an epilogue, the entry that is its C, and the arrays: C, then the extra operands."""
     region = step.region
     writer = RegionWriter(region, paths, cells)
     draft = writer.draft
@@ -123,7 +126,15 @@ def write_epilogue(
     draft.write(builder, numbers, {})
     nest: Nest = builder.build()
     epilogue = NestEpilogue(nest)
-    return epilogue, c, [ordered[n] for n in epilogue.extras]
+    return epilogue, c, [first, *(ordered[n] for n in epilogue.extras)]
+
+
+def keeps_partial_sums(plan: GemmPlan) -> bool:
+    """Whether C holds partial sums before the epilogue has read its operands."""
+    products = [call for call in plan.calls if isinstance(call.kernel, GemmKernel)]
+    return any(
+        call.integers[Integer.DEPTH_BLOCK] < call.integers[Integer.DEPTH] for call in products
+    )
 
 
 def column_class(stride: int) -> int:
@@ -132,19 +143,16 @@ def column_class(stride: int) -> int:
 
 
 def inheritance(
-    extras: list[DraftOperand], taken: set[int], shape: Shape
+    arrays: list[DraftOperand], taken: set[int], shape: Shape
 ) -> tuple[tuple[int, int], ...]:
-    """(output, input) pairs of extra operands that may share memory: walked alike, element by element.
-
-    C is not among them: partial sums may be kept there before the epilogue reads its operands.
-    """
+    """(output, input) pairs of arrays that may share memory: walked alike, element by element."""
     strides = stepped_plain(shape)
     found: list[tuple[int, int]] = []
     inputs: dict[int, list[DraftOperand]] = {}
-    for each in extras:
+    for each in arrays:
         if each.role == "input" and each.place[0] == "entry":
             inputs.setdefault(each.place[1], []).append(each)
-    for each in extras:
+    for each in arrays:
         if each.role != "output":
             continue
         for base, readings in inputs.items():

@@ -42,6 +42,8 @@ MOST_MEMBERS = 96
 MOST_OPERANDS = 24
 FEW_ROWS = 8
 SMALL_SPACE = 32768
+NEAR_BYTES = 1 << 18
+FEW_ARRAYS = 3
 
 
 @final
@@ -133,7 +135,7 @@ class Fuser:
         region = self.region(key)
         if region is None or len(region.members) >= MOST_MEMBERS:
             return False
-        if region is not self.order.steps[key] and not self.fits_product(number, operands):
+        if region is not self.order.steps[key] and not self.fits_product(region, number, operands):
             return False
         entry = self.entries[number]
         reduced = region.reduced
@@ -165,11 +167,26 @@ class Fuser:
             return step.region
         return step if isinstance(step, Region) else None
 
-    def fits_product(self, number: int, operands: list[Path]) -> bool:
-        """Whether an entry can be computed while a product's elements are stored."""
+    def fits_product(self, region: Region, number: int, operands: list[Path]) -> bool:
+        """Whether an entry can be computed while a product's elements are stored.
+
+        Tiles walk memory in short rows, which is dear for arrays that do not lie in the second cache:
+        a large product takes only operands that are repeated along rows or columns.
+        """
         if self.entries[number].op.kind == "reduce" or self.paths.memory_operands(number):
             return False
-        return all(self.entries[base].op is not p.IOTA for base, _ in operands)
+        if any(self.entries[base].op is p.IOTA for base, _ in operands):
+            return False
+        members = (*region.members, number)
+        listed = [(base, member) for member in members for base, _ in self.paths.operands(member)]
+        whole = numel(region.space)
+        arrays = {
+            base
+            for base, _ in listed
+            if base not in region.frames and self.entries[base].numel >= whole
+        }
+        small = whole * self.entries[number].dtype.itemsize <= NEAR_BYTES
+        return len(arrays) <= (FEW_ARRAYS if small else 0)
 
     def fits(self, region: Region, operands: list[Path], frame: Shape, number: int) -> bool:
         """Whether every operand can be had at each point of the frame."""
@@ -237,7 +254,7 @@ class Fuser:
         if region.reduced or region.space != squeeze(own.space) or not numel(own.space):
             return False
         for member in region.members:
-            if not self.fits_product(member, self.paths.operands(member)):
+            if not self.fits_product(own, member, self.paths.operands(member)):
                 return False
         if not self.order.can_merge(key, other):
             return False

@@ -48,6 +48,8 @@ class Schedule:
     takes_over: dict[Key, Key] = field(default_factory=dict)
     plan: MemoryPlan = field(default_factory=MemoryPlan)
     outputs: dict[int, int] = field(default_factory=dict)
+    donations: dict[int, int] = field(default_factory=dict)
+    """Output position -> the buffer leaf whose memory it may overwrite, if nobody needs that leaf."""
 
 
 def make_schedule(
@@ -123,13 +125,8 @@ class Lowering:
             return HostStep(step.entry, [step.entry])
         schedule = self.schedule
         call = gemm_call(step, self.paths, schedule.cells, schedule.scratch, self.threads)
-        inherited = self.inherited()
         for output, donor in call.heirs:
-            new: Key = ("entry", output)
-            free = ("entry", donor) not in inherited and new not in schedule.takes_over
-            if free and output not in schedule.outputs and self.dies_in_arena(donor, place):
-                schedule.takes_over[new] = ("entry", donor)
-                inherited.add(("entry", donor))
+            self.inherit(place, output, donor)
         return call
 
     # ---- taking over places ---------------------------------------------------------------------------------
@@ -158,18 +155,34 @@ class Lowering:
 
     def find_heirs(self, place: int, call: NestCall) -> None:
         """Let results of a nest take over places that it reads for the last time, point by point."""
-        inherited = self.inherited()
-        outputs = [n for n, o in enumerate(call.nest.operands) if o.role == "output"]
-        for number in outputs:
+        for number, operand in enumerate(call.nest.operands):
             (kind, entry), _ = call.places[number]
-            if kind != "entry" or entry in self.schedule.outputs:
-                continue
-            for donor in self.donors(call, number):
-                key: Key = ("entry", donor)
-                if key not in inherited and self.dies_in_arena(donor, place):
-                    self.schedule.takes_over["entry", entry] = key
-                    inherited.add(key)
-                    break
+            if operand.role == "output" and kind == "entry":
+                for donor in self.donors(call, number):
+                    if self.inherit(place, entry, donor):
+                        break
+
+    def inherit(self, place: int, entry: int, donor: int) -> bool:
+        """Let an entry take over the place of one that dies at this step, if both have such places.
+
+        Arena places go to arena entries; a leaf's memory to an output, should the caller donate it.
+        """
+        schedule = self.schedule
+        new, old = ("entry", entry), ("entry", donor)
+        if entry in schedule.outputs:
+            position = schedule.outputs[entry]
+            known = donor in schedule.donations.values() or position in schedule.donations
+            leaf = self.entries[donor].op is p.BUFFER and self.last_read.get(donor) == place
+            if known or not leaf:
+                return False
+            schedule.donations[position] = donor
+            return True
+        if old in self.inherited() or new in schedule.takes_over:
+            return False
+        if not self.dies_in_arena(donor, place):
+            return False
+        schedule.takes_over[new] = old
+        return True
 
     def donors(self, call: NestCall, output: int) -> list[int]:
         """Inputs of the output's size that are walked exactly as it is, and in no other way."""
