@@ -11,6 +11,7 @@ import importlib.util
 import io
 import multiprocessing.spawn
 import os
+import runpy
 import sys
 import types
 import zipfile
@@ -55,10 +56,10 @@ def run_module(name: str, arguments: Sequence[str]) -> int:
 
 
 class _AliasRequest:
-    """Installs the alias where it is unpickled."""
+    """Installs the alias where it is unpickled, by means that the standard library has there."""
 
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        return install_alias, ()
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return runpy.run_path, (str(Path(__file__).with_name("spawned.py")),)
 
 
 def _install_alias_everywhere() -> None:
