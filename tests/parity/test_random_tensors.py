@@ -95,6 +95,13 @@ PROGRAMS = {
     "bernoulli": lambda s: s.bernoulli(s.full((40,), 0.3)),
     "bernoulli p": lambda s: s.bernoulli(s.zeros(40), 0.3),
     "bernoulli method": lambda s: s.full((40,), 0.6).bernoulli(),
+    "bernoulli traced": lambda s: s.bernoulli(s.full((40,), 0.3, requires_grad=True)),
+    "normal traced": lambda s: s.normal(s.zeros(20, requires_grad=True), 2.0),
+    "poisson traced": lambda s: s.poisson(s.full((40,), 3.0, requires_grad=True)),
+    "uniform_ traced": lambda s: (s.zeros(20, requires_grad=True) * 2).uniform_(),
+    "rand_like 0-d": lambda s: s.rand_like(s.ones(())),
+    "randint_like 0-d": lambda s: s.randint_like(s.ones(()), 7),
+    "poisson 0-d": lambda s: s.poisson(s.ones(())),
     "multinomial": lambda s: s.multinomial(s.rand(3, 9), 4),
     "multinomial replaced": lambda s: s.rand(9).multinomial(20, replacement=True),
     "poisson": lambda s: s.poisson(s.rand(4, 5) * 30),
@@ -122,6 +129,19 @@ PROGRAMS = {
     "view writes through": lambda s: fill_part(s),
     "out": lambda s: s.randn(20, out=s.zeros(20)),
 }
+
+
+def test_samples_have_derivatives_of_zero():
+    for make in (
+        lambda x: MINE.bernoulli(x),
+        lambda x: MINE.poisson(x),
+        lambda x: MINE.normal(x, 1.0),
+        lambda x: (x * 2).uniform_(),
+        lambda x: (x * 2).normal_().exponential_(),
+    ):
+        x = MINE.full((3,), 0.5, requires_grad=True)
+        (make(x) * 3).sum().backward()
+        assert array_of(x.grad).tolist() == [0, 0, 0]
 
 
 def fill_part(side):

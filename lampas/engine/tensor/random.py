@@ -15,13 +15,11 @@ import numpy as np
 from lampas.engine.dtype import bool_, get_default_dtype, int64
 from lampas.engine.tensor import distributions
 from lampas.engine.tensor.conversion import array_of
-from lampas.engine.tensor.core import Tensor, share, wrap
+from lampas.engine.tensor.core import Tensor, share
 from lampas.engine.tensor.creation import empty, parse_size
 from lampas.engine.tensor.declare import public
-from lampas.engine.tensor.device import CPU
 from lampas.engine.tensor.generator import Generator, default_generator, engine_of
-from lampas.engine.tensor.random_fill import draw_like, normal_, random_, uniform_
-from lampas.engine.tensor.storage import storage_of_array
+from lampas.engine.tensor.random_fill import connected, draw_like, leaf, normal_, random_, uniform_
 
 if TYPE_CHECKING:
     from lampas.engine.dtype import dtype
@@ -72,14 +70,6 @@ def fork_rng(
         yield
     finally:
         default_generator.engine.load_state_bytes(state)
-
-
-def leaf(array: np.ndarray[Any, Any], kind: dtype, requires_grad: bool = False) -> Tensor:
-    """A new tensor over an array that nobody else keeps."""
-    made = wrap(storage_of_array(np.ascontiguousarray(array), kind, CPU).node, CPU)
-    if requires_grad:
-        made.requires_grad = True
-    return made
 
 
 # Of a given shape ---------------------------------------------------------------------------------
@@ -318,7 +308,7 @@ def normal(
         made = _blank("normal", (size,), {}, out, dtype, device)
         return _finished(normal_(made, mean, std, generator=generator), requires_grad)
     mean, std = (share(each) if isinstance(each, Tensor) else each for each in (mean, std))
-    made = _normal_of_tensors(mean, std, tensors, generator)
+    made = connected("normal", _normal_of_tensors(mean, std, tensors, generator), *tensors)
     return made if out is None else out.resize_(made._shape).copy_(made)  # type: ignore[attr-defined]
 
 

@@ -6,17 +6,20 @@ PyTorch does; a tensor with gaps or out of row-major order takes PyTorch's slowe
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lampas.engine.derive.operation import Operation, zeros_for
 from lampas.engine.tensor import distributions
 from lampas.engine.tensor.conversion import array_of
-from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.core import Tensor, should_record, wrap
 from lampas.engine.tensor.declare import check_in_place, method
 from lampas.engine.tensor.device import CPU, META
+from lampas.engine.tensor.door import record
 from lampas.engine.tensor.generator import Generator, engine_of
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import storage_of_array
@@ -59,11 +62,38 @@ def draw_like(tensor: Tensor, kind: dtype, draw: Draw) -> Array:
 def fill(tensor: Tensor, name: str, draw: Draw) -> Tensor:
     """Overwrite a tensor with what `draw` gives, and return it."""
     check_in_place(tensor, name)
-    if tensor._storage.device is not META:
-        array = draw_like(tensor, tensor.dtype, draw)
-        node = storage_of_array(array, tensor.dtype, CPU).node
-        tensor._write(node, None, recorded=grad_mode.enabled)
+    if tensor._storage.device is META:
+        return tensor
+    drawn = leaf(draw_like(tensor, tensor.dtype, draw), tensor.dtype)
+    result = connected(name.strip("_"), drawn, tensor)
+    tensor._write(result._value(), result._tape_edge(), recorded=grad_mode.enabled)
     return tensor
+
+
+def leaf(array: Array, kind: dtype, requires_grad: bool = False) -> Tensor:
+    """A new tensor over an array that nobody else keeps."""
+    whole = np.ascontiguousarray(array).reshape(array.shape)
+    made = wrap(storage_of_array(whole, kind, CPU).node, CPU)
+    if requires_grad:
+        made.requires_grad = True
+    return made
+
+
+def connected(name: str, drawn: Tensor, *parameters: Tensor) -> Tensor:
+    """`drawn`, with derivatives of zero by its parameters, as PyTorch has it for samples."""
+    if not should_record(*parameters):
+        return drawn
+    return record(_sampling(name), (*parameters, drawn))
+
+
+@functools.cache
+def _sampling(name: str) -> Operation:
+    return Operation(
+        name,
+        lambda *nodes: nodes[-1],
+        vjp=lambda saved, flow: tuple([zeros_for(node) for node in saved.inputs]),
+        saves="none",
+    )
 
 
 @method()

@@ -9,20 +9,20 @@ import numpy as np
 from lampas.engine.dtype import int64
 from lampas.engine.tensor import distributions, rejection
 from lampas.engine.tensor.conversion import array_of
-from lampas.engine.tensor.core import Tensor, should_record
+from lampas.engine.tensor.core import Tensor, share, should_record
 from lampas.engine.tensor.creation import empty
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.device import META
 from lampas.engine.tensor.generator import Generator, engine_of
-from lampas.engine.tensor.random import leaf
-from lampas.engine.tensor.random_fill import bernoulli_
+from lampas.engine.tensor.random_fill import bernoulli_, connected, leaf
 
 
 @public(method=True, out=True)
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that each element of input gives (or `p`), else 0."""
     made = empty(input._shape, dtype=input.dtype, device=input.device)
-    return bernoulli_(made, input if p is None else p, generator=generator)
+    bernoulli_(made, share(input) if p is None else p, generator=generator)
+    return connected("bernoulli", made, input)
 
 
 @public(method=True, out=True)
@@ -49,7 +49,8 @@ def multinomial(
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Counts of events, of which each element of input is the mean; in input's dtype."""
     _require_sampled("poisson_cpu", input)
-    return leaf(rejection.poisson(engine_of(generator), array_of(input)), input.dtype)
+    drawn = leaf(rejection.poisson(engine_of(generator), array_of(input)), input.dtype)
+    return connected("poisson", drawn, input)
 
 
 @public()
