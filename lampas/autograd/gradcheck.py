@@ -210,5 +210,5 @@ def _seeds(outputs: tuple[Tensor, ...], grad_outputs: Any) -> tuple[Tensor, ...]
     seeds = []
     for out in outputs:
         values = generator.standard_normal(out._shape).astype(out.dtype.numpy)
-        seeds.append(from_numpy(np.ascontiguousarray(values)).clone().requires_grad_())  # type: ignore[attr-defined]
+        seeds.append(from_numpy(np.array(values)).clone().requires_grad_())  # type: ignore[attr-defined]
     return tuple(seeds)

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def _unknown(node: Any) -> bool:
+    raise NotImplementedError("anomaly detection needs a tensor layer that can look at values")
+
+
 @final
 class State:
     """The switches; `has_nan(node)` is given by the layer that can realise values."""
@@ -17,7 +21,7 @@ class State:
     def __init__(self) -> None:
         self.enabled = False
         self.check_nan = True
-        self.has_nan: Callable[[Any], bool] = lambda node: False
+        self.has_nan: Callable[[Any], bool] = _unknown
 
 
 state = State()

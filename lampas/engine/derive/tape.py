@@ -13,6 +13,7 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
+from lampas.engine.derive import anomaly
 from lampas.engine.derive.operation import (
     Operation,
     Saved,
@@ -64,6 +65,8 @@ class GradNode:
         self.edges = edges
         self.metadata = metadata  # shapes and dtypes of the outputs
         self.sequence = next(_SEQUENCE)
+        if anomaly.state.enabled:
+            anomaly.remember_call(self)
         self.tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
         self.pre_hooks: dict[int, Callable[..., Any]] | None = None
         self.post_hooks: dict[int, Callable[..., Any]] | None = None
@@ -337,6 +340,8 @@ def _run(
     if node.pre_hooks:
         flows = _run_pre_hooks(node, flows, interface)
     results = node.apply(flows, create_graph)
+    if anomaly.state.enabled:
+        anomaly.check(node, results)
     if node.post_hooks:
         results = _run_post_hooks(node, results, flows, interface)
     return results

@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
+
+from lampas.engine.derive import anomaly
 from lampas.engine.derive.tape import Edge, Flow, GradNode, Interface, walk
 from lampas.engine.graph import build as g
+from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import LeafGrad, Tensor, accumulate_grad, share, wrap
 from lampas.engine.tensor.declare import method
 from lampas.engine.tensor.device import CPU
@@ -15,6 +19,8 @@ from lampas.engine.tensor.joining import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from lampas.engine.graph.node import Node
 
 _HOOK_NUMBERS = itertools.count()
 
@@ -26,6 +32,14 @@ def _wrap_flow(flow: Flow) -> Tensor:
 def _unwrap_flow(tensor: Tensor) -> Flow:
     return Flow(tensor._value(), tensor._tape_edge())
 
+
+def _has_nan(node: Node) -> bool:
+    if not (node.dtype.is_floating_point or node.dtype.is_complex):
+        return False
+    return bool(np.isnan(array_of(wrap(node, CPU))).any())
+
+
+anomaly.state.has_nan = _has_nan
 
 INTERFACE = Interface(_wrap_flow, _unwrap_flow)
 
