@@ -8,6 +8,7 @@ a copy. Small messages, and platforms that cannot pass descriptors, send the arr
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -149,7 +150,13 @@ class Channel:
         return self.end.fileno()
 
     def close(self) -> None:
-        """Closes this end; the other end reads EOFError."""
+        """Closes this process's copy of the end."""
+        self.end.close()
+
+    def hang_up(self) -> None:
+        """Ends the connection, whatever other processes hold copies; the other end reads EOF."""
+        with contextlib.suppress(OSError):
+            self.end.shutdown(socket.SHUT_RDWR)
         self.end.close()
 
     def send(self, value: Any) -> None:

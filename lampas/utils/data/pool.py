@@ -159,7 +159,7 @@ def _end(owner: int, channels: list[Channel], processes: list[Any]) -> None:
     if os.getpid() != owner:
         return  # A forked child inherits the pool but not the workers.
     for channel in channels:
-        channel.close()
+        channel.hang_up()
     deadline = time.monotonic() + _GRACE_SECONDS
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
