@@ -112,7 +112,6 @@ class WorkerPool:
         try:
             self.channels[worker_id].send(request)
         except ConnectionError:
-            self.processes[worker_id].join(1.0)
             raise self._death([worker_id]) from None
 
     def receive(self, timeout: float | None) -> list[Any]:
@@ -131,7 +130,6 @@ class WorkerPool:
             try:
                 answers.append(item.receive())
             except (EOFError, ConnectionError):
-                self.processes[places[item]].join(1.0)
                 raise self._death([places[item]]) from None
         return answers
 
@@ -139,6 +137,7 @@ class WorkerPool:
         reports = []
         for worker_id in workers:
             process = self.processes[worker_id]
+            process.join(1.0)  # Its descriptors are closed a moment before it has an exit code.
             code = process.exitcode
             if code is not None and code < 0:
                 number = signal.Signals(-code)
