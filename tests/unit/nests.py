@@ -86,9 +86,8 @@ def strides_for(sizes: Sequence[int], classes: Sequence[int], padding: int = 0) 
 
 def span(sizes: Sequence[int], strides: Sequence[int]) -> int:
     """Return how many elements strides reach over."""
-    if 0 in sizes:
-        return 1
-    return 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    pairs = zip(sizes, strides, strict=True)
+    return 1 + sum(max(size - 1, 0) * stride for size, stride in pairs)
 
 
 def check(

@@ -142,11 +142,11 @@ class PlanBuilder:
 
     def __init__(self, part: Batched, made: Choice, target: Target, threads: int) -> None:
         self.part, self.made, self.target, self.threads = part, made, target, threads
-        self.turned = part.problem if made.layout == "across" else part.problem.turned
+        self.turned = part.problem.turned if made.swapped else part.problem
         self.shape = tile_shape(target, part.problem.element)
         self.cut: Cut = cut_of(self.turned, self.shape)
         self.bytes = element_bytes(self.turned.element)
-        self.names = ("a", "b") if made.layout == "across" else ("b", "a")
+        self.names = ("b", "a") if made.swapped else ("a", "b")
         self.calls: list[KernelCall] = []
         self.scratch = 0
 

@@ -8,6 +8,7 @@ never on the number of threads, so results do not either.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 from lampas.engine.dtype import dtype
@@ -25,12 +26,15 @@ TILE_START = 45.0  # entering and leaving a tile
 COPIED = 0.06  # an element moved in vectors
 TURNED = 0.17  # an element transposed in registers
 PICKED = 1.2  # an element moved alone
-FIGHT = 1.35  # slowdown when the rows of a tile fall into the same cache sets
+ROWS_FIGHT = 1.15  # slowdown when the rows of a tile fall into the same cache sets
+STEPS_FIGHT = 1.6  # when successive steps of k do, in A
+PANEL_FIGHTS = 1.8  # when they do in a panel of B that is read many times
+PANEL_SPARSE = 1.08  # when a panel of B that is read many times is not packed
+TOO_DEEP = 1.1  # when K had to stay in one long block
+TOO_BIG = 1.15  # when A does not stay in the second cache from panel to panel
 SWAPPED = 90.0  # transposing a tile on its way to C
 RECORD = 1500.0  # a record of its own
-DEPTH_BLOCK = 512
 CACHE_WAY = 4096  # bytes between addresses that share a set of the first cache
-PANEL_BYTES = 1 << 19  # a panel of B that should stay in the second cache
 UNITS_WANTED = 32
 
 
@@ -75,8 +79,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to compute a problem (the turned one for layout "along")."""
+    """One way to compute a problem, or the turned one if it is `swapped`."""
 
+    swapped: bool
     layout: Layout
     access: Access
     feed: Feed
@@ -132,20 +137,24 @@ def element_bytes(element: str) -> int:
 def candidates(problem: Problem, target: Target) -> list[Choice]:
     """List the sensible ways; the first costs least by `estimate` is taken."""
     found: list[Choice] = []
-    shape = tile_shape(target, problem.element)
-    layouts: list[Layout] = []
-    if problem.c.column == 1 or problem.n == 1:
-        layouts.append("across")
-        if problem.c.row != 1 or problem.m == 1:
-            layouts.append("along")
-    for layout in layouts:
-        turned = problem if layout == "across" else problem.turned
-        access = plain_access(turned.a, turned)
+    for swapped in (False, True):
+        seen = problem.turned if swapped else problem
+        layout = layout_of(seen)
+        # An epilogue's lanes run along the columns of C as the caller sees it.
+        if layout is None or (problem.epilogue is not None and swapped != (layout == "along")):
+            continue
+        access = plain_access(seen.a, seen)
         ways: list[Access] = ["packed"] if access is None else [access, "packed"]
-        for way in ways:
-            for feed in feeds(turned):
-                found.append(choice(turned, layout, way, feed, shape))
+        for way, feed in product(ways, feeds(seen)):
+            found.append(choice(seen, swapped, layout, way, feed, target))
     return found
+
+
+def layout_of(seen: Problem) -> Layout | None:
+    """Return how tiles lie in C, or None if neither its rows nor its columns are contiguous."""
+    if seen.c.column == 1 or seen.n == 1:
+        return "across"
+    return "along" if seen.c.row == 1 or seen.m == 1 else None
 
 
 def feeds(problem: Problem) -> list[Feed]:
@@ -157,22 +166,25 @@ def feeds(problem: Problem) -> list[Feed]:
 
 
 def choice(
-    problem: Problem, layout: Layout, access: Access, feed: Feed, shape: TileShape
+    problem: Problem, swapped: bool, layout: Layout, access: Access, feed: Feed, target: Target
 ) -> Choice:
     """Fill in the sizes of units and blocks."""
+    shape = tile_shape(target, problem.element)
     cut = cut_of(problem, shape)
     block = max(problem.k, 1)
     stored_plain = layout == "across" and problem.c_element == problem.element
-    if problem.k > DEPTH_BLOCK and stored_plain:
-        block = -(-problem.k // -(-problem.k // DEPTH_BLOCK))
-    rows_in_cache = max(1, PANEL_BYTES // (element_bytes(problem.element) * block * shape.rows))
+    longest = depth_block(target)
+    if problem.k > longest + longest // 2 and stored_plain:
+        block = -(-problem.k // -(-problem.k // longest))
+    row_bytes = element_bytes(problem.element) * block * shape.rows
+    rows_in_cache = max(1, cache_share(target) // row_bytes)
     if feed == "pack":
         unit_tiles = min(cut.tiles, rows_in_cache)
-        unit_panels = min(cut.panels, 8)
+        unit_panels = min(cut.panels, 4)
     else:
         unit_tiles, unit_panels = cut.tiles, 1
     unit_tiles, unit_panels = shrink(cut, unit_tiles, unit_panels, problem.batches)
-    return Choice(layout, access, feed, unit_tiles, unit_panels, block)
+    return Choice(swapped, layout, access, feed, unit_tiles, unit_panels, block)
 
 
 def shrink(cut: Cut, unit_tiles: int, unit_panels: int, batches: int) -> tuple[int, int]:
@@ -191,13 +203,11 @@ def shrink(cut: Cut, unit_tiles: int, unit_panels: int, batches: int) -> tuple[i
 def estimate(problem: Problem, made: Choice, target: Target) -> float:
     """Return the nanoseconds that a choice should take on one core."""
     shape = tile_shape(target, problem.element)
-    turned = problem if made.layout == "across" else problem.turned
+    turned = problem.turned if made.swapped else problem
     cut = cut_of(turned, shape)
     rows = turned.m * max(cut.height, 4) / cut.height
     blocks = -(-turned.k // made.depth_block) if turned.k else 1
-    step = TILE_STEP
-    if made.access == "row" and fights(turned.a.row, turned) and cut.height > 8:
-        step *= FIGHT
+    step = TILE_STEP * slowdown(turned, made, cut, target)
     total = rows * cut.panels * turned.k * step
     total += cut.tiles * cut.panels * blocks * TILE_START
     if made.layout == "along":
@@ -207,9 +217,36 @@ def estimate(problem: Problem, made: Choice, target: Target) -> float:
     if made.feed == "copy":
         row_groups = -(-cut.tiles // made.unit_tiles)
         total += row_groups * cut.panels * shape.columns * turned.k * COPIED * turned.batches
-    elif made.feed == "direct" and fights(turned.b.row, turned) and cut.tiles > 1:
-        total *= 1.15
     return total
+
+
+def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
+    """Return the factor by which memory slows the tiles down."""
+    factor = 1.0
+    if made.access == "row" and fights(turned.a.row, turned) and cut.height > 8:
+        factor *= ROWS_FIGHT
+    if made.access == "column" and fights(turned.a.column, turned) and turned.k > 128:
+        factor *= STEPS_FIGHT
+    if made.feed == "direct" and cut.tiles > 1 and fights(turned.b.row, turned):
+        factor *= PANEL_FIGHTS
+    elif made.feed == "direct" and cut.tiles > 8 and turned.k > 128:
+        factor *= PANEL_SPARSE
+    if made.depth_block > 2 * depth_block(target):
+        factor *= TOO_DEEP
+    block_bytes = turned.m * made.depth_block * element_bytes(turned.element)
+    if made.feed != "pack" and block_bytes > 2 * cache_share(target):
+        factor *= TOO_BIG
+    return factor
+
+
+def cache_share(target: Target) -> int:
+    """Return the bytes of A that a unit should keep in the second cache (a quarter of it)."""
+    return 1 << 19 if target.vector_bytes == 64 else 1 << 17
+
+
+def depth_block(target: Target) -> int:
+    """Return how many steps of k a block should have."""
+    return 512 if target.vector_bytes == 64 else 256
 
 
 def pack_cost(turned: Problem, made: Choice) -> float:

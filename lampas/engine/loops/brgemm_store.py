@@ -153,8 +153,7 @@ class TileFunction:
         for r in range(self.height):
             row = self.c_row(r)
             for offset in range(0, shape.columns, line):
-                place = b.element_pointer(row, offset, shape.element)
-                b.prefetch(place, write=True)
+                b.prefetch(b.element_pointer(row, offset, shape.element), write=True)
 
     def store_straight(self, sums: list[Value]) -> None:
         """Store from the registers, or add to what earlier blocks of K left in C."""
@@ -162,8 +161,8 @@ class TileFunction:
         places = []
         for r in range(self.height):
             row = self.c_row(r)
-            for v in range(shape.vectors):
-                places.append(b.element_pointer(row, v * shape.lanes, shape.element))
+            offsets = [v * shape.lanes for v in range(shape.vectors)]
+            places += [b.element_pointer(row, offset, shape.element) for offset in offsets]
         first = b.compare("ne", b.bit_and(self.call.flags, FIRST), 0)
         with b.branch(first) as (fresh, added):
             with fresh:

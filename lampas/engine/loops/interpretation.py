@@ -82,9 +82,7 @@ class Interpreter:
         """Return a view of an operand over the iteration space, size one where it is broadcast."""
         array, strides = self.arrays[number], self.strides[number]
         classes = self.nest.operands[number].classes
-        shape = [
-            size if kind else min(size, 1) for size, kind in zip(self.sizes, classes, strict=True)
-        ]
+        shape = [size if kind else 1 for size, kind in zip(self.sizes, classes, strict=True)]
         steps = [stride * array.itemsize for stride in strides]
         return np.lib.stride_tricks.as_strided(array, shape, steps)
 
@@ -160,6 +158,8 @@ def reduce_value(op: str, value: Array, kept: int, kind: dtype) -> Array:
     axes = tuple(range(kept, value.ndim))
     shape = (*value.shape[:kept], *([1] * len(axes)))
     if op in ("argmax", "argmin"):
+        if value.size == 0:
+            return np.zeros(shape, np.int64)
         rows = value.reshape(*value.shape[:kept], -1)
         found = np.argmax(rows, -1) if op == "argmax" else np.argmin(rows, -1)
         return found.astype(np.int64).reshape(shape)

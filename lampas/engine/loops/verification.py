@@ -14,7 +14,6 @@ from lampas.engine.loops.nest import (
     UNARY,
     Instruction,
     Nest,
-    instruction_text,
 )
 
 ARITY = {
@@ -62,7 +61,7 @@ def verify(nest: Nest) -> None:
     for position, instruction in enumerate(nest.instructions):
         problem = instruction_problem(nest, position, instruction)
         if problem:
-            raise NestError(f"{instruction_text(nest, position, instruction)}: {problem}")
+            raise NestError(f"%{position} ({instruction.op}): {problem}")
     if not any(instruction.op == "store" for instruction in nest.instructions):
         raise NestError("a nest without a store does nothing")
 
