@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,18 +30,15 @@ def training_step(
 
     x = random(batch, sizes[0])
     target = leaf(numbers.integers(0, sizes[-1], batch), int64)
-    layers = [
-        (random(b, a, scale=a**-0.5), random(b, scale=0.1))
-        for a, b in zip(sizes, sizes[1:], strict=False)
-    ]
+    layers = [(random(b, a, scale=a**-0.5), random(b, scale=0.1)) for a, b in pairwise(sizes)]
     activations, logits = forward(x, layers)
     loss, grad = cross_entropy(logits, target)
     gradients = backward(grad, activations, layers)
     flat = [parameter for layer in layers for parameter in layer]
     if optimizer == "sgd":
         return [loss, *sgd(flat, gradients)]
-    moments = [(random(*p.shape, scale=0.01), g.multiply(q, q)) for p in flat for q in [p]]
-    moments = [(m, leaf(np.square(numbers.standard_normal(v.shape)).astype(np.float32))) for m, v in moments]
+    squares = [np.square(numbers.standard_normal(p.shape)).astype(np.float32) for p in flat]
+    moments = [(random(*s.shape, scale=0.01), leaf(s)) for s in squares]
     return [loss, *adam(flat, gradients, moments)]
 
 
@@ -88,9 +86,7 @@ def backward(grad: Node, activations: list[Node], layers: list[tuple[Node, Node]
 
 def sgd(parameters: list[Node], gradients: list[Node]) -> list[Node]:
     rate = g.cast(scalar_node(0.1), float32)
-    return [
-        g.subtract(p, g.multiply(rate, d)) for p, d in zip(parameters, gradients, strict=True)
-    ]
+    return [g.subtract(p, g.multiply(rate, d)) for p, d in zip(parameters, gradients, strict=True)]
 
 
 def adam(

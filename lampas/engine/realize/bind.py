@@ -106,8 +106,13 @@ def gemm_records(call: GemmCall, slots: Slots) -> list[Record]:
             operands.append((slot, own + start + offset))
         records.append(
             Record(
-                part.address(), tuple(operands), part.integers, part.extent, part.grain,
-                part.work, part.name,
+                part.address(),
+                tuple(operands),
+                part.integers,
+                part.extent,
+                part.grain,
+                part.work,
+                part.name,
             )  # fmt: skip
         )
     return records

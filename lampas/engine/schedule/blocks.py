@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from lampas.engine.graph.reference import extreme_value
 from lampas.engine.loops.construction import NestBuilder
-from lampas.engine.loops.dimensions import collapse
 from lampas.engine.loops.nest import STRIDED
 from lampas.engine.schedule.draft import Draft, DraftOperand, NestCall, widened
 from lampas.engine.schedule.nesting import Cells, RegionWriter, fill_call, stepped
@@ -22,6 +22,7 @@ from lampas.engine.schedule.steps import Region, numel
 from lampas.engine.shape import contiguous_strides
 
 if TYPE_CHECKING:
+    from lampas.engine.dtype import dtype
     from lampas.engine.schedule.paths import Paths
 
 Shape = tuple[int, ...]
@@ -54,13 +55,11 @@ def empty_calls(region: Region, paths: Paths) -> list[NestCall]:
     return calls
 
 
-def identity(op: str, kind: object) -> float:
+def identity(op: str, kind: dtype) -> float:
     """What an empty reduction yields."""
-    from lampas.engine.graph.reference import extreme_value
-
     if op in ("sum", "prod"):
         return float(op == "prod")
-    return extreme_value(kind.numpy, op == "min")  # type: ignore[attr-defined]
+    return extreme_value(kind.numpy, op == "min")
 
 
 def worth_blocks(region: Region, paths: Paths) -> bool:
@@ -180,6 +179,3 @@ def blocked_call(draft: Draft, entries: tuple[int, ...]) -> NestCall:
             attribute = int(attribute or 0) + 1
         builder.append(instruction.op, instruction.arguments, instruction.dtype, attribute)
     return NestCall(builder.build(), (count, *sizes), tuple(strides), plain.places, block, entries)
-
-
-__all__ = ["collapse", "region_calls"]

@@ -13,7 +13,7 @@ from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.draft import Draft, DraftOperand, NestCall
 from lampas.engine.schedule.kinds import PICKING
-from lampas.engine.schedule.reading import Reading, Step, plain_reading, reshape_reading, squeeze
+from lampas.engine.schedule.reading import Reading, Step, reshape_reading, squeeze
 from lampas.engine.schedule.steps import Assembly, Region, numel
 from lampas.engine.shape import contiguous_strides
 
@@ -262,6 +262,3 @@ def fill_call(number: int, shape: Shape, value: Any, paths: Paths) -> NestCall:
     operand = DraftOperand(("entry", number), kind, "output", stepped((1,), (count,)), 0)
     draft.store(operand, draft.constant(kind.numpy.type(value).item(), kind))
     return draft.finish((number,))
-
-
-__all__ = ["Cells", "RegionWriter", "assembly_calls", "copy_call", "fill_call", "plain_reading"]

@@ -37,8 +37,10 @@ class Paths:
                 self.users[source].append(number)
         self.outputs = {self.base(output) for output in graph.outputs}
         self.inline: dict[int, int] = {}
+        self.known: dict[int, list[Path]] = {}
         if inlining:
             self.choose_inline()
+            self.known.clear()
 
     def base(self, number: int) -> int:
         """The entry that a chain of views reads."""
@@ -91,6 +93,9 @@ class Paths:
 
     def operands(self, number: int) -> list[Path]:
         """The paths of an entry's operands, past inlined entries."""
+        remembered = self.known.get(number)
+        if remembered is not None:
+            return remembered
         found: list[Path] = []
         for base, steps in self.steps_in(number):
             if base not in self.inline:
@@ -98,6 +103,7 @@ class Paths:
                 continue
             expanded = [(inner, before + steps) for inner, before in self.operands(base)]
             found.extend(expanded)
+        self.known[number] = found
         return found
 
     def memory_operands(self, number: int) -> int:
