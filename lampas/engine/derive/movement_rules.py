@@ -99,7 +99,47 @@ def _scatter(node: Node, ct: Node) -> Cotangents:
         hidden = g.full(index.shape, 0, ct.dtype)
         kept = g.scatter(ct, dim, index, hidden)
         return kept, None, _restored(g.gather(ct, dim, index), source)
-    raise NotImplementedError(f"the derivative of scatter with mode {mode!r} is not implemented")
+    if mode == "multiply":
+        return _scatter_product(node, ct)
+    return _scatter_extreme(node, ct)
+
+
+def _used(node: Node) -> Node:
+    """The part of source that the index reads."""
+    index, source = node.inputs[1:]
+    return g.slice_dims(source, (0,) * len(index.shape), index.shape, (1,) * len(index.shape))
+
+
+def _scatter_product(node: Node, ct: Node) -> Cotangents:
+    """The product of all other factors at a place, from the product of the non-zero ones there."""
+    dim = node.attributes[0]
+    x, index, source = node.inputs
+    used = _used(node)
+    zero, one = g.like(x, 0), g.like(x, 1)
+    empty, gone = g.equal(x, zero), g.equal(used, zero)
+    rest = g.scatter(g.where(empty, one, x), dim, index, g.where(gone, one, used), "multiply")
+    zeros = g.scatter(g.cast(empty, x.dtype), dim, index, g.cast(gone, x.dtype), "add")
+
+    def others(factor: Node, lost: Node, product: Node, count: Node) -> Node:
+        alone = g.where(g.equal(count, one), product, zero)
+        kept = g.where(g.equal(count, zero), g.divide(product, g.where(lost, one, factor)), zero)
+        return g.conjugate(g.where(lost, alone, kept))
+
+    there = [g.gather(each, dim, index) for each in (rest, zeros, ct)]
+    to_source = g.multiply(there[2], others(used, gone, there[0], there[1]))
+    to_x = g.multiply(ct, others(x, empty, rest, zeros))
+    return to_x, None, _restored(to_source, source)
+
+
+def _scatter_extreme(node: Node, ct: Node) -> Cotangents:
+    """All candidates that reach the extreme share the cotangent evenly."""
+    dim = node.attributes[0]
+    x, index, source = node.inputs
+    own = g.cast(g.equal(x, node), ct.dtype)
+    hits = g.cast(g.equal(_used(node), g.gather(node, dim, index)), ct.dtype)
+    share = g.divide(ct, g.scatter(own, dim, index, hits, "add"))
+    to_source = g.multiply(hits, g.gather(share, dim, index))
+    return g.multiply(own, share), None, _restored(to_source, source)
 
 
 def _restored(grad: Node, source: Node) -> Node:

@@ -89,7 +89,7 @@ class GradNode:
         return tuple((None, 0) if edge is None else (edge.node, edge.index) for edge in self.edges)
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{self.name().rpartition('::')[2]} object at {id(self):#x}>"
 
 
 @final

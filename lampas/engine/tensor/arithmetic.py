@@ -270,6 +270,7 @@ POWER_NUMBER = Operation(
     saves="inputs",
 )
 POWER = binary_operation("pow", g.power, grad_name="PowBackward1", saves="both")
+NUMBER_POWER = binary_operation("pow", g.power, grad_name="PowBackward2", saves="both")
 
 
 @public(method=True, inplace=True, out=True)
@@ -281,4 +282,5 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
         if whole and exponent < 0:  # type: ignore[operator]
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         return record(POWER_NUMBER, (input,), (exponent, kind))
-    return record(POWER, as_inputs("pow", input, exponent), (kind,))
+    operation = POWER if isinstance(input, Tensor) else NUMBER_POWER
+    return record(operation, as_inputs("pow", input, exponent), (kind,))

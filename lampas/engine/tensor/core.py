@@ -39,7 +39,7 @@ COPY_SLICES = Operation(
     lambda base, value, shape, strides, offset: g.as_strided_scatter(
         base, value, shape, strides, offset
     ),
-    grad_name="CopySlices",
+    grad_name="torch::autograd::CopySlices",
     saves="none",
 )
 
@@ -295,7 +295,7 @@ class LeafGrad(GradNode):
         self.accumulate_hooks: dict[int, Any] | None = None
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        return "torch::autograd::AccumulateGrad"
 
     def apply(self, flows: tuple[Flow | None, ...], create_graph: bool) -> Sequence[Flow | None]:
         tensor = self.variable()

@@ -138,7 +138,7 @@ def _checked_array(data: Any, kind: dtype) -> np.ndarray:
             return np.array(data, dtype=kind.numpy, order="C")
         return np.trunc(wide).astype(kind.numpy) if wide.dtype.kind == "f" else _whole(wide, kind)
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long") from None
+        raise ValueError("Overflow when unpacking long long") from None
 
 
 def _whole(wide: np.ndarray, kind: dtype) -> np.ndarray:
@@ -148,7 +148,7 @@ def _whole(wide: np.ndarray, kind: dtype) -> np.ndarray:
 def _bad_leaf(data: Any) -> Exception:
     leaf = _first_leaf(data)
     if isinstance(leaf, int):
-        return RuntimeError("Overflow when unpacking long long")
+        return ValueError("Overflow when unpacking long long")
     if isinstance(leaf, str):
         return ValueError("too many dimensions 'str'")
     return TypeError(f"not a sequence or a number: {type(leaf).__name__}")

@@ -169,8 +169,7 @@ def element_size(self: Tensor) -> int:
 
 @method()
 def data_ptr(self: Tensor) -> int:
-    """The address of the first element; from now on writes stay in that memory."""
-    self._storage.export()
+    """The address of the first element of the current value; a write may move it."""
     return self._storage.buffer().pointer + self._offset * self.dtype.itemsize
 
 

@@ -20,7 +20,7 @@ def represent(self: Tensor, *, tensor_contents: Any = None) -> str:
         dtype=self.dtype,
         shape=self._shape,
         requires_grad=self.requires_grad,
-        grad_fn_name=None if node is None else node.name(),
+        grad_fn_name=None if node is None else node.name().rpartition("::")[2],
         device="meta" if self.is_meta else None,
         prefix=prefix,
     )
