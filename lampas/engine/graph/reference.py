@@ -51,7 +51,7 @@ def _compare(function: Callable[[Array, Array], Array]) -> Callable[[Arrays], Ar
 
 def _sign(x: Array) -> Array:
     if x.dtype.kind != "c":
-        return np.sign(x)
+        return np.greater(x, 0).astype(x.dtype) - np.less(x, 0).astype(x.dtype)
     magnitude = np.abs(x)
     return np.where(magnitude == 0, 0, x / np.where(magnitude == 0, 1, magnitude))
 
