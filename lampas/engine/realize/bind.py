@@ -12,11 +12,12 @@ from lampas.engine.llvm.compiler import compile_function
 from lampas.engine.loops.emit import emit
 from lampas.engine.loops.nest import MEMORY, Nest
 from lampas.engine.loops.signature import Signature
+from lampas.engine.realize.profile import Cost, nest_cost
 from lampas.engine.realize.statistics import statistics
+from lampas.engine.schedule.draft import NestCall
 
 if TYPE_CHECKING:
     from lampas.engine.schedule.contract import GemmCall
-    from lampas.engine.schedule.draft import NestCall
     from lampas.engine.schedule.lower import Schedule
 
 Slot = tuple[int, int]
@@ -82,6 +83,24 @@ class Slots:
         )
 
 
+def bind_call(
+    call: NestCall | GemmCall, schedule: Schedule, slots: Slots
+) -> tuple[list[Record], list[Cost]]:
+    """The records of a call and what they cost."""
+    if isinstance(call, NestCall):
+        return [nest_record(call, slots)], [nest_cost(call)]
+    records = gemm_records(call, slots)
+    entries = schedule.graph.entries
+    product = entries[call.entry]
+    a, b = (entries[source] for source in product.sources)
+    depth = a.shape[-1]
+    moved = (a.numel + b.numel + product.numel) * product.dtype.itemsize
+    if not records:
+        return [], []
+    packs = [Cost()] * (len(records) - 1)
+    return records, [*packs, Cost(moved, 2 * depth * product.numel)]
+
+
 def nest_record(call: NestCall, slots: Slots) -> Record:
     """The record of a nest's call."""
     address, signature = kernel_of(call.nest)
@@ -113,7 +132,7 @@ def gemm_records(call: GemmCall, slots: Slots) -> list[Record]:
                 part.grain,
                 part.work,
                 part.name,
-            )  # fmt: skip
+            )
         )
     return records
 

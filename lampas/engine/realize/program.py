@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -23,12 +23,13 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
 from lampas.engine.device.pool import get_num_threads
-from lampas.engine.realize.bind import Slots, gemm_records, nest_record
+from lampas.engine.realize.bind import Slots, bind_call
 from lampas.engine.realize.hosts import HostCall
+from lampas.engine.realize.profile import Cost, Row, print_table
 from lampas.engine.realize.statistics import statistics
-from lampas.engine.schedule.contract import GemmCall
-from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.lower import Schedule, make_schedule
+from lampas.engine.schedule.steps import HostStep
+from lampas.engine.schedule.text import graph_text, memory_text, nests_text, steps_text
 from lampas.engine.settings import settings
 
 if TYPE_CHECKING:
@@ -38,15 +39,6 @@ if TYPE_CHECKING:
 
 Segment = NativeProgram | HostCall
 SCALAR_FORMATS = {"bool": "?15x", "int64": "q8x", "float64": "d8x", "complex128": "dd"}
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One record of a profiled run."""
-
-    name: str
-    microseconds: float
 
 
 @final
@@ -71,6 +63,7 @@ class Program:
             position: self.slots.leaves[leaf][0] for position, leaf in schedule.donations.items()
         }
         self.arena_bytes = schedule.plan.nbytes
+        self.costs: list[list[Cost]] = []
         self.segments: list[Segment] = self.bind()
         self.integer_cells = np.array(schedule.cells.values or [0], np.int64)
         self.integer_pointer = self.integer_cells.__array_interface__["data"][0]
@@ -81,23 +74,31 @@ class Program:
         )
 
     def bind(self) -> list[Segment]:
-        """Native programs with the host calls between them."""
+        """Native programs with the host calls between them; `costs` goes along, record by record."""
         segments: list[Segment] = []
         records: list[Record] = []
+        costs: list[Cost] = []
+
+        def close() -> None:
+            if records:
+                native = NativeProgram(records, self.slots.count)
+                segments.append(native)
+                live = [c for c, r in zip(costs, records, strict=True) if r.extent > 0]
+                self.costs.append(live)
+                records.clear()
+                costs.clear()
+
         for calls in self.schedule.calls:
             for call in calls:
-                if isinstance(call, NestCall):
-                    records.append(nest_record(call, self.slots))
+                if isinstance(call, HostStep):
+                    close()
+                    segments.append(HostCall(call, self.schedule, self.slots))
+                    self.costs.append([Cost()])
                     continue
-                if isinstance(call, GemmCall):
-                    records.extend(gemm_records(call, self.slots))
-                    continue
-                if records:
-                    segments.append(NativeProgram(records, self.slots.count))
-                    records = []
-                segments.append(HostCall(call, self.schedule, self.slots))
-        if records:
-            segments.append(NativeProgram(records, self.slots.count))
+                found, own = bind_call(call, self.schedule, self.slots)
+                records.extend(found)
+                costs.extend(own)
+        close()
         return segments
 
     def run(
@@ -107,6 +108,10 @@ class Program:
         donated: Collection[int] = (),
     ) -> list[Buffer]:
         """Run; return the buffer of each output."""
+        if settings.debug:
+            outputs, rows = self.profile(leaf_buffers, scalars)
+            print_table(rows)
+            return outputs
         outputs = self.output_buffers(leaf_buffers, donated)
         arena = Buffer.allocate(self.arena_bytes)
         cells = self.scalar_cells(scalars)
@@ -152,28 +157,32 @@ class Program:
 
     def profile(
         self, leaf_buffers: Sequence[Buffer], scalars: Sequence[Any] = ()
-    ) -> tuple[list[Buffer], list[Profile]]:
+    ) -> tuple[list[Buffer], list[Row]]:
         """Run once with a clock around every record."""
         outputs = [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
         arena = Buffer.allocate(self.arena_bytes)
         cells = self.scalar_cells(scalars)
-        pointers = [buffer.pointer for buffer in (*leaf_buffers, *outputs, arena)]
+        memory = [*leaf_buffers, *outputs, arena]
+        pointers = [buffer.pointer for buffer in memory]
         pointers.extend((ctypes.addressof(cells), self.integer_pointer))
-        found: list[Profile] = []
-        for segment in self.segments:
+        rows: list[Row] = []
+        for segment, costs in zip(self.segments, self.costs, strict=True):
             start = time.perf_counter()
             if isinstance(segment, NativeProgram):
-                found.extend(Profile(name, ns / 1e3) for name, ns in segment.profile(pointers))
+                timed = zip(segment.profile(pointers), costs, strict=True)
+                rows.extend(Row(name, span / 1e3, cost) for (name, span), cost in timed)
             else:
-                segment.run([*leaf_buffers, *outputs, arena], scalars)
-                found.append(Profile(segment.name, (time.perf_counter() - start) * 1e6))
-        return outputs, found
+                segment.run(memory, scalars)
+                rows.append(Row(segment.name, (time.perf_counter() - start) * 1e6, costs[0]))
+        return outputs, rows
 
 
 def build_program(graph: LinearGraph) -> Program:
     """Schedule and compile a linear graph."""
     start = time.perf_counter()
     schedule = make_schedule(graph, settings.fuse, settings.verify, get_num_threads())
+    if settings.debug >= 2:
+        show(graph, schedule)
     program = Program(schedule)
     statistics.programs += 1
     statistics.build_ms += (time.perf_counter() - start) * 1e3
@@ -185,3 +194,13 @@ def build_program(graph: LinearGraph) -> Program:
         else:
             statistics.host_steps += 1
     return program
+
+
+def show(graph: LinearGraph, schedule: Schedule) -> None:
+    """Write the stages to standard error, as many as `settings.debug` asks for."""
+    parts = [steps_text(schedule.steps, schedule.graph), memory_text(schedule)]
+    if settings.debug >= 3:
+        parts[:0] = [graph_text(graph), graph_text(schedule.graph)]
+    if settings.debug >= 4:
+        parts.append(nests_text(schedule))
+    sys.stderr.write("".join(parts))
