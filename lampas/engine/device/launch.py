@@ -25,7 +25,9 @@ from lampas.engine.device import native
 from lampas.engine.device.pool import current_pool, get_num_threads, native_functions
 
 SERIAL_NANOSECONDS = 12_000  # below this estimate a record is not worth waking another thread
-CHUNK_NANOSECONDS = 4_000  # a chunk should last about this long: claiming one costs a hundredth of it
+CHUNK_NANOSECONDS = (
+    4_000  # a chunk should last about this long: claiming one costs a hundredth of it
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from lampas.engine.llvm.compiler import compile_function
 from lampas.engine.llvm.target import Target, host
 from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER, Integer
 from lampas.engine.loops.brgemm_batch import Batched, fold_batches
+from lampas.engine.loops.brgemm_dot import DotKernel
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue, storing_as
 from lampas.engine.loops.brgemm_kernel import GemmKernel
 from lampas.engine.loops.brgemm_pack import STRETCH, PackInteger, PackKernel
@@ -37,7 +38,7 @@ from lampas.engine.loops.brgemm_plan import (
 from lampas.engine.loops.brgemm_tile import tile_shape
 from lampas.engine.loops.emit_types import memory_type
 
-Kernel = GemmKernel | PackKernel
+Kernel = GemmKernel | PackKernel | DotKernel
 ALIGNMENT = 64
 
 
@@ -165,13 +166,34 @@ class PlanBuilder:
         integers = self.integers(a_strides, b_strides)
         extra = [(f"extra{i}", offset) for i, offset in enumerate(self.part.extra_offsets)]
         operands = (a, b, self.operand("c"), ("scratch", own), *extra)
-        kernel = GemmKernel(
-            self.target, turned.element, cut.height, made.access, made.layout, turned.c_element, turned.epilogue
-        )  # fmt: skip
-        groups = -(-cut.tiles // made.unit_tiles) * -(-cut.panels // made.unit_panels)
+        kernel, groups = self.kernel(), self.groups()
         work = int(estimate(self.part.problem, made, self.target))
         call = KernelCall(kernel, operands, integers, groups * turned.batches, work, kernel.name)
         return GemmPlan((*self.calls, call), self.scratch)
+
+    def kernel(self) -> Kernel:
+        turned, made = self.turned, self.made
+        if made.feed == "dot":
+            return DotKernel(
+                self.target,
+                turned.element,
+                turned.m,
+                made.swapped,
+                turned.c_element,
+                turned.epilogue,
+            )
+        return GemmKernel(
+            self.target, turned.element, self.cut.height, made.access, made.layout, turned.c_element,
+            turned.epilogue,
+        )  # fmt: skip
+
+    def groups(self) -> int:
+        """Return the number of units of one batch."""
+        if self.made.feed == "dot":
+            return -(-self.turned.n // self.made.unit_panels)
+        return -(-self.cut.tiles // self.made.unit_tiles) * -(
+            -self.cut.panels // self.made.unit_panels
+        )
 
     def operand(self, name: str) -> tuple[str, int]:
         return name, self.part.offsets[name]
@@ -185,7 +207,7 @@ class PlanBuilder:
     def thread_bytes(self) -> int:
         """Return the bytes of one thread's copy of a panel."""
         narrow = self.turned.n % self.shape.columns != 0
-        if self.made.feed == "pack" or (self.made.feed == "direct" and not narrow):
+        if self.made.feed in ("pack", "dot") or (self.made.feed == "direct" and not narrow):
             return 0
         return self.made.depth_block * self.shape.columns * self.bytes
 
@@ -227,7 +249,12 @@ class PlanBuilder:
         c = turned.c
         across = made.layout == "across"
         stored = (c.row, width, c.row) if across else (1, width * c.column, c.column)
-        packed_b = made.feed == "pack"
+        b_panel, b_stride = {
+            "pack": (width * turned.k, width),
+            "dot": (turned.b.column, 1),
+        }.get(made.feed, (width, turned.b.row))
+        if made.feed == "dot":
+            stored = (c.row, 0, c.column)
         a_row, a_stride = {
             "row": (turned.a.row, turned.a.row),
             "column": (1, turned.a.column),
@@ -236,8 +263,8 @@ class PlanBuilder:
         values = {
             Integer.TILES: cut.tiles, Integer.TALL: cut.tall, Integer.COLUMNS: turned.n,
             Integer.DEPTH: turned.k, Integer.A_ROW: a_row, Integer.A_STRIDE: a_stride,
-            Integer.B_PANEL: width * turned.k if packed_b else width,
-            Integer.B_STRIDE: width if packed_b else turned.b.row,
+            Integer.B_PANEL: b_panel,
+            Integer.B_STRIDE: b_stride,
             Integer.C_TILE_ROW: stored[0], Integer.C_PANEL: stored[1], Integer.C_STRIDE: stored[2],
             Integer.UNIT_TILES: made.unit_tiles, Integer.UNIT_PANELS: made.unit_panels,
             Integer.DEPTH_BLOCK: made.depth_block, Integer.COPY: copy_mode(made),

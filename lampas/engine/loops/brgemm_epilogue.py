@@ -167,6 +167,8 @@ class EpilogueWriter:
             return b.splat(load_one(b, pointer, kind), register_type(kind, lanes))
         if across == CONTIGUOUS:
             return load_lanes(b, pointer, kind, lanes, self.place.mask)
+        if lanes == 1:
+            return load_one(b, pointer, kind)
         offsets = strided_offsets(b, stride, lanes)
         return gather_lanes(b, lane_pointers(b, pointer, offsets, kind), kind, self.place.mask)
 
@@ -176,7 +178,7 @@ class EpilogueWriter:
             self.result = to_memory(b, value, kind)
             return value
         pointer, stride = self.address(operand)
-        if self.nest.operands[operand].classes[1] == CONTIGUOUS:
+        if self.lanes == 1 or self.nest.operands[operand].classes[1] == CONTIGUOUS:
             store_lanes(b, value, pointer, kind, self.place.mask)
             return value
         mask = self.place.mask or constant(True, vector("i1", self.lanes))

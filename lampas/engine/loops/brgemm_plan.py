@@ -14,11 +14,12 @@ from typing import Literal
 from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target
 from lampas.engine.loops.brgemm_arguments import COPY_ALL, COPY_NARROW
+from lampas.engine.loops.brgemm_dot import COLUMNS, MOST_ROWS
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_store import Layout
 from lampas.engine.loops.brgemm_tile import Access, TileShape, tile_shape
 
-Feed = Literal["direct", "copy", "pack"]
+Feed = Literal["direct", "copy", "pack", "dot"]
 
 # Costs on one core, in nanoseconds; only their ratios matter.
 TILE_STEP = 0.30  # one row of a tile, one step of k
@@ -32,6 +33,8 @@ PANEL_FIGHTS = 1.8  # when they do in a panel of B that is read many times
 PANEL_SPARSE = 1.08  # when a panel of B that is read many times is not packed
 TOO_DEEP = 1.1  # when K had to stay in one long block
 TOO_BIG = 1.15  # when A does not stay in the second cache from panel to panel
+DOT_STEP = 0.45  # one vector of a line of B against the rows, in a product of few rows
+DOT_END = 5.0  # summing the lanes of one result
 SWAPPED = 90.0  # transposing a tile on its way to C
 RECORD = 1500.0  # a record of its own
 CACHE_WAY = 4096  # bytes between addresses that share a set of the first cache
@@ -139,6 +142,8 @@ def candidates(problem: Problem, target: Target) -> list[Choice]:
     found: list[Choice] = []
     for swapped in (False, True):
         seen = problem.turned if swapped else problem
+        if is_dot(seen):
+            found.append(dot_choice(seen, swapped))
         layout = layout_of(seen)
         # An epilogue's lanes run along the columns of C as the caller sees it.
         if layout is None or (problem.epilogue is not None and swapped != (layout == "along")):
@@ -148,6 +153,20 @@ def candidates(problem: Problem, target: Target) -> list[Choice]:
         for way, feed in product(ways, feeds(seen)):
             found.append(choice(seen, swapped, layout, way, feed, target))
     return found
+
+
+def is_dot(seen: Problem) -> bool:
+    """Tell whether a problem has few rows and both its operands run along k."""
+    plain = plain_access(seen.a, seen) == "row" and plain_access(seen.b.turned, seen) == "row"
+    along_k = (seen.a.column == 1 and seen.b.row == 1) or seen.k == 1
+    return plain and along_k and seen.m <= MOST_ROWS
+
+
+def dot_choice(seen: Problem, swapped: bool) -> Choice:
+    groups = max(1, min(-(-seen.n // COLUMNS), UNITS_WANTED))
+    columns = -(-seen.n // groups)
+    columns = -(-columns // COLUMNS) * COLUMNS
+    return Choice(swapped, "across", "row", "dot", 1, columns, max(seen.k, 1))
 
 
 def layout_of(seen: Problem) -> Layout | None:
@@ -204,6 +223,10 @@ def estimate(problem: Problem, made: Choice, target: Target) -> float:
     """Return the nanoseconds that a choice should take on one core."""
     shape = tile_shape(target, problem.element)
     turned = problem.turned if made.swapped else problem
+    if made.feed == "dot":
+        vectors = -(-turned.k // shape.lanes)
+        each = DOT_STEP * vectors * (turned.m + COLUMNS) / COLUMNS + DOT_END * turned.m
+        return each * turned.n * turned.batches
     cut = cut_of(turned, shape)
     rows = turned.m * max(cut.height, 4) / cut.height
     blocks = -(-turned.k // made.depth_block) if turned.k else 1
@@ -268,7 +291,7 @@ def move_cost(across: int, along: int) -> float:
 
 def copy_mode(made: Choice) -> int:
     """Return what the macro kernel shall copy (brgemm_arguments.py)."""
-    return {"direct": COPY_NARROW, "copy": COPY_ALL, "pack": 0}[made.feed]
+    return {"direct": COPY_NARROW, "copy": COPY_ALL, "pack": 0, "dot": 0}[made.feed]
 
 
 def best_choice(problem: Problem, target: Target) -> Choice:
