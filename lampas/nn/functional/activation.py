@@ -1,0 +1,338 @@
+"""Pointwise activations and the softmax family.
+
+Branches are chosen with `where`, and the branch that is not taken sees a harmless value: so an
+overflow there cannot turn a gradient into NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lampas.engine.tensor import Tensor, empty_like, full_like, where, zeros_like
+
+__all__ = [
+    "celu", "celu_", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid",
+    "hardswish", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "log_softmax", "logsigmoid",
+    "mish", "prelu", "relu", "relu6", "relu_", "rrelu", "rrelu_", "selu", "selu_", "sigmoid",
+    "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
+    "threshold", "threshold_",
+]  # fmt: skip
+
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+GELU_CUBIC = 0.044715
+
+
+def _finish(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
+    return input.copy_(result) if inplace else result
+
+
+def _need_float(name: str, input: Tensor) -> None:
+    if not (input.is_floating_point() or input.is_complex()):
+        kind = input.type().rpartition(".")[2].removesuffix("Tensor")
+        raise RuntimeError(f"\"{name}_cpu\" not implemented for '{kind}'")
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(0, x), elementwise; NaN stays NaN.
+
+    >>> relu(tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return input.relu_() if inplace else input.relu()
+
+
+def relu_(input: Tensor) -> Tensor:
+    """`relu` written into its input."""
+    return input.relu_()
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where x > threshold, else `value`; NaN stays NaN."""
+    result = where(input <= threshold, full_like(input, value), input)
+    return _finish(input, result, inplace)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """`threshold` written into its input."""
+    return input.copy_(where(input <= threshold, full_like(input, value), input))
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(0, x), 6)."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """x held between `min_val` and `max_val`; the gradient is zero at and beyond the bounds."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    if not input.dtype.is_signed and min_val < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    low = where(input <= min_val, full_like(input, min_val), input)
+    return _finish(input, where(input >= max_val, full_like(input, max_val), low), inplace)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """`hardtanh` written into its input."""
+    return hardtanh(input, min_val, max_val, True)
+
+
+def _exponential_unit(input: Tensor, alpha: float, scale: float, rate: float) -> Tensor:
+    """scale·x for x > 0, else scale·alpha·(exp(rate·x) − 1)."""
+    positive = input > 0
+    below = where(positive, zeros_like(input), input)
+    curved = (below * rate).expm1() * (alpha * scale)
+    return where(positive, input * scale if scale != 1 else input, curved)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x for x > 0, else alpha·(exp(x) − 1) (Clevert et al., 2016)."""
+    _need_float("elu", input)
+    return _finish(input, _exponential_unit(input, alpha, 1.0, 1.0), inplace)
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`elu` written into its input."""
+    return elu(input, alpha, True)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """The self-normalising unit of Klambauer et al. (2017)."""
+    _need_float("elu", input)
+    return _finish(input, _exponential_unit(input, SELU_ALPHA, SELU_SCALE, 1.0), inplace)
+
+
+def selu_(input: Tensor) -> Tensor:
+    """`selu` written into its input."""
+    return selu(input, True)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """max(0, x) + min(0, alpha·(exp(x/alpha) − 1)) (Barron, 2017)."""
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    _need_float("elu", input)
+    return _finish(input, _exponential_unit(input, alpha, 1.0, 1.0 / alpha), inplace)
+
+
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`celu` written into its input."""
+    return celu(input, alpha, True)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x for x > 0, else negative_slope·x."""
+    _need_float("leaky_relu", input)
+    return _finish(input, where(input > 0, input, input * negative_slope), inplace)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """`leaky_relu` written into its input."""
+    return leaky_relu(input, negative_slope, True)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x for x > 0, else weight·x; `weight` has one element or one per channel (dimension 1)."""
+    if weight.dim() > 1:
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.dim()}"
+        )
+    if input.dtype != weight.dtype:
+        raise RuntimeError("prelu: Type promoting not supported.")
+    if weight.numel() != 1:
+        channels = input.size(1) if input.dim() > 1 else 1
+        if input.dim() == 0:
+            raise RuntimeError("prelu: Not allow zero-dim input tensor.")
+        if channels != weight.numel():
+            raise RuntimeError(
+                "Mismatch of parameter numbers and input channel size. "
+                f"Found parameter numbers = {weight.numel()} and channel size = {channels}."
+            )
+    if weight.dim() == 1 and input.dim() > 1:
+        weight = weight.reshape(weight.numel(), *[1] * (input.dim() - 2))
+    elif weight.dim() == 1 and input.dim() == 0:
+        weight = weight.reshape(())
+    return where(input > 0, input, input * weight)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """Leaky ReLU whose slope is drawn from U(lower, upper) in training, else their mean."""
+    if not (math.isfinite(lower) and math.isfinite(upper)) or lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
+    _need_float("rrelu", input)
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slope = empty_like(input, requires_grad=False).uniform_(lower, upper)
+    return _finish(input, where(input > 0, input, input * slope), inplace)
+
+
+def rrelu_(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
+) -> Tensor:
+    """`rrelu` written into its input."""
+    return rrelu(input, lower, upper, training, True)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """a·sigmoid(b), where a and b are the halves of `input` along `dim`."""
+    if input.dim() == 0:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    size = input.size(dim)
+    if size % 2:
+        place = dim % input.dim()
+        raise RuntimeError(f"Halving dimension must be even, but dimension {place} is size {size}")
+    first, second = input.chunk(2, dim)
+    return first * second.sigmoid()
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)), without overflow: min(x, 0) − log1p(exp(−|x|))."""
+    _need_float("log_sigmoid", input)
+    negative = input < 0
+    low = where(negative, input, zeros_like(input))
+    return low - where(negative, input, -input).exp().log1p()
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x·Φ(x) (Hendrycks & Gimpel, 2016), exactly through erf or by the tanh formula."""
+    _need_float("gelu", input)
+    if approximate == "none":
+        return input * 0.5 * (1 + (input * math.sqrt(0.5)).erf())
+    if approximate == "tanh":
+        inner = (input + input * input * input * GELU_CUBIC) * math.sqrt(2 / math.pi)
+        return input * 0.5 * (1 + inner.tanh())
+    raise RuntimeError("approximate argument must be either none or tanh.")
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x where |x| > lambd, else 0."""
+    _need_float("hardshrink", input)
+    small = (input >= -lambd) & (input <= lambd)
+    return where(small, zeros_like(input), input)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x moved towards 0 by lambd, and 0 where |x| ≤ lambd."""
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+    _need_float("softshrink", input)
+    moved = where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
+    return moved
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """x − tanh(x)."""
+    return input - input.tanh()
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    return input / (input.abs() + 1)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta·x))/beta, and x itself where beta·x > threshold."""
+    _need_float("softplus", input)
+    scaled = input * beta
+    linear = scaled > threshold
+    curved = where(linear, zeros_like(scaled), scaled).exp().log1p() / beta
+    return where(linear, input, curved)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
+    return input.tanh()
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(−x))."""
+    return input.sigmoid()
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """x/6 + 1/2, held between 0 and 1."""
+    _need_float("hardsigmoid", input)
+    return _finish(input, _clip6(input + 3) / 6, inplace)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x·hardsigmoid(x) (Howard et al., 2019)."""
+    _need_float("hardswish", input)
+    low = where(input <= -3, zeros_like(input), input * ((input + 3) / 6))
+    return _finish(input, where(input >= 3, input, low), inplace)
+
+
+def _clip6(input: Tensor) -> Tensor:
+    low = where(input <= 0, zeros_like(input), input)
+    return where(input >= 6, full_like(input, 6), low)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x·sigmoid(x)."""
+    _need_float("silu", input)
+    if input.is_complex():
+        return _finish(input, input / ((-input).exp() + 1), inplace)
+    return _finish(input, input * input.sigmoid(), inplace)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x·tanh(softplus(x)) (Misra, 2019)."""
+    _need_float("mish", input)
+    return _finish(input, input * softplus(input).tanh(), inplace)
+
+
+def _softmax_dim(name: str, ndim: int) -> int:
+    """The dimension that PyTorch chose before `dim` became explicit."""
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """exp(x) / Σ exp(x) along `dim`, computed from x − max(x).
+
+    `dtype` casts the input first. Raises IndexError for a dimension out of range.
+    """
+    dim = _softmax_dim("softmax", input.dim()) if dim is None else dim
+    return input.softmax(dim) if dtype is None else input.softmax(dim, dtype=dtype)
+
+
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """softmax of −x."""
+    return softmax(-input, dim, _stacklevel, dtype)
+
+
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """log(softmax(x)) along `dim`, without forming the quotient."""
+    dim = _softmax_dim("log_softmax", input.dim()) if dim is None else dim
+    return input.log_softmax(dim) if dtype is None else input.log_softmax(dim, dtype=dtype)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """A sample of the Gumbel-softmax distribution (Jang et al., 2017).
+
+    `hard` gives one-hot vectors forward and the soft sample's gradient backward.
+    """
+    gumbel = -empty_like(logits, requires_grad=False).exponential_().log()
+    soft = softmax((logits + gumbel) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.detach().argmax(dim, keepdim=True)
+    one_hot = zeros_like(soft, requires_grad=False).scatter(dim, index, 1.0)
+    return one_hot - soft.detach() + soft

@@ -1,0 +1,473 @@
+"""Convolutions of one to three spatial dimensions, their transposes, and the sliding blocks of unfold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lampas.engine.tensor import Tensor, constant_pad_nd, zeros
+from lampas.engine.tensor.neural_convolution import convolution
+
+__all__ = [
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "fold", "unfold",
+]  # fmt: skip
+
+Sizes = int | Sequence[int]
+
+
+def _expanded(name: str, argument: str, value: Sizes, rank: int) -> tuple[int, ...]:
+    """An int for every spatial dimension, or the given ints."""
+    if isinstance(value, int):
+        return (value,) * rank
+    values = tuple(int(item) for item in value)
+    if len(values) == 1:
+        return values * rank
+    if len(values) != rank:
+        raise RuntimeError(
+            f"{name}: expected {argument} to be a single integer value or a list of {rank} "
+            f"values to match the convolution dimensions, but got {argument}={list(values)}"
+        )
+    return values
+
+
+def _check_operands(name: str, input: Tensor, weight: Tensor, rank: int) -> None:
+    for position, (label, value) in enumerate((("input", input), ("weight", weight)), 1):
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{name}(): argument '{label}' (position {position}) must be Tensor, "
+                f"not {type(value).__name__}"
+            )
+    if input.dim() not in (rank + 1, rank + 2):
+        raise RuntimeError(
+            f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, "
+            f"but got input of size: {list(input.shape)}"
+        )
+    if weight.dim() != rank + 2:
+        raise RuntimeError(
+            f"weight should have at least three dimensions: expected {rank + 2}D weight for "
+            f"{rank}D convolution ({name}), but got weight of size {list(weight.shape)}"
+        )
+    if input.dtype != weight.dtype:
+        raise RuntimeError(
+            f"Input type ({input.type()}) and weight type ({weight.type()}) should be the same"
+        )
+
+
+def _check_parameters(
+    name: str, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
+) -> None:
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    if any(value < 0 for value in padding):
+        raise RuntimeError("negative padding is not supported")
+    if any(value <= 0 for value in stride):
+        raise RuntimeError("non-positive stride is not supported")
+    if any(value <= 0 for value in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+
+
+def _check_bias(bias: Tensor | None, weight: Tensor, outputs: int) -> None:
+    if bias is not None and (bias.dim() != 1 or bias.size(0) != outputs):
+        raise RuntimeError(
+            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
+            f"{outputs} elements, but got bias of size {list(bias.shape)} instead"
+        )
+
+
+def _check_sizes(
+    input: Tensor,
+    weight: Tensor,
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    rank: int,
+) -> None:
+    outputs, channels = weight.shape[:2]
+    shape = list(input.shape)
+    if outputs % groups or outputs < groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+            f"but got weight of size {list(weight.shape)} instead"
+        )
+    if input.size(-rank - 1) != channels * groups:
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{shape} "
+            f"to have {channels * groups} channels, but got {input.size(-rank - 1)} channels instead"
+        )
+    padded = [size + 2 * amount for size, amount in zip(shape[-rank:], padding)]
+    reach = [step * (size - 1) + 1 for step, size in zip(dilation, weight.shape[2:])]
+    if any(size < needed for size, needed in zip(padded, reach)):
+        padded_text = " x ".join(map(str, padded))
+        kernel_text = " x ".join(map(str, reach))
+        raise RuntimeError(
+            f"Calculated padded input size per channel: ({padded_text}). Kernel size: "
+            f"({kernel_text}). Kernel size can't be greater than actual input size"
+        )
+
+
+def _named_padding(
+    name: str,
+    input: Tensor,
+    padding: str,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[Tensor, tuple[int, ...]]:
+    """The input and the symmetric amounts for "valid" or "same"; uneven sides are padded at once."""
+    if padding == "valid":
+        return input, (0,) * len(kernel)
+    if padding != "same":
+        raise RuntimeError(f"Invalid padding string: '{padding}'")
+    if any(step != 1 for step in stride):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    totals = [step * (size - 1) for step, size in zip(dilation, kernel)]
+    if any(total % 2 for total in totals):
+        extra: list[int] = []
+        for total in reversed(totals):
+            extra += [0, total % 2]
+        input = constant_pad_nd(input, extra, 0)
+    return input, tuple(total // 2 for total in totals)
+
+
+def _convolve(
+    name: str,
+    rank: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sizes,
+    padding: Sizes | str,
+    dilation: Sizes,
+    groups: int,
+) -> Tensor:
+    _check_operands(name, input, weight, rank)
+    strides = _expanded(name, "stride", stride, rank)
+    dilations = _expanded(name, "dilation", dilation, rank)
+    if isinstance(padding, str):
+        kernel = weight.shape[2:]
+        input, amounts = _named_padding(name, input, padding, kernel, strides, dilations)
+    else:
+        amounts = _expanded(name, "padding", padding, rank)
+    _check_parameters(name, strides, amounts, dilations, groups)
+    _check_sizes(input, weight, amounts, dilations, groups, rank)
+    _check_bias(bias, weight, weight.size(0))
+    single = input.dim() == rank + 1
+    batch = input.unsqueeze(0) if single else input
+    zero = (0,) * rank
+    result = convolution(batch, weight, bias, strides, amounts, dilations, False, zero, groups)
+    return result.squeeze(0) if single else result
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation: input ([N,] C, L), weight (O, C/groups, K) -> ([N,] O, L').
+
+    Raises RuntimeError for ranks, channels or kernel sizes that do not fit.
+    """
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation: input ([N,] C, H, W), weight (O, C/groups, Kh, Kw) -> ([N,] O, H', W').
+
+    H' = (H + 2·padding − dilation·(K − 1) − 1) // stride + 1. `padding` may be "same" or "valid".
+    Raises RuntimeError for ranks, channels or kernel sizes that do not fit.
+    """
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of ([N,] C, D, H, W) with weight (O, C/groups, Kd, Kh, Kw)."""
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _transpose_convolve(
+    name: str,
+    rank: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sizes,
+    padding: Sizes,
+    output_padding: Sizes,
+    groups: int,
+    dilation: Sizes,
+) -> Tensor:
+    _check_operands(name, input, weight, rank)
+    strides = _expanded(name, "stride", stride, rank)
+    dilations = _expanded(name, "dilation", dilation, rank)
+    amounts = _expanded(name, "padding", padding, rank)
+    extra = _expanded(name, "output_padding", output_padding, rank)
+    _check_parameters(name, strides, amounts, dilations, groups)
+    for more, step, gap in zip(extra, strides, dilations):
+        if more < 0:
+            raise RuntimeError("negative output_padding is not supported")
+        if more >= step and more >= gap:
+            raise RuntimeError(
+                "output padding must be smaller than either stride or dilation, but got "
+                f"output_padding {list(extra)}, stride {list(strides)}, dilation {list(dilations)}"
+            )
+    channels = input.size(-rank - 1)
+    if channels != weight.size(0):
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {list(weight.shape)}, expected input"
+            f"{list(input.shape)} to have {weight.size(0)} channels, but got {channels} "
+            "channels instead"
+        )
+    _check_bias(bias, weight, weight.size(1) * groups)
+    single = input.dim() == rank + 1
+    batch = input.unsqueeze(0) if single else input
+    result = convolution(batch, weight, bias, strides, amounts, dilations, True, extra, groups)
+    return result.squeeze(0) if single else result
+
+
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Tensor:
+    """The gradient of `conv1d` as an operation: weight is (C, O/groups, K)."""
+    return _transpose_convolve(
+        "conv_transpose1d",
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+    )
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Tensor:
+    """The gradient of `conv2d` as an operation: weight is (C, O/groups, Kh, Kw).
+
+    H' = (H − 1)·stride − 2·padding + dilation·(K − 1) + output_padding + 1.
+    """
+    return _transpose_convolve(
+        "conv_transpose2d",
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+    )
+
+
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Tensor:
+    """The gradient of `conv3d` as an operation: weight is (C, O/groups, Kd, Kh, Kw)."""
+    return _transpose_convolve(
+        "conv_transpose3d",
+        3,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+    )
+
+
+def _block_counts(
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+) -> tuple[int, ...]:
+    return tuple(
+        (size + 2 * amount - gap * (width - 1) - 1) // step + 1
+        for size, width, gap, amount, step in zip(sizes, kernel, dilation, padding, stride)
+    )
+
+
+def _check_blocks(
+    kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
+) -> None:
+    for label, values in (("kernel size", kernel), ("dilation", dilation), ("stride", stride)):
+        if any(value <= 0 for value in values):
+            raise RuntimeError(f"{label} should be greater than zero, but got {list(values)}")
+    if any(value < 0 for value in padding):
+        raise RuntimeError(f"padding should be non-negative, but got {list(padding)}")
+
+
+def _block_reading(
+    planes: Sequence[int],
+    counts: Sequence[int],
+    kernel: Sequence[int],
+    dilation: Sequence[int],
+    stride: Sequence[int],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape and strides that read (N, C, H, W) as (N, C, Kh, Kw, rows, columns)."""
+    batch, channels, height, width = planes
+    shape = (batch, channels, *kernel, *counts)
+    strides = (
+        channels * height * width,
+        height * width,
+        dilation[0] * width,
+        dilation[1],
+        stride[0] * width,
+        stride[1],
+    )
+    return shape, strides
+
+
+def unfold(
+    input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
+) -> Tensor:
+    """Sliding blocks as columns: ([N,] C, H, W) -> ([N,] C·Kh·Kw, blocks)."""
+    kernel, gaps, amounts, steps = (
+        _expanded("unfold", label, value, 2)
+        for label, value in (
+            ("kernel_size", kernel_size),
+            ("dilation", dilation),
+            ("padding", padding),
+            ("stride", stride),
+        )
+    )
+    _check_blocks(kernel, gaps, amounts, steps)
+    if input.dim() not in (3, 4):
+        raise RuntimeError(
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other "
+            f"non-zero dimensions for input, but got: {list(input.shape)}"
+        )
+    single = input.dim() == 3
+    batch = input.unsqueeze(0) if single else input
+    counts = _block_counts(batch.shape[2:], kernel, gaps, amounts, steps)
+    if any(count < 1 for count in counts):
+        raise RuntimeError(
+            f"Given input with spatial size {tuple(batch.shape[2:])}, kernel_size={kernel}, "
+            f"dilation={gaps}, padding={amounts}, calculated shape of the array of sliding "
+            f"blocks as {counts}, but its components must be at least one."
+        )
+    padded = constant_pad_nd(batch, [amounts[1], amounts[1], amounts[0], amounts[0]], 0)
+    padded = padded.contiguous()
+    shape, strides = _block_reading(padded.shape, counts, kernel, gaps, steps)
+    blocks = padded.as_strided(shape, strides, padded.storage_offset())
+    columns = blocks.reshape(shape[0], shape[1] * kernel[0] * kernel[1], counts[0] * counts[1])
+    return columns.squeeze(0) if single else columns
+
+
+def fold(
+    input: Tensor,
+    output_size: Sizes,
+    kernel_size: Sizes,
+    dilation: Sizes = 1,
+    padding: Sizes = 0,
+    stride: Sizes = 1,
+) -> Tensor:
+    """Sum sliding blocks back into a plane: ([N,] C·Kh·Kw, blocks) -> ([N,] C, H, W)."""
+    output, kernel, gaps, amounts, steps = (
+        _expanded("fold", label, value, 2)
+        for label, value in (
+            ("output_size", output_size),
+            ("kernel_size", kernel_size),
+            ("dilation", dilation),
+            ("padding", padding),
+            ("stride", stride),
+        )
+    )
+    _check_blocks(kernel, gaps, amounts, steps)
+    if input.dim() not in (2, 3):
+        raise RuntimeError(
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
+            f"non-zero dimensions for input, but got: {list(input.shape)}"
+        )
+    single = input.dim() == 2
+    batch = input.unsqueeze(0) if single else input
+    area = kernel[0] * kernel[1]
+    if batch.size(1) % area:
+        raise RuntimeError(
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
+            f"but got input.size(1)={batch.size(1)} and kernel_size={kernel}."
+        )
+    counts = _block_counts(output, kernel, gaps, amounts, steps)
+    if any(count < 1 for count in counts) or counts[0] * counts[1] != batch.size(2):
+        raise RuntimeError(
+            f"Given output_size={output}, kernel_size={kernel}, dilation={gaps}, "
+            f"padding={amounts}, stride={steps}, expected size of input's dimension 2 to match "
+            f"the calculated number of sliding blocks {counts[0]} * {counts[1]} = "
+            f"{counts[0] * counts[1]}, but got input.size(2)={batch.size(2)}."
+        )
+    channels = batch.size(1) // area
+    height, width = output[0] + 2 * amounts[0], output[1] + 2 * amounts[1]
+    blocks = batch.reshape(batch.size(0), channels, *kernel, *counts)
+    plane = zeros(batch.size(0), channels, height, width, dtype=input.dtype)
+    for row in range(kernel[0]):
+        for column in range(kernel[1]):
+            plane = plane + _placed(
+                blocks[:, :, row, column], (height, width), (row * gaps[0], column * gaps[1]), steps
+            )
+    inside = plane[:, :, amounts[0] : amounts[0] + output[0], amounts[1] : amounts[1] + output[1]]
+    return inside.squeeze(0) if single else inside
+
+
+def _placed(
+    values: Tensor, plane: tuple[int, int], start: tuple[int, int], step: Sequence[int]
+) -> Tensor:
+    """`values` spread over a plane of zeros from `start` in steps of `step`."""
+    for place, dim in ((0, 2), (1, 3)):
+        count = values.size(dim)
+        spread = values.unsqueeze(dim + 1)
+        if step[place] > 1:
+            amounts = [0] * (2 * (spread.dim() - dim - 2)) + [0, step[place] - 1]
+            spread = constant_pad_nd(spread, amounts, 0)
+        values = spread.flatten(dim, dim + 1)
+        excess = plane[place] - start[place] - count * step[place]
+        amounts = [0] * (2 * (values.dim() - dim - 1)) + [start[place], excess]
+        values = constant_pad_nd(values, amounts, 0)
+    return values

@@ -1,0 +1,276 @@
+"""Normalisation over batches, layers, groups, instances and neighbouring channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lampas.engine.tensor import Tensor, finfo, no_grad
+from lampas.nn.functional.padding import pad
+
+__all__ = [
+    "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "normalize",
+    "rms_norm",
+]  # fmt: skip
+
+
+def _channel_shape(input: Tensor) -> tuple[int, ...]:
+    return (1, input.size(1)) + (1,) * (input.dim() - 2)
+
+
+def _check_channels(name: str, tensor: Tensor | None, expected: int) -> None:
+    if tensor is not None and tensor.numel() != expected:
+        raise RuntimeError(f"{name} should contain {expected} elements not {tensor.numel()}")
+
+
+def _affine(
+    result: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]
+) -> Tensor:
+    if weight is not None:
+        result = result * weight.reshape(shape)
+    if bias is not None:
+        result = result + bias.reshape(shape)
+    return result
+
+
+def _wide(input: Tensor) -> Tensor:
+    """Half types compute in float32."""
+    return input.float() if input.dtype.itemsize == 2 else input
+
+
+def _standardized(input: Tensor, dims: Sequence[int], eps: float) -> Tensor:
+    mean = input.mean(dims, keepdim=True)
+    centred = input - mean
+    variance = (centred * centred).mean(dims, keepdim=True)
+    return centred * (variance + eps).rsqrt()
+
+
+def _need_more_than_one(input: Tensor) -> None:
+    values = input.size(0)
+    for size in input.shape[2:]:
+        values *= size
+    if values == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {input.size()}"
+        )
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x − mean)/√(var + eps)·weight + bias for each channel (dimension 1).
+
+    Training takes the statistics of the batch and moves the running ones towards them (with the
+    unbiased variance); otherwise the running statistics are used. Ioffe & Szegedy (2015).
+    """
+    if input.dim() < 2 and input.numel() == 0:
+        return input.clone()
+    if training:
+        _need_more_than_one(input)
+    channels = input.size(1)
+    _check_channels("running_mean", running_mean, channels)
+    _check_channels("running_var", running_var, channels)
+    _check_channels("weight", weight, channels)
+    _check_channels("bias", bias, channels)
+    shape = _channel_shape(input)
+    values = _wide(input)
+    if training:
+        dims = (0, *range(2, input.dim()))
+        mean = values.mean(dims, keepdim=True)
+        centred = values - mean
+        variance = (centred * centred).mean(dims, keepdim=True)
+        _move_statistics(running_mean, running_var, mean, variance, momentum, values)
+    else:
+        if running_mean is None or running_var is None:
+            raise RuntimeError(
+                "Expected running_mean and running_var to be defined when training=False"
+            )
+        centred = values - running_mean.reshape(shape)
+        variance = running_var.reshape(shape)
+    result = centred * (variance + eps).rsqrt()
+    return _affine(result, weight, bias, shape).to(input.dtype)
+
+
+def _move_statistics(
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    momentum: float,
+    values: Tensor,
+) -> None:
+    with no_grad():
+        if running_mean is not None:
+            latest = mean.detach().reshape(-1).to(running_mean.dtype)
+            running_mean.mul_(1 - momentum).add_(latest, alpha=momentum)
+        if running_var is not None:
+            count = values.numel() // max(values.size(1), 1)
+            unbiased = variance.detach().reshape(-1) * (count / (count - 1) if count > 1 else 1)
+            latest = unbiased.to(running_var.dtype)
+            running_var.mul_(1 - momentum).add_(latest, alpha=momentum)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """`batch_norm` of every sample by itself: statistics over the spatial dimensions."""
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise RuntimeError(
+                "Expected running_mean and running_var to be defined when use_input_stats is false"
+            )
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if math.prod(input.shape[2:]) == 1:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {input.size()}"
+        )
+    shape = _channel_shape(input)
+    values = _wide(input)
+    dims = tuple(range(2, input.dim()))
+    mean = values.mean(dims, keepdim=True)
+    centred = values - mean
+    variance = (centred * centred).mean(dims, keepdim=True)
+    if running_mean is not None or running_var is not None:
+        spatial = math.prod(input.shape[2:])
+        with no_grad():
+            correction = spatial / (spatial - 1)
+            batch_mean = mean.detach().mean(0).reshape(-1)
+            batch_var = (variance.detach() * correction).mean(0).reshape(-1)
+            if running_mean is not None:
+                running_mean.mul_(1 - momentum).add_(batch_mean, alpha=momentum)
+            if running_var is not None:
+                running_var.mul_(1 - momentum).add_(batch_var, alpha=momentum)
+    result = centred * (variance + eps).rsqrt()
+    return _affine(result, weight, bias, shape).to(input.dtype)
+
+
+def _check_normalized_shape(
+    name: str, input: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None
+) -> None:
+    if not shape:
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
+            "one element, but got normalized_shape = []"
+        )
+    for label, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise RuntimeError(
+                f"Expected {label} to be of same shape as normalized_shape, but got {label} of "
+                f"shape {list(tensor.shape)} and normalized_shape = {list(shape)}"
+            )
+    if tuple(input.shape[-len(shape) :]) != shape:
+        expected = "".join(f", {size}" for size in shape)
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*{expected}], "
+            f"but got input of size{list(input.shape)}"
+        )
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Standardise over the trailing `normalized_shape`, then scale and shift (Ba et al., 2016)."""
+    shape = tuple(normalized_shape)
+    _check_normalized_shape("layer_norm", input, shape, weight, bias)
+    dims = tuple(range(-len(shape), 0))
+    result = _standardized(_wide(input), dims, eps)
+    if weight is not None:
+        result = result * weight
+    if bias is not None:
+        result = result + bias
+    return result.to(input.dtype)
+
+
+def rms_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """x/√(mean(x²) + eps)·weight over the trailing dimensions (Zhang & Sennrich, 2019)."""
+    shape = tuple(normalized_shape)
+    _check_normalized_shape("rms_norm", input, shape, weight, None)
+    values = _wide(input)
+    if eps is None:
+        eps = finfo(values.dtype).eps
+    dims = tuple(range(-len(shape), 0))
+    result = values * ((values * values).mean(dims, keepdim=True) + eps).rsqrt()
+    if weight is not None:
+        result = result * weight
+    return result.to(input.dtype)
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Standardise over groups of channels of each sample (Wu & He, 2018)."""
+    if input.dim() < 2:
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {input.dim()}"
+        )
+    batch, channels = input.shape[:2]
+    if num_groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
+    if channels % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input "
+            f"of shape {list(input.shape)} and num_groups={num_groups}"
+        )
+    for label, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and (tensor.dim() != 1 or tensor.numel() != channels):
+            raise RuntimeError(
+                f"Expected {label} to be a vector of size equal to the number of channels in "
+                f"input, but got {label} of shape {list(tensor.shape)} and input of shape "
+                f"{list(input.shape)}"
+            )
+    inner = math.prod(input.shape[2:]) * (channels // num_groups)
+    grouped = _wide(input).reshape(batch, num_groups, inner)
+    result = _standardized(grouped, (-1,), eps).reshape(input.shape)
+    return _affine(result, weight, bias, _channel_shape(input)).to(input.dtype)
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """x/(k + alpha·mean of x² over `size` neighbouring channels)^beta (Krizhevsky et al., 2012)."""
+    if input.dim() < 3:
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)"
+        )
+    if input.numel() == 0:
+        return input
+    squares = (input * input).movedim(1, -1)
+    padded = pad(squares, (size // 2, (size - 1) // 2))
+    means = padded.unfold(-1, size, 1).mean(-1).movedim(-1, 1)
+    return input / (means * alpha + k).pow(beta)
+
+
+def normalize(
+    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """x / max(‖x‖ₚ, eps) along `dim`."""
+    result = input / input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    return result if out is None else out.copy_(result)

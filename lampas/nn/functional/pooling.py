@@ -1,0 +1,475 @@
+"""Pooling: maximum, average, power average; and the adaptive kinds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lampas.engine.tensor import Tensor, constant_pad_nd, tensor, zeros
+from lampas.engine.tensor.neural_pooling import max_pool_index
+
+__all__ = [
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d", "adaptive_max_pool3d_with_indices", "avg_pool1d", "avg_pool2d",
+    "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool1d_with_indices",
+    "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices",
+]  # fmt: skip
+
+Sizes = int | Sequence[int]
+
+
+def _expanded(name: str, argument: str, value: Any, rank: int) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (value,) * rank
+    values = tuple(int(item) for item in value)
+    if len(values) == 1:
+        return values * rank
+    if len(values) != rank:
+        kind = "a single int" if rank == 1 else f"either be a single int, or a tuple of {rank} ints"
+        raise RuntimeError(f"{name}: {argument} must {kind}")
+    return values
+
+
+def _check_input(name: str, input: Tensor, rank: int) -> None:
+    if input.dim() not in (rank + 1, rank + 2):
+        raise RuntimeError(
+            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor for input, "
+            f"but got input of size: {list(input.shape)}"
+        )
+    if any(size == 0 for size in input.shape[-rank - 1 :]):
+        raise RuntimeError(
+            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim "
+            f"batch size for input, but got: {list(input.shape)}"
+        )
+
+
+def _check_window(
+    name: str,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> None:
+    if any(value <= 0 for value in kernel):
+        raise RuntimeError(f"kernel size should be greater than zero, but got {list(kernel)}")
+    if any(value <= 0 for value in stride):
+        raise RuntimeError(f"stride should not be zero ({name}): got {list(stride)}")
+    if any(value <= 0 for value in dilation):
+        raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
+    for width, amount in zip(kernel, padding):
+        if amount < 0:
+            raise RuntimeError(f"pad must be non-negative, but got pad: {amount}")
+        if amount > width // 2:
+            raise RuntimeError(
+                "pad should be at most half of effective kernel size, but got "
+                f"pad={amount}, kernel_size={width} and dilation={dilation[0]}"
+            )
+
+
+def _output_sizes(
+    input: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+) -> tuple[int, ...]:
+    """How many windows fit; with `ceil_mode` a last one may hang over, if it starts inside."""
+    sizes = tuple(input.shape[-len(kernel) :])
+    counts = []
+    for size, width, step, amount, gap in zip(sizes, kernel, stride, padding, dilation):
+        room = size + 2 * amount - gap * (width - 1) - 1
+        count = (room + (step - 1 if ceil_mode else 0)) // step + 1
+        if ceil_mode and (count - 1) * step >= size + amount:
+            count -= 1
+        counts.append(count)
+    if any(count < 1 for count in counts):
+        given = "x".join(map(str, (input.size(-len(kernel) - 1), *sizes)))
+        made = "x".join(map(str, (input.size(-len(kernel) - 1), *counts)))
+        raise RuntimeError(
+            f"Given input size: ({given}). Calculated output size: ({made}). "
+            "Output size is too small"
+        )
+    return tuple(counts)
+
+
+# Maximum
+
+
+def _picked(input: Tensor, index: Tensor, rank: int) -> Tensor:
+    """The elements of the flattened spatial dimensions at `index`."""
+    flat = input.flatten(-rank)
+    return flat.gather(-1, index.flatten(-rank)).reshape(index.shape)
+
+
+def _max_pool(
+    rank: int,
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Any,
+    padding: Sizes,
+    dilation: Sizes,
+    ceil_mode: bool,
+) -> tuple[Tensor, Tensor]:
+    name = f"max_pool{rank}d"
+    kernel = _expanded(name, "kernel_size", kernel_size, rank)
+    given = stride is not None and stride != [] and stride != ()
+    steps = _expanded(name, "stride", stride, rank) if given else kernel
+    amounts = _expanded(name, "padding", padding, rank)
+    gaps = _expanded(name, "dilation", dilation, rank)
+    _check_input(name, input, rank)
+    _check_window(name, kernel, steps, amounts, gaps)
+    sizes = _output_sizes(input, kernel, steps, amounts, gaps, ceil_mode)
+    single = input.dim() == rank + 1
+    batch = input.unsqueeze(0) if single else input
+    index = max_pool_index(batch, kernel, steps, amounts, gaps, sizes)
+    values = _picked(batch, index, rank)
+    return (values.squeeze(0), index.squeeze(0)) if single else (values, index)
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of each window of ([N,] C, L); NaN wins."""
+    values, index = _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return (values, index) if return_indices else values
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of each window of ([N,] C, H, W); NaN wins.
+
+    `return_indices` also gives the places in the flattened plane, for `max_unpool2d`.
+    """
+    values, index = _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return (values, index) if return_indices else values
+
+
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of each window of ([N,] C, D, H, W); NaN wins."""
+    values, index = _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return (values, index) if return_indices else values
+
+
+def _with_indices(function: Any, name: str, position: int) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        kwargs["return_indices"] = True
+        return function(*args[:position], **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"`{function.__name__}` with the places of the values."
+    return call
+
+
+max_pool1d_with_indices = _with_indices(max_pool1d, "max_pool1d_with_indices", 6)
+max_pool2d_with_indices = _with_indices(max_pool2d, "max_pool2d_with_indices", 6)
+max_pool3d_with_indices = _with_indices(max_pool3d, "max_pool3d_with_indices", 6)
+
+
+# Average
+
+
+def _window_counts(
+    size: int, count: int, width: int, step: int, amount: int, include_pad: bool
+) -> list[int]:
+    """How many elements each window averages over, along one dimension."""
+    counts = []
+    for place in range(count):
+        start = place * step - amount
+        end = min(start + width, size + amount)
+        if not include_pad:
+            start, end = max(start, 0), min(end, size)
+        counts.append(end - start)
+    return counts
+
+
+def _avg_pool(
+    rank: int,
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Any,
+    padding: Sizes,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Tensor:
+    name = f"avg_pool{rank}d"
+    kernel = _expanded(name, "kernel_size", kernel_size, rank)
+    given = stride is not None and stride != [] and stride != ()
+    steps = _expanded(name, "stride", stride, rank) if given else kernel
+    amounts = _expanded(name, "padding", padding, rank)
+    _check_input(name, input, rank)
+    _check_window(name, kernel, steps, amounts, (1,) * rank)
+    if divisor_override == 0:
+        raise RuntimeError("divisor must be not zero")
+    sizes = tuple(input.shape[-rank:])
+    counts = _output_sizes(input, kernel, steps, amounts, (1,) * rank, ceil_mode)
+    extra: list[int] = []
+    uniform = True
+    for place in reversed(range(rank)):
+        reach = (counts[place] - 1) * steps[place] + kernel[place]
+        after = reach - sizes[place] - amounts[place]
+        extra += [amounts[place], max(after, 0)]
+        hangs_over = after > amounts[place]
+        uniform &= not hangs_over and (count_include_pad or amounts[place] == 0)
+    windows = constant_pad_nd(input, extra, 0) if any(extra) else input
+    for place in range(rank):
+        dim = input.dim() - rank + place
+        windows = windows.unfold(dim, kernel[place], steps[place]).narrow(dim, 0, counts[place])
+    dims = tuple(range(-rank, 0))
+    sums = windows.sum(dims)
+    if divisor_override is not None:
+        return sums / divisor_override
+    if uniform:
+        return sums / math.prod(kernel)
+    for place in range(rank):
+        spans = _window_counts(
+            sizes[place], counts[place], kernel[place], steps[place], amounts[place],
+            count_include_pad,
+        )  # fmt: skip
+        shape = [1] * rank
+        shape[place] = counts[place]
+        sums = sums / tensor(spans, dtype=input.dtype).reshape(shape)
+    return sums
+
+
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window of ([N,] C, L)."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window of ([N,] C, H, W); `divisor_override` divides the sum instead."""
+    return _avg_pool(
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window of ([N,] C, D, H, W)."""
+    return _avg_pool(
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def _lp_pool(
+    rank: int,
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Sizes,
+    stride: Any,
+    ceil_mode: bool,
+) -> Tensor:
+    kernel = _expanded(f"lp_pool{rank}d", "kernel_size", kernel_size, rank)
+    means = _avg_pool(rank, input.pow(norm_type), kernel, stride, 0, ceil_mode, True, None)
+    positive = means.abs().relu() * means.sign()
+    return (positive.relu() * math.prod(kernel)).pow(1.0 / norm_type)
+
+
+def lp_pool1d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """(Σ x^p)^(1/p) over each window of ([N,] C, L)."""
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """(Σ x^p)^(1/p) over each window of ([N,] C, H, W)."""
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """(Σ x^p)^(1/p) over each window of ([N,] C, D, H, W)."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+# Adaptive
+
+
+def _adaptive_sizes(name: str, input: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
+    _check_input(name, input, rank)
+    if isinstance(output_size, int):
+        return (output_size,) * rank
+    values = tuple(output_size)
+    if len(values) == 1 and rank == 1:
+        pass
+    elif len(values) != rank:
+        raise RuntimeError(f"{name}: output_size must be {rank}")
+    sizes = input.shape[-rank:]
+    chosen = tuple(size if value is None else int(value) for value, size in zip(values, sizes))
+    if any(value < 0 for value in chosen):
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0")
+    return chosen
+
+
+def _spans(size: int, count: int) -> list[tuple[int, int]]:
+    """Window i covers [⌊i·size/count⌋, ⌈(i+1)·size/count⌉)."""
+    return [(i * size // count, -((i + 1) * size // -count)) for i in range(count)]
+
+
+def _adaptive_avg_pool(name: str, input: Tensor, output_size: Any, rank: int) -> Tensor:
+    counts = _adaptive_sizes(name, input, output_size, rank)
+    sizes = tuple(input.shape[-rank:])
+    lead = tuple(input.shape[:-rank])
+    if all(count and size % count == 0 for size, count in zip(sizes, counts)):
+        parts: list[int] = []
+        for size, count in zip(sizes, counts):
+            parts += [count, size // count]
+        split = input.reshape(*lead, *parts)
+        return split.mean(tuple(range(len(lead) + 1, len(lead) + 2 * rank, 2)))
+    for place, count in enumerate(counts):
+        dim = len(lead) + place
+        if count == 0:
+            input = input.narrow(dim, 0, 0)
+        elif count != sizes[place]:
+            moved = input.movedim(dim, -1).matmul(_averaging(sizes[place], count, input))
+            input = moved.movedim(-1, dim)
+    return input
+
+
+def _averaging(size: int, count: int, like: Tensor) -> Tensor:
+    """(size, count): column i averages the elements of window i."""
+    rows = [[0.0] * count for _ in range(size)]
+    for column, (start, end) in enumerate(_spans(size, count)):
+        for row in range(start, end):
+            rows[row][column] = 1.0 / (end - start)
+    return tensor(rows, dtype=like.dtype)
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Sizes) -> Tensor:
+    """Mean pooling of ([N,] C, L) to a given length."""
+    return _adaptive_avg_pool("adaptive_avg_pool1d", input, output_size, 1)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Mean pooling of ([N,] C, H, W) to given sizes; None keeps a size."""
+    return _adaptive_avg_pool("adaptive_avg_pool2d", input, output_size, 2)
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """Mean pooling of ([N,] C, D, H, W) to given sizes; None keeps a size."""
+    return _adaptive_avg_pool("adaptive_avg_pool3d", input, output_size, 3)
+
+
+def _window_maximum(
+    input: Tensor, spans: Sequence[list[tuple[int, int]]], rank: int
+) -> tuple[Tensor, Tensor]:
+    """Largest value and its flat place for windows given by their ends in each dimension."""
+    sizes = tuple(input.shape[-rank:])
+    counts = tuple(len(ends) for ends in spans)
+    if not all(counts) or input.numel() == 0:
+        empty = zeros(*input.shape[:-rank], *counts, dtype=input.dtype)
+        return empty, empty.long()
+    flat: Tensor | None = None
+    for place, ends in enumerate(spans):
+        widest = max(end - start for start, end in ends)
+        table = [[min(start + i, end - 1) for i in range(widest)] for start, end in ends]
+        shape = [1] * (2 * rank)
+        shape[place], shape[rank + place] = len(ends), widest
+        step = math.prod(sizes[place + 1 :])
+        part = tensor(table).reshape(shape) * step
+        flat = part if flat is None else flat + part
+    assert flat is not None
+    places = flat.reshape(math.prod(counts), -1)
+    windows = input.flatten(-rank).index_select(-1, places.reshape(-1))
+    windows = windows.reshape(*input.shape[:-rank], *places.shape)
+    inner = windows.detach().argmax(-1, keepdim=True)
+    values = windows.gather(-1, inner).squeeze(-1)
+    lead = input.shape[:-rank]
+    index = places.expand(*lead, *places.shape).gather(-1, inner).squeeze(-1)
+    return values.reshape(*lead, *counts), index.reshape(*lead, *counts)
+
+
+def _adaptive_max_pool(rank: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
+    counts = _adaptive_sizes(f"adaptive_max_pool{rank}d", input, output_size, rank)
+    spans = [_spans(size, count) for size, count in zip(input.shape[-rank:], counts)]
+    values, index = _window_maximum(input, spans, rank)
+    return (values, index) if return_indices else values
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """Maximum pooling of ([N,] C, L) to a given length."""
+    return _adaptive_max_pool(1, input, output_size, return_indices)
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """Maximum pooling of ([N,] C, H, W) to given sizes."""
+    return _adaptive_max_pool(2, input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """Maximum pooling of ([N,] C, D, H, W) to given sizes."""
+    return _adaptive_max_pool(3, input, output_size, return_indices)
+
+
+adaptive_max_pool1d_with_indices = _with_indices(
+    adaptive_max_pool1d, "adaptive_max_pool1d_with_indices", 2
+)
+adaptive_max_pool2d_with_indices = _with_indices(
+    adaptive_max_pool2d, "adaptive_max_pool2d_with_indices", 2
+)
+adaptive_max_pool3d_with_indices = _with_indices(
+    adaptive_max_pool3d, "adaptive_max_pool3d_with_indices", 2
+)

@@ -1,0 +1,27 @@
+"""Layers, containers and losses, one file for each family."""
+
+from lampas.nn.modules.activation import *  # noqa: F403
+from lampas.nn.modules.activation_smooth import *  # noqa: F403
+from lampas.nn.modules.adaptive import *  # noqa: F403
+from lampas.nn.modules.attention import *  # noqa: F403
+from lampas.nn.modules.batchnorm import *  # noqa: F403
+from lampas.nn.modules.channelshuffle import *  # noqa: F403
+from lampas.nn.modules.container import *  # noqa: F403
+from lampas.nn.modules.conv import *  # noqa: F403
+from lampas.nn.modules.conv_lazy import *  # noqa: F403
+from lampas.nn.modules.distance import *  # noqa: F403
+from lampas.nn.modules.dropout import *  # noqa: F403
+from lampas.nn.modules.flatten import *  # noqa: F403
+from lampas.nn.modules.fold import *  # noqa: F403
+from lampas.nn.modules.instancenorm import *  # noqa: F403
+from lampas.nn.modules.linear import Bilinear, Identity, LazyLinear, Linear
+from lampas.nn.modules.loss import *  # noqa: F403
+from lampas.nn.modules.module import Module
+from lampas.nn.modules.normalization import *  # noqa: F403
+from lampas.nn.modules.padding import *  # noqa: F403
+from lampas.nn.modules.pixelshuffle import *  # noqa: F403
+from lampas.nn.modules.pooling import *  # noqa: F403
+from lampas.nn.modules.rnn import *  # noqa: F403
+from lampas.nn.modules.sparse import *  # noqa: F403
+from lampas.nn.modules.transformer import *  # noqa: F403
+from lampas.nn.modules.upsampling import *  # noqa: F403
