@@ -6,8 +6,10 @@ In memory a bool is a byte and a bfloat16 is 16 bits; in registers a bool is i1 
 from __future__ import annotations
 
 from lampas.engine.dtype import bfloat16, bool_, dtype, float16
+from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import (
     Builder,
+    Module,
     Value,
     bits_of,
     constant,
@@ -24,6 +26,18 @@ MEMORY_TYPES = {
 }
 REGISTER_TYPES = MEMORY_TYPES | {"bool": "i1", "float16": "float", "bfloat16": "float"}
 # fmt: on
+
+
+class KernelModule(Module):
+    """A module for one target; `converts_half` tells whether that has instructions for float16."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.converts_half = target.vector_bytes > 16 or not target.triple.startswith("x86_64")
+
+
+def converts_half(b: Builder) -> bool:
+    return not isinstance(b.module, KernelModule) or b.module.converts_half
 
 
 def memory_type(kind: dtype, lanes: int = 1) -> str:
@@ -48,6 +62,8 @@ def from_memory(b: Builder, value: Value, kind: dtype) -> Value:
     if kind is bool_:
         return b.compare("ne", value, 0)
     if kind is float16:
+        if not converts_half(b):
+            return widen_half(b, b.cast("bitcast", value, vector("i16", lanes)))
         return b.cast("fpext", value, vector("float", lanes))
     if kind is bfloat16:
         wide = b.cast("zext", value, vector("i32", lanes))
@@ -61,6 +77,8 @@ def to_memory(b: Builder, value: Value, kind: dtype) -> Value:
     if kind is bool_:
         return b.cast("zext", value, vector("i8", lanes))
     if kind is float16:
+        if not converts_half(b):
+            return b.cast("bitcast", narrow_half(b, value), vector("half", lanes))
         return b.cast("fptrunc", value, vector("half", lanes))
     return round_to_bfloat(b, value) if kind is bfloat16 else value
 
@@ -75,6 +93,36 @@ def round_to_bfloat(b: Builder, value: Value) -> Value:
     unordered = b.compare("uno", value, value)
     chosen = b.select(unordered, b.bit_or(upper, 0x40), rounded)
     return b.cast("trunc", chosen, vector("i16", lanes))
+
+
+def widen_half(b: Builder, value: Value) -> Value:
+    """Read float16 bits: shift the fields into place and let a product with 2^112 mend the exponent."""
+    kind, floats = vector("i32", lanes_of(value.type)), vector("float", lanes_of(value.type))
+    bits = b.cast("zext", value, kind)
+    field = b.shift_left(b.bit_and(bits, 0x7FFF), 13)
+    finite = b.cast("bitcast", b.multiply(b.cast("bitcast", field, floats), 2.0**112), kind)
+    special = b.compare("uge", field, 0x7C00 << 13)
+    size = b.select(special, b.bit_or(field, 0x7F800000), finite)
+    sign = b.shift_left(b.bit_and(bits, 0x8000), 16)
+    return b.cast("bitcast", b.bit_or(size, sign), floats)
+
+
+def narrow_half(b: Builder, value: Value) -> Value:
+    """Round float32 to float16 bits, ties to even; denormals by adding a half, whose last place is theirs."""
+    kind, floats = vector("i32", lanes_of(value.type)), value.type
+    bits = b.cast("bitcast", value, kind)
+    size = b.bit_and(bits, 0x7FFFFFFF)
+    odd = b.bit_and(b.shift_right(size, 13, signed=False), 1)
+    normal = b.shift_right(b.add(b.add(size, 0xFFF - (112 << 23)), odd), 13, signed=False)
+    half = b.cast("bitcast", b.add(b.cast("bitcast", size, floats), 0.5), kind)
+    small = b.subtract(half, constant(0x3F000000, kind))
+    result = b.select(b.compare("ult", size, 0x38800000), small, normal)
+    infinite = b.select(
+        b.compare("ugt", size, 0x7F800000), constant(0x7E00, kind), constant(0x7C00, kind)
+    )
+    result = b.select(b.compare("uge", size, 0x47800000), infinite, result)
+    sign = b.bit_and(b.shift_right(bits, 16, signed=False), 0x8000)
+    return b.cast("trunc", b.bit_or(result, sign), vector("i16", lanes_of(value.type)))
 
 
 def convert(b: Builder, value: Value, source: dtype, target: dtype) -> Value:
