@@ -50,6 +50,7 @@ __all__ = [
     "indexing",
     "joining",
     "operators",
+    "padding",
     "pointwise",
     "reduction",
     "representation",
