@@ -99,7 +99,9 @@ def _float_to_integer(x: Array, target: dtype) -> Array:
 def _floor_divide(a: Array, b: Array) -> Array:
     if a.dtype.kind in "iu":
         return np.floor_divide(a, np.where(b == 0, 1, b)) if not b.all() else a // b
-    quotient = (a - _remainder(a, b)) / b
+    rest = np.fmod(a, b)
+    quotient = (a - rest) / b
+    quotient = np.where((rest != 0) & ((rest < 0) != (b < 0)), quotient - 1, quotient)
     nearest = np.floor(quotient)
     nearest = np.where(quotient - nearest > 0.5, nearest + 1, nearest)
     nearest = np.where(quotient == 0, np.copysign(np.zeros_like(a), a / b), nearest)

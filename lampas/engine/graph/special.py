@@ -31,7 +31,7 @@ def erfinv(x: Array) -> Array:
 
 def lgamma(x: Array) -> Array:
     """log |Γ(x)|."""
-    return _call("gammaln", x)
+    return np.where(np.isneginf(x), -x, _call("gammaln", x))
 
 
 def digamma(x: Array) -> Array:

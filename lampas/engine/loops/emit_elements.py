@@ -48,9 +48,7 @@ def sign(b: Builder, values: list[Value], kind: dtype) -> Value:
         below = b.cast("zext", b.compare(less_word(kind), x, 0), x.type)
         return b.subtract(above, below)
     one = b.intrinsic("copysign", x.type, [constant(1.0, x.type), x])
-    return b.select(
-        b.compare("une", x, 0.0), b.select(b.compare("uno", x, x), x, one), constant(0.0, x.type)
-    )
+    return b.select(b.compare("one", x, 0.0), one, constant(0.0, x.type))
 
 
 def rounding(name: str) -> Rule:
@@ -173,7 +171,11 @@ def floor_divide(b: Builder, values: list[Value], kind: dtype) -> Value:
 def floor_divide_float(b: Builder, x: Value, y: Value, kind: dtype) -> Value:
     """Divide exactly what is left without the remainder, then mend the rounding."""
     plain = b.divide(x, y)
-    quotient = b.divide(b.subtract(x, remainder(b, [x, y], kind)), y)
+    rest = fmod(b, [x, y], kind)
+    quotient = b.divide(b.subtract(x, rest), y)
+    differs = b.bit_xor(b.compare("olt", rest, 0), b.compare("olt", y, 0))
+    lower = b.bit_and(b.compare("une", rest, 0), differs)
+    quotient = b.select(lower, b.subtract(quotient, 1.0), quotient)
     nearest = b.intrinsic("floor", x.type, [quotient])
     over = b.compare("ogt", b.subtract(quotient, nearest), 0.5)
     nearest = b.select(over, b.add(nearest, 1.0), nearest)

@@ -276,6 +276,7 @@ def gradient(
     places = [one_dim("gradient", d, input.ndim) for d in dims]
     if len(set(places)) != len(places):
         raise RuntimeError("dim appears multiple times in the list of dims")
+    spacing = 1 if spacing is None else spacing
     gaps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(places)
     if len(gaps) != len(places):
         raise RuntimeError(

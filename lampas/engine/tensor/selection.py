@@ -61,6 +61,8 @@ def _row(x: Node) -> Node:
 
 
 def _gather(x: Node, index: Node, dim: int) -> Node:
+    if 0 in index.shape:
+        return g.full(index.shape, 0, x.dtype)
     found = g.gather(_row(x), dim, _row(_whole(index)))
     return g.reshape(found, index.shape)
 
@@ -68,6 +70,8 @@ def _gather(x: Node, index: Node, dim: int) -> Node:
 def _gather_vjp(saved: Saved, ct: Node) -> Grads:
     x, index = saved.inputs
     zeros = g.full(_row(x).shape, 0, ct.dtype)
+    if 0 in index.shape:
+        return g.reshape(zeros, x.shape), None
     flow = g.scatter(zeros, saved.attributes[0], _row(_whole(index)), _row(ct), "add")
     return g.reshape(flow, x.shape), None
 
@@ -99,9 +103,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     """
     place = one_dim("gather", dim, len(input._shape))
     require_tensor("gather", "index", index, 3)
-    if 0 in index._shape:
-        return input.new_zeros(index._shape)  # type: ignore[attr-defined]
-    _check_shapes("gather", input._shape, index._shape, place, "input")
+    if 0 not in index._shape:
+        _check_shapes("gather", input._shape, index._shape, place, "input")
     check_index("gather", index, (input._shape or (1,))[place], place)
     return record(GATHER, (input, index), (place,))
 

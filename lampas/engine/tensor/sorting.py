@@ -141,6 +141,8 @@ def _searchsorted(edges: np.ndarray, values: np.ndarray, *rest: Any) -> np.ndarr
     *sorter, side = rest
     if sorter:
         edges = np.take_along_axis(edges, sorter[0], -1)
+    if not values.size:
+        return np.zeros(values.shape, np.int64)
     if edges.ndim == 1:
         return np.searchsorted(edges, values, side=side)
     rows = edges.reshape(-1, edges.shape[-1])
