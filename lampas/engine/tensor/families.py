@@ -13,6 +13,7 @@ from lampas.engine.tensor import (
     joining,
     masking,
     operators,
+    padding,
     partial_writes,
     pointwise,
     random,
