@@ -26,10 +26,10 @@ from lampas.engine.dtype import (
     uint64,
 )
 from lampas.engine.numeric_limits import finfo, iinfo
-from lampas.engine.tensor.box_muller import BLOCK
-from lampas.engine.tensor.exact import Doubles, fused32, fused64, libm
+from lampas.engine.tensor.box_muller import BLOCK, fill_normal
+from lampas.engine.tensor.exact import Doubles, fused64, libm
 from lampas.engine.tensor.mt19937 import MersenneTwister
-from lampas.engine.tensor.random_kernels import fill_normal, swap_chain
+from lampas.engine.tensor.random_native import native
 
 Array = NDArray[Any]
 
@@ -79,21 +79,18 @@ def uniform(
     require_floating(kind, "check_uniform_bounds")
     _check_uniform_bounds(kind, low, high)
     low, high = float(low), float(high)
-    is_unit = low == 0.0 and high == 1.0
     if kind is float64:
         wide = engine.doubles(count)
-        if is_unit:
+        if low == 0.0 and high == 1.0:
             return wide
         wide = fused64(wide, high - low, low)
         return np.where(wide >= high, low, wide)
-    numbers = engine.floats(count)
-    start, end = np.float32(low), np.float32(high)
-    if not is_unit:
-        numbers = fused32(numbers, end - start, start)
-    if is_unit and kind is float32:
+    numbers = engine.floats(count, low, high)
+    if kind is float32:
         return numbers
-    numbers = numbers.astype(kind.numpy, copy=False)
-    return np.where(numbers >= end.astype(kind.numpy), start.astype(kind.numpy), numbers)
+    start, end = (np.float32(bound).astype(kind.numpy) for bound in (low, high))
+    rounded = numbers.astype(kind.numpy)
+    return np.where(rounded >= end, start, rounded)
 
 
 def _check_uniform_bounds(kind: dtype, low: float, high: float) -> None:
@@ -156,8 +153,8 @@ def normal(
 def _fill_normal64(numbers: Doubles, mean: float, std: float) -> None:
     pairs = numbers.reshape(-1, 2, BLOCK // 2)
     first, second = 1.0 - pairs[:, 0].ravel(), 2.0 * math.pi * pairs[:, 1].ravel()
-    radius = np.sqrt(-2.0 * libm(math.log, first))
-    for half, function in ((0, math.cos), (1, math.sin)):
+    radius = np.sqrt(-2.0 * libm("log", first))
+    for half, function in ((0, "cos"), (1, "sin")):
         scaled = fused64(radius * libm(function, second), std, mean)
         pairs[:, half] = scaled.reshape(-1, BLOCK // 2)
 
@@ -173,13 +170,13 @@ def normal_doubles(engine: MersenneTwister, count: int, mean: float, std: float)
     engine.cached_normal = None
     new = count - (kept is not None)
     uniform_pairs = engine.doubles(2 * ((new + 1) // 2)).reshape(-1, 2)
-    radius = np.sqrt(-2.0 * libm(math.log1p, -uniform_pairs[:, 1]))
+    radius = np.sqrt(-2.0 * libm("log1p", -uniform_pairs[:, 1]))
     angle = 2.0 * math.pi * uniform_pairs[:, 0]
     standard = np.empty(uniform_pairs.size + (kept is not None))
     if kept is not None:
         standard[0] = kept
-    standard[len(standard) - uniform_pairs.size :: 2] = radius * libm(math.cos, angle)
-    standard[len(standard) - uniform_pairs.size + 1 :: 2] = radius * libm(math.sin, angle)
+    standard[len(standard) - uniform_pairs.size :: 2] = radius * libm("cos", angle)
+    standard[len(standard) - uniform_pairs.size + 1 :: 2] = radius * libm("sin", angle)
     if len(standard) > count:
         engine.cached_normal = float(standard[-1])
     return fused64(standard[:count], std, mean)
@@ -192,11 +189,7 @@ def log_normal(
     require_floating(kind, "log_normal_cpu")
     if not std > 0.0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
-    return _cast(libm(_exp, normal_doubles(engine, count, mean, std)), kind)
-
-
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.78 else math.inf
+    return _cast(libm("exp", normal_doubles(engine, count, mean, std)), kind)
 
 
 # Other continuous ones, and Bernoulli ----------------------------------------------------------
@@ -213,7 +206,7 @@ def exponential(
         )
     if not rate > 0.0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate}")
-    return _cast(-1.0 / rate * libm(math.log1p, -engine.doubles(count)), kind)
+    return _cast(-1.0 / rate * libm("log1p", -engine.doubles(count)), kind)
 
 
 def geometric(engine: MersenneTwister, count: int, kind: dtype = float32, p: float = 0.5) -> Array:
@@ -222,9 +215,7 @@ def geometric(engine: MersenneTwister, count: int, kind: dtype = float32, p: flo
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
     if kind.is_complex or kind is bool_:
         raise not_implemented("geometric_cpu", kind)
-    numbers = engine.doubles(count)
-    numbers[numbers == 0.0] = 2.0**-1074
-    return _cast(np.ceil(libm(math.log, numbers) / math.log(1.0 - p)), kind)
+    return _cast(np.ceil(libm("log", engine.doubles(count)) / math.log(1.0 - p)), kind)
 
 
 def cauchy(
@@ -242,7 +233,7 @@ def cauchy(
         )
     if not sigma > 0.0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    tangent = libm(math.tan, math.pi * (engine.doubles(count) - 0.5))
+    tangent = libm("tan", math.pi * (engine.doubles(count) - 0.5))
     return _cast(fused64(tangent, sigma, median), kind)
 
 
@@ -252,7 +243,13 @@ def bernoulli(engine: MersenneTwister, count: int, kind: dtype = float32, p: flo
         raise not_implemented("bernoulli_scalar_cpu_", kind)
     if not 0.0 <= p <= 1.0:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    return (engine.doubles(count) < p).astype(kind.numpy)
+    kernels = native(count)
+    if kernels is None or kind is not float32:
+        return (engine.doubles(count) < p).astype(kind.numpy)
+    result = np.empty(count, np.float32)
+    words = engine.words(2 * count)
+    kernels["trials"](words.ctypes.data, result.ctypes.data, count, math.ceil(p * 2.0**53))
+    return result
 
 
 def bernoulli_each(engine: MersenneTwister, probabilities: Array, kind: dtype = float32) -> Array:
@@ -426,6 +423,19 @@ def permutation(engine: MersenneTwister, count: int) -> NDArray[np.int64]:
     return _insertion_chain(places.view(np.int64), count)
 
 
+def swap_chain(partners: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The numbers below ``count`` after swapping places i and partners[i], in the order of i."""
+    kernels = native(count)
+    if kernels is not None:
+        result = np.arange(count)
+        kernels["swap"](result.ctypes.data, partners.ctypes.data, len(partners))
+        return result
+    order = list(range(count))
+    for place, partner in enumerate(partners.tolist()):
+        order[place], order[partner] = order[partner], order[place]
+    return np.array(order, np.int64)
+
+
 def _insertion_chain(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     order = list(range(count))
     for number, place in enumerate(places.tolist()):
@@ -484,7 +494,7 @@ def _choose_with_replacement(
 def _choose_without_replacement(
     engine: MersenneTwister, weights: Array, samples: int, kind: np.dtype[Any]
 ) -> NDArray[np.int64]:
-    times = -libm(math.log1p, -engine.doubles(weights.size)).reshape(weights.shape)
+    times = -libm("log1p", -engine.doubles(weights.size)).reshape(weights.shape)
     rounded = times.astype(weights.dtype).astype(kind).astype(weights.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = (weights / rounded).astype(kind).astype(weights.dtype)

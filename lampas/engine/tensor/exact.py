@@ -5,18 +5,36 @@ processor give it. ``libm`` applies a function of the C library to each element:
 vector versions of log, sin and cos differ from it in the last bit.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lampas.engine.tensor.random_native import native
+
 Doubles = NDArray[np.float64]
 
 
-def libm(function: Callable[[float], float], values: Doubles) -> Doubles:
-    """The values of a function of the ``math`` module at every element of a flat array."""
-    return np.fromiter(map(function, values.tolist()), np.float64, len(values))
+def libm(name: str, values: Doubles) -> Doubles:
+    """The values of a function of the C library ("log", "exp", …) at every element of a flat array.
+
+    log(0) is -inf and a large exp is inf, as in C.
+    """
+    kernels = native(len(values))
+    if kernels is None:
+        function = _TOTAL.get(name) or getattr(math, name)
+        return np.fromiter(map(function, values.tolist()), np.float64, len(values))
+    result = np.array(values)
+    kernels[name](result.ctypes.data, len(result))
+    return result
+
+
+_TOTAL: dict[str, Callable[[float], float]] = {
+    "log": lambda x: math.log(x) if x > 0.0 else -math.inf,
+    "exp": lambda x: math.exp(x) if x < 709.78 else math.inf,
+}
 
 
 def fused32(a: NDArray[Any], b: Any, c: Any) -> NDArray[np.float32]:
@@ -30,13 +48,18 @@ def fused32(a: NDArray[Any], b: Any, c: Any) -> NDArray[np.float32]:
     return product.astype(np.float32)
 
 
-def fused64(a: Doubles, b: float | Doubles, c: float | Doubles) -> Doubles:
-    """a * b + c for numbers of float64, rounded once (Boldo and Melquiond, 2008).
+def fused64(a: Doubles, b: float, c: float) -> Doubles:
+    """a * b + c for a flat array of float64, rounded once.
 
-    Numbers above 2**996 are beyond it.
+    Without machine code by the method of Boldo and Melquiond (2008), for numbers below 2**996.
     """
+    kernels = native(len(a))
+    if kernels is not None:
+        result = np.array(a)
+        kernels["fused"](result.ctypes.data, len(result), b, c)
+        return result
     product, product_error = _two_product(a, np.float64(b))
-    high, low = _two_sum(np.broadcast_to(c, a.shape), product_error)
+    high, low = _two_sum(np.full(a.shape, c), product_error)
     total, total_error = _two_sum(product, high)
     return total + _sum_to_odd(low, total_error)
 

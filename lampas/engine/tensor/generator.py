@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any, final
 
 import numpy as np
@@ -41,7 +41,7 @@ class Generator:
 
     def seed(self) -> int:
         """Seed from the operating system's randomness; returns the seed."""
-        found = secrets.randbits(64)
+        found = int.from_bytes(os.urandom(8), "little")
         self.engine.reseed(found)
         return found
 

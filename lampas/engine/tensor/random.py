@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,19 @@ from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import Tensor, share
 from lampas.engine.tensor.creation import empty, parse_size
 from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.device import META, resolve_device
 from lampas.engine.tensor.generator import Generator, default_generator, engine_of
-from lampas.engine.tensor.random_fill import connected, draw_like, leaf, normal_, random_, uniform_
+from lampas.engine.tensor.random_fill import (
+    Draw,
+    connected,
+    draw_like,
+    fill,
+    flat_draw,
+    leaf,
+    normal_draw,
+    uniform_draw,
+    whole_draw,
+)
 
 if TYPE_CHECKING:
     from lampas.engine.dtype import dtype
@@ -88,8 +100,9 @@ def rand(
     **named: Any,
 ) -> Tensor:
     """Uniform numbers in [0, 1) of a shape: `rand(2, 3)` or `rand((2, 3))`."""
-    made = _blank("rand", size, named, out, dtype, device)
-    return _finished(uniform_(made, generator=generator), requires_grad)
+    kind = dtype or get_default_dtype()
+    drawn = uniform_draw(generator)
+    return _made("rand", size, named, drawn, kind, out, device, requires_grad)
 
 
 @public()
@@ -105,8 +118,9 @@ def randn(
     **named: Any,
 ) -> Tensor:
     """Standard normal numbers of a shape: `randn(2, 3)` or `randn((2, 3))`."""
-    made = _blank("randn", size, named, out, dtype, device)
-    return _finished(normal_(made, generator=generator), requires_grad)
+    kind = dtype or get_default_dtype()
+    drawn = normal_draw(generator, out.dtype if out is not None else kind)
+    return _made("randn", size, named, drawn, kind, out, device, requires_grad)
 
 
 @public()
@@ -123,8 +137,8 @@ def randint(
 ) -> Tensor:
     """Whole numbers in [low, high): `randint(high, size)` or `randint(low, high, size)`."""
     low, high, size = _randint_arguments("randint", arguments, named)
-    made = _blank("randint", (size,), {}, out, dtype or int64, device)
-    return _finished(random_(made, low, high, generator=generator), requires_grad)
+    drawn = whole_draw(generator, low, high)
+    return _made("randint", (size,), {}, drawn, dtype or int64, out, device, requires_grad)
 
 
 def _randint_arguments(
@@ -180,12 +194,12 @@ def randperm(
     if kind.is_complex or kind is bool_:
         raise distributions.not_implemented("randperm", kind)
     _require_room(kind, count)
-    blank = _blank("randperm", (count,), {}, out, kind, device)
-    if blank.is_meta:
-        return blank
-    order = distributions.permutation(engine_of(generator), count)
-    made = leaf(order.astype(kind.numpy, copy=False), kind)
-    return made if out is None else _finished(out.copy_(made), requires_grad)  # type: ignore[attr-defined]
+    engine = engine_of(generator)
+
+    def draw(count: int, kind: dtype, _: bool) -> np.ndarray[Any, Any]:
+        return distributions.permutation(engine, count).astype(kind.numpy, copy=False)
+
+    return _made("randperm", (count,), {}, draw, kind, out, device, requires_grad)
 
 
 def _require_room(kind: dtype, count: int) -> None:
@@ -200,85 +214,95 @@ def _require_room(kind: dtype, count: int) -> None:
         )
 
 
-def _blank(
+def _made(
     name: str,
     size: tuple[Any, ...],
     named: dict[str, Any],
+    draw: Draw,
+    kind: dtype,
     out: Tensor | None,
-    kind: dtype | None,
     place: Any,
+    requires_grad: bool,
 ) -> Tensor:
-    """The tensor to fill: `out` in the wanted shape, or a new one."""
+    """A tensor of a size, drawn; or `out` in that size, overwritten."""
+    shape = _shape(name, size, named)
+    if out is not None:
+        resized = out if out._shape == shape else out.resize_(shape)  # type: ignore[attr-defined]
+        return fill(resized, name, draw)
+    if place is not None and resolve_device(place) is META:
+        return empty(shape, dtype=kind, device=META, requires_grad=requires_grad)
+    return leaf(flat_draw(draw, prod(shape), kind).reshape(shape), kind, requires_grad)
+
+
+def _shape(name: str, size: tuple[Any, ...], named: dict[str, Any]) -> tuple[int, ...]:
     if "size" in named:
         size = (*size, named["size"])
     if set(named) - {"size", "names"} or len(size) == 0:
         raise _bad_arguments(name, size, "(tuple of ints size, *, ...)")
-    shape = parse_size(name, size)
-    if out is None:
-        return empty(shape, dtype=kind or get_default_dtype(), device=place)
-    return out if out._shape == shape else out.resize_(shape)  # type: ignore[attr-defined]
-
-
-def _finished(made: Tensor, requires_grad: bool) -> Tensor:
-    if requires_grad:
-        made.requires_grad = True
-    return made
+    return parse_size(name, size)
 
 
 # Like another tensor ------------------------------------------------------------------------------
 
 
-def _like(name: str, fill: Any) -> Any:
-    def function(
-        input: Tensor,
-        *arguments: Any,
-        generator: Generator | None = None,
-        dtype: dtype | None = None,
-        layout: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-        memory_format: Any = None,
-        **named: Any,
-    ) -> Tensor:
-        kind = dtype or input.dtype
-        place = input._storage.device if device is None else device
-        made = empty(input._shape, dtype=kind, device=place)
-        if not made.is_meta:
-            drawn = fill(*arguments, **named)(engine_of(generator))
-            made = leaf(draw_like(input, kind, drawn), kind)
-        return _finished(made, requires_grad)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"`{name.removesuffix('_like')}` with the shape and dtype of input."
-    return public()(function)
+def _drawn_like(input: Tensor, draw: Draw, kind: dtype, place: Any, requires_grad: bool) -> Tensor:
+    target = input._storage.device if place is None else resolve_device(place)
+    if target is META:
+        return empty(input._shape, dtype=kind, device=META, requires_grad=requires_grad)
+    return leaf(draw_like(input, kind, draw), kind, requires_grad)
 
 
-def _uniform_draw() -> Any:
-    return lambda engine: lambda count, kind, _: distributions.uniform(engine, count, kind)
+@public()
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """`rand` with the shape and dtype of input, drawn in the order of its memory."""
+    drawn = uniform_draw(generator)
+    return _drawn_like(input, drawn, dtype or input.dtype, device, requires_grad)
 
 
-def _normal_draw() -> Any:
-    def bind(engine: Any) -> Any:
-        return lambda count, kind, contiguous: distributions.normal(
-            engine, count, kind, is_contiguous=contiguous
-        )
+@public()
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """`randn` with the shape and dtype of input, drawn in the order of its memory."""
+    kind = dtype or input.dtype
+    return _drawn_like(input, normal_draw(generator, kind), kind, device, requires_grad)
 
-    return bind
 
-
-def _whole_draw(*bounds: Any, low: Any = None, high: Any = None) -> Any:
-    given = [*([] if low is None else [low]), *bounds, *([] if high is None else [high])]
-    first, last = (0, *given) if len(given) == 1 else given
-    limits = (_whole(first), _whole(last))
-    return lambda engine: (
-        lambda count, kind, _: distributions.random_integers(engine, count, kind, *limits)
-    )
-
-
-rand_like = _like("rand_like", _uniform_draw)
-randn_like = _like("randn_like", _normal_draw)
-randint_like = _like("randint_like", _whole_draw)
+@public()
+def randint_like(
+    input: Tensor,
+    *bounds: Any,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+    **named: Any,
+) -> Tensor:
+    """`randint_like(input, high)` or `randint_like(input, low, high)`."""
+    low, high, _ = _randint_arguments("randint_like", bounds, {**named, "size": ()})
+    drawn = whole_draw(generator, low, high)
+    return _drawn_like(input, drawn, dtype or input.dtype, device, requires_grad)
 
 
 # Of given parameters ------------------------------------------------------------------------------
@@ -305,8 +329,9 @@ def normal(
             raise _bad_arguments(
                 "normal", (mean, std), "(float mean, float std, tuple of ints size)"
             )
-        made = _blank("normal", (size,), {}, out, dtype, device)
-        return _finished(normal_(made, mean, std, generator=generator), requires_grad)
+        kind = dtype or get_default_dtype()
+        drawn = normal_draw(generator, out.dtype if out is not None else kind, mean, std)
+        return _made("normal", (size,), {}, drawn, kind, out, device, requires_grad)
     mean, std = (share(each) if isinstance(each, Tensor) else each for each in (mean, std))
     made = connected("normal", _normal_of_tensors(mean, std, tensors, generator), *tensors)
     return made if out is None else out.resize_(made._shape).copy_(made)  # type: ignore[attr-defined]
@@ -317,11 +342,12 @@ def _normal_of_tensors(
 ) -> Tensor:
     kind = tensors[0].dtype
     shape = np.broadcast_shapes(*[each._shape for each in tensors])
-    made = empty(shape, dtype=kind)
+    draw = normal_draw(generator, kind, 0.0, 1.0 if isinstance(std, Tensor) else std)
+    made = leaf(flat_draw(draw, prod(shape), kind).reshape(shape), kind)
     if not isinstance(std, Tensor):
-        return normal_(made, 0.0, std, generator=generator).add_(mean)  # type: ignore[attr-defined]
+        return made.add_(mean)  # type: ignore[attr-defined]
     if std.dtype.is_complex:
         raise RuntimeError("normal expects standard deviation to be non-complex")
     if not np.all(array_of(std) >= 0):
         raise RuntimeError("normal expects all elements of std >= 0.0")
-    return normal_(made, generator=generator).mul_(std).add_(mean)  # type: ignore[attr-defined]
+    return made.mul_(std).add_(mean)  # type: ignore[attr-defined]

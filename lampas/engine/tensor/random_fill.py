@@ -43,15 +43,45 @@ def is_row_major(tensor: Tensor) -> bool:
     return tensor._strides is None or tensor.is_contiguous()  # type: ignore[attr-defined]
 
 
+def uniform_draw(generator: Generator | None, low: float = 0.0, high: float = 1.0) -> Draw:
+    """How to draw numbers from [low, high)."""
+    engine = engine_of(generator)
+    return lambda count, kind, _: distributions.uniform(engine, count, kind, low, high)
+
+
+def normal_draw(
+    generator: Generator | None, kind: dtype, mean: float = 0.0, std: float = 1.0
+) -> Draw:
+    """How to draw normal numbers; the parts of complex ones have std / sqrt(2)."""
+    engine = engine_of(generator)
+    mean, std = float(mean), float(std)
+    width = std / math.sqrt(2.0) if kind.is_complex else std
+
+    def draw(count: int, kind: dtype, contiguous: bool) -> Array:
+        return distributions.normal(engine, count, kind, mean, width, is_contiguous=contiguous)
+
+    return draw
+
+
+def whole_draw(generator: Generator | None, low: int | None, high: int | None) -> Draw:
+    """How to draw whole numbers from [low, high)."""
+    engine = engine_of(generator)
+    return lambda count, kind, _: distributions.random_integers(engine, count, kind, low, high)
+
+
+def flat_draw(draw: Draw, count: int, kind: dtype, contiguous: bool = True) -> Array:
+    """A flat array of numbers; complex ones are pairs of real ones."""
+    if kind.is_complex:
+        return draw(2 * count, kind.to_real(), contiguous).view(kind.numpy)
+    return draw(count, kind, contiguous)
+
+
 def draw_like(tensor: Tensor, kind: dtype, draw: Draw) -> Array:
     """Numbers for a tensor's shape, drawn in the order of its memory; real pairs if complex."""
     shape = tensor._shape
     count = tensor._node_count()
     contiguous = is_row_major(tensor)
-    if kind.is_complex:
-        flat = draw(2 * count, kind.to_real(), contiguous).view(kind.numpy)
-    else:
-        flat = draw(count, kind, contiguous)
+    flat = flat_draw(draw, count, kind, contiguous)
     if contiguous:
         return flat.reshape(shape)
     order = memory_order(tensor)
@@ -102,12 +132,7 @@ def uniform_(
 ) -> Tensor:
     """Fill with numbers from [from, to), by default [0, 1); complex: each part for itself."""
     low, high = _bounds("uniform_", bounds, named, (0.0, 1.0))
-    engine = engine_of(generator)
-    return fill(
-        self,
-        "uniform_",
-        lambda count, kind, _: distributions.uniform(engine, count, kind, low, high),
-    )
+    return fill(self, "uniform_", uniform_draw(generator, low, high))
 
 
 def _bounds(
@@ -126,14 +151,7 @@ def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with normal numbers; complex: both parts with std / sqrt(2)."""
-    engine = engine_of(generator)
-    mean, std = float(mean), float(std)
-    width = std / math.sqrt(2.0) if self.dtype.is_complex else std
-
-    def draw(count: int, kind: dtype, contiguous: bool) -> Array:
-        return distributions.normal(engine, count, kind, mean, width, is_contiguous=contiguous)
-
-    return fill(self, "normal_", draw)
+    return fill(self, "normal_", normal_draw(generator, self.dtype, mean, std))
 
 
 @method()
@@ -209,9 +227,4 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **na
         low = 0
     if self.dtype.is_complex:
         raise distributions.not_implemented("random_kernel_cpu", self.dtype)
-    engine = engine_of(generator)
-    return fill(
-        self,
-        "random_",
-        lambda count, kind, _: distributions.random_integers(engine, count, kind, low, high),
-    )
+    return fill(self, "random_", whole_draw(generator, low, high))
