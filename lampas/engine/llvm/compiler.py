@@ -42,6 +42,8 @@ def llvm() -> ModuleType:
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     binding.initialize_native_asmparser()
+    # Loop strength reduction takes half the time of code generation and gains nothing on loops written like ours.
+    binding.set_option("lampas", "-disable-lsr")
     return binding
 
 
