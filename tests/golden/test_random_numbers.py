@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lampas.engine import dtype as dt
+from lampas.engine.tensor import choices
 from lampas.engine.tensor import distributions as ds
 from lampas.engine.tensor.mt19937 import STATE_BYTES, MersenneTwister
 
@@ -51,7 +52,7 @@ def test_tail_of_a_block_is_drawn_anew():
     ],
 )
 def test_randperm(seed, order):
-    assert ds.permutation(MersenneTwister(seed), 10).tolist() == order
+    assert choices.permutation(MersenneTwister(seed), 10).tolist() == order
 
 
 def test_randint():
@@ -60,8 +61,8 @@ def test_randint():
 
 
 def test_large_permutations_insert(monkeypatch):
-    monkeypatch.setattr(ds, "SMALL_PERMUTATION", 10)
-    order = ds.permutation(MersenneTwister(3), 1000)
+    monkeypatch.setattr(choices, "SMALL_PERMUTATION", 10)
+    order = choices.permutation(MersenneTwister(3), 1000)
     assert sorted(order) == list(range(1000))
     engine = MersenneTwister(3)
     by_hand = []

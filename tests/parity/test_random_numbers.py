@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lampas.engine import dtype as dt
+from lampas.engine.tensor import choices
 from lampas.engine.tensor import distributions as ds
 from lampas.engine.tensor.mt19937 import STATE_BYTES, MersenneTwister
 
@@ -117,10 +118,10 @@ def test_multinomial(pair, name, shape):
     weights = torch.linspace(0.1, 2, int(np.prod(shape))).reshape(shape).to(getattr(torch, name))
     array = weights.double().numpy() if name == "float64" else as_array(weights, kind)
     for samples in (1, 4):
-        mine = ds.multinomial(pair.engine, array, samples, True)
+        mine = choices.multinomial(pair.engine, array, samples, True)
         pair.require(mine, torch.multinomial(weights, samples, True))
         if samples <= shape[-1]:
-            mine = ds.multinomial(pair.engine, array, samples)
+            mine = choices.multinomial(pair.engine, array, samples)
             pair.require(mine, torch.multinomial(weights, samples))
 
 
@@ -154,7 +155,7 @@ def test_whole_numbers(pair, name):
 
 def test_permutation(pair):
     for count in (0, *SIZES):
-        pair.require(ds.permutation(pair.engine, count), torch.randperm(count))
+        pair.require(choices.permutation(pair.engine, count), torch.randperm(count))
 
 
 def test_mixed_sequence_with_saved_states(pair):
@@ -162,7 +163,7 @@ def test_mixed_sequence_with_saved_states(pair):
         lambda n: (ds.uniform(pair.engine, n), torch.rand(n)),
         lambda n: (ds.normal(pair.engine, n), torch.randn(n)),
         lambda n: (ds.normal(pair.engine, n, dt.float64), torch.randn(n, dtype=torch.float64)),
-        lambda n: (ds.permutation(pair.engine, n), torch.randperm(n)),
+        lambda n: (choices.permutation(pair.engine, n), torch.randperm(n)),
         lambda n: (ds.bernoulli(pair.engine, n, dt.bool_, 0.4), empty(n, "bool").bernoulli_(0.4)),
         lambda n: (ds.random_integers(pair.engine, n, dt.int64, 0, 9), torch.randint(0, 9, (n,))),
     ]

@@ -7,7 +7,14 @@ from lampas.engine import dtype as dt
 from lampas.engine.llvm.compiler import object_code
 from lampas.engine.llvm.target import aarch64_neon, host, x86_avx2, x86_avx512, x86_sse2
 from lampas.engine.settings import settings
-from lampas.engine.tensor import box_muller, distributions, exact, random_kernels, random_native
+from lampas.engine.tensor import (
+    box_muller,
+    choices,
+    distributions,
+    exact,
+    random_kernels,
+    random_native,
+)
 from lampas.engine.tensor.mt19937 import MersenneTwister
 
 pytestmark = pytest.mark.skipif(not host().fma, reason="NumPy works where nothing is fused")
@@ -95,7 +102,7 @@ def test_normal_numbers_have_their_moments():
 def test_swaps():
     partners = np.arange(COUNT - 1) + MersenneTwister(2).words(COUNT - 1) % 3
     partners = np.minimum(partners, COUNT - 1).astype(np.int64)
-    require_same(lambda: distributions.swap_chain(partners, COUNT))
+    require_same(lambda: choices.swap_chain(partners, COUNT))
 
 
 @pytest.mark.parametrize("target", [x86_sse2(), x86_avx2(), x86_avx512(), aarch64_neon()])

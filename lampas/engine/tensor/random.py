@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.dtype import bool_, get_default_dtype, int64
-from lampas.engine.tensor import distributions
+from lampas.engine.tensor import choices, distributions
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import Tensor, share
 from lampas.engine.tensor.creation import empty, parse_size
@@ -197,7 +197,7 @@ def randperm(
     engine = engine_of(generator)
 
     def draw(count: int, kind: dtype, _: bool) -> np.ndarray[Any, Any]:
-        return distributions.permutation(engine, count).astype(kind.numpy, copy=False)
+        return choices.permutation(engine, count).astype(kind.numpy, copy=False)
 
     return _made("randperm", (count,), {}, draw, kind, out, device, requires_grad)
 

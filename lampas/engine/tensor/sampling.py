@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lampas.engine.dtype import int64
-from lampas.engine.tensor import distributions, rejection
+from lampas.engine.tensor import choices, distributions, rejection
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import Tensor, share, should_record
 from lampas.engine.tensor.creation import empty
@@ -41,7 +41,7 @@ def multinomial(
     if input._storage.device is META:
         return empty((*input._shape[:-1], num_samples), dtype=int64, device=META)
     engine = engine_of(generator)
-    chosen = distributions.multinomial(engine, array_of(input), num_samples, replacement)
+    chosen = choices.multinomial(engine, array_of(input), num_samples, replacement)
     return leaf(chosen, int64)
 
 
