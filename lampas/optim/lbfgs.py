@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 import lampas
 from lampas.optim.elementwise import check_lr
 from lampas.optim.line_search import Point, StrongWolfe
@@ -62,19 +64,19 @@ class LBFGS(Optimizer):
             parts.append(gradient.reshape(-1))
         return lampas.cat(parts, 0)
 
-    def _move(self, step: float, direction: Any) -> None:
+    def _move(self, step: Any, direction: Any) -> None:
         offset = 0
         for parameter in self._params:
             real = lampas.view_as_real(parameter) if parameter.is_complex() else parameter
             count = real.numel()
-            real.add_(direction[offset : offset + count].view_as(real), alpha=step)
+            real.add_(direction[offset : offset + count].view_as(real), alpha=float(step))
             offset += count
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """At most `max_iter` iterations; returns the first loss."""
         if closure is None:
             raise TypeError("LBFGS.step() missing 1 required positional argument: 'closure'")
-        with lampas.no_grad():
+        with lampas.no_grad(), np.errstate(all="ignore"):
             return self._optimize(lampas.enable_grad()(closure))
 
     def _optimize(self, closure: Callable[[], Any]) -> Any:
@@ -96,23 +98,23 @@ class LBFGS(Optimizer):
             state["prev_flat_grad"], state["prev_loss"] = gradient.clone(), loss
             step = plain_number(group["lr"])
             if state["n_iter"] == 1:
-                step *= min(1.0, 1.0 / float(gradient.abs().sum()))
-            slope = float(gradient.dot(direction))
-            state["d"], state["t"] = direction, step
+                step *= min(1.0, 1.0 / _scalar(gradient.abs().sum()))
+            slope = _scalar(gradient.dot(direction))
+            state["d"], state["t"] = direction, _kept(step)
             if slope > -group["tolerance_change"]:
                 break
             start = Point(0.0, loss, gradient, slope)
             last = iteration == group["max_iter"]
             point, cost = self._search(closure, start, step, direction, evaluations, last)
             step, loss, gradient = point.step, point.loss, point.gradient
-            state["t"] = step
+            state["t"] = _kept(step)
             evaluations += cost
             state["func_evals"] += cost
             if last or evaluations >= group["max_eval"]:
                 break
             if _largest(gradient) <= group["tolerance_grad"]:
                 break
-            small = _largest(direction * step) <= group["tolerance_change"]
+            small = _largest(direction * float(step)) <= group["tolerance_change"]
             if small or abs(loss - previous_loss) < group["tolerance_change"]:
                 break
         return first_loss
@@ -121,7 +123,7 @@ class LBFGS(Optimizer):
         self,
         closure: Callable[[], Any],
         start: Point,
-        step: float,
+        step: Any,
         direction: Any,
         evaluations: int,
         last: bool,
@@ -138,13 +140,13 @@ class LBFGS(Optimizer):
             raise RuntimeError("only 'strong_wolfe' is supported")
         origin = [parameter.clone() for parameter in self._params]
 
-        def evaluate(trial: float) -> tuple[float, Any, float]:
+        def evaluate(trial: Any) -> tuple[float, Any, Any]:
             self._move(trial, direction)
             loss = float(closure())
             gradient = self._flat_gradient()
             for parameter, value in zip(self._params, origin, strict=True):
                 parameter.copy_(value)
-            return loss, gradient, float(gradient.dot(direction))
+            return loss, gradient, _scalar(gradient.dot(direction))
 
         limit = group["max_eval"] - evaluations
         search = StrongWolfe(evaluate, start, _largest(direction), limit=limit)
@@ -153,8 +155,18 @@ class LBFGS(Optimizer):
         return point, search.evaluations
 
 
-def _largest(tensor: Any) -> float:
-    return float(tensor.abs().max())
+def _scalar(tensor: Any) -> Any:
+    """A 0-d tensor as a NumPy scalar: it rounds as the tensor would."""
+    return tensor.numpy()[()]
+
+
+def _kept(step: Any) -> Any:
+    """A step length as the state keeps it: a number, or a tensor where it came from one."""
+    return lampas.tensor(step) if isinstance(step, np.generic) else step
+
+
+def _largest(tensor: Any) -> Any:
+    return _scalar(tensor.abs().max())
 
 
 def _direction(state: dict[str, Any], gradient: Any, history_size: int) -> Any:

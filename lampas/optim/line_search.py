@@ -1,6 +1,7 @@
 """A line search for the strong Wolfe conditions (Nocedal & Wright, Numerical Optimization, 3.5-3.6).
 
-First a bracket is grown until it holds a good step, then it is cut by cubic interpolation.
+First a bracket is grown until it holds a good step, then it is cut by cubic interpolation. Slopes are
+NumPy scalars of the parameters' dtype: arithmetic and comparisons round as they would on tensors.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ _CURVATURE = 0.9
 class Point(NamedTuple):
     """A step along the direction: the loss there, the gradient, and its slope."""
 
-    step: float
+    step: Any
     loss: float
     gradient: Any
-    slope: float
+    slope: Any
 
 
 def cubic_minimum(a: Point, b: Point, bounds: tuple[float, float] | None = None) -> float:
@@ -88,31 +89,32 @@ class StrongWolfe:
         return [self.start, now]
 
     def _zoom(self, bracket: list[Point]) -> Point:
-        low, high = sorted(bracket, key=lambda point: point.loss)
+        points = list(bracket)
+        low = _lower(points)
         stalled = False
         while self.rounds < self.limit:
-            if abs(high.step - low.step) * self.reach < self.tolerance:
+            high = 1 - low
+            if abs(points[1].step - points[0].step) * self.reach < self.tolerance:
                 break
-            step, stalled = self._trial(low, high, stalled)
+            step, stalled = self._trial(points[0], points[1], stalled)
             now = self._at(step)
             self.rounds += 1
-            if self._too_high(now) or now.loss >= low.loss:
-                high = now
-                if high.loss < low.loss:
-                    low, high = high, low
+            if self._too_high(now) or now.loss >= points[low].loss:
+                points[high] = now
+                low = _lower(points)
                 continue
             if self._is_flat(now):
                 return now
-            if now.slope * (high.step - low.step) >= 0:
-                high = low
-            low = now
-        return low
+            if now.slope * (points[high].step - points[low].step) >= 0:
+                points[high] = points[low]
+            points[low] = now
+        return points[low]
 
     @staticmethod
-    def _trial(low: Point, high: Point, stalled: bool) -> tuple[float, bool]:
+    def _trial(a: Point, b: Point, stalled: bool) -> tuple[float, bool]:
         """A step inside the bracket; one that stays near an end twice is moved a tenth inwards."""
-        left, right = min(low.step, high.step), max(low.step, high.step)
-        step = cubic_minimum(low, high)
+        left, right = min(a.step, b.step), max(a.step, b.step)
+        step = cubic_minimum(a, b)
         margin = 0.1 * (right - left)
         if min(right - step, step - left) >= margin:
             return step, False
@@ -120,3 +122,8 @@ class StrongWolfe:
             return step, True
         nearer_right = abs(step - right) < abs(step - left)
         return (right - margin if nearer_right else left + margin), False
+
+
+def _lower(points: list[Point]) -> int:
+    """Which of two points has the smaller loss; the first of equal ones."""
+    return 0 if points[0].loss <= points[1].loss else 1

@@ -40,20 +40,22 @@ def _orthogonalize(matrix: Node, options: _Options) -> Node:
     norm = g.cast(norm, lampas.bfloat16)
     x = g.divide(x, g.maximum(norm, g.like(norm, options.eps)))
     for _ in range(options.iterations):
-        gram = g.matmul(x, g.transpose(x))
-        mixed = _combine(gram, b, g.matmul(gram, gram), c)
-        x = _combine(x, a, g.matmul(mixed, x), 1.0)
+        gram = g.cast(_product(x, g.transpose(x)), lampas.bfloat16)
+        mixed = _combine(gram, b, _product(gram, gram), c)
+        x = _combine(x, a, _product(mixed, x), 1.0)
     return g.transpose(x) if tall else x
 
 
-def _combine(a: Node, scale_a: float, b: Node, scale_b: float) -> Node:
-    """scale_a·a + scale_b·b, computed in float32 and rounded once."""
-    first = g.cast(a, lampas.float32)
-    second = g.cast(b, lampas.float32)
-    total = g.add(
-        g.multiply(first, g.like(first, scale_a)), g.multiply(second, g.like(second, scale_b))
-    )
-    return g.cast(total, a.dtype)
+def _product(a: Node, b: Node) -> Node:
+    """The matrix product of bfloat16 matrices, in float32."""
+    return g.matmul(g.cast(a, lampas.float32), g.cast(b, lampas.float32))
+
+
+def _combine(a: Node, scale_a: float, product: Node, scale: float) -> Node:
+    """scale_a·a + scale·product, computed in float32 and rounded once."""
+    wide = g.cast(a, lampas.float32)
+    scaled = g.multiply(product, g.like(product, scale))
+    return g.cast(g.add(g.multiply(wide, g.like(wide, scale_a)), scaled), a.dtype)
 
 
 def _adjusted(shape: tuple[int, ...], adjustment: str | None) -> float:
