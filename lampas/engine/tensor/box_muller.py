@@ -9,6 +9,8 @@ the same. PyTorch's scalar build (machines without AVX2) uses the C library's fu
 there up to a third of its numbers differ in the last bits.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,8 +24,8 @@ CHUNK = 32 * 1024
 single = np.float32
 
 
-def fill_normal(uniform: Singles, mean: float, std: float) -> None:
-    """Turn a flat array of uniform numbers, a whole number of blocks, into normal numbers."""
+def fill_normal(uniform: NDArray[Any], mean: float, std: float) -> None:
+    """Turn a flat float32 array of uniform numbers, a whole number of blocks, into normal numbers."""
     kernels = native(len(uniform))
     if kernels is not None:
         kernels["normal"](uniform.ctypes.data, len(uniform) // BLOCK, mean, std)

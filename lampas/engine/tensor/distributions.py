@@ -8,6 +8,7 @@ RuntimeError with PyTorch's key phrases.
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -134,10 +135,8 @@ def normal(
     if count < BLOCK or not is_contiguous:
         return _cast(normal_doubles(engine, count, mean, std), kind)
     rest = count % BLOCK
-    if kind is float64:
-        draw, fill = engine.doubles, _fill_normal64
-    else:
-        draw, fill = engine.floats, fill_normal
+    draw: Callable[[int], Array] = engine.doubles if kind is float64 else engine.floats
+    fill: Callable[[Array, float, float], None] = _fill_normal64 if kind is float64 else fill_normal
     if kind is float32 or kind is float64:
         numbers = draw(count)
     else:
@@ -150,7 +149,7 @@ def normal(
     return numbers.astype(kind.numpy, copy=False)
 
 
-def _fill_normal64(numbers: Doubles, mean: float, std: float) -> None:
+def _fill_normal64(numbers: Array, mean: float, std: float) -> None:
     pairs = numbers.reshape(-1, 2, BLOCK // 2)
     first, second = 1.0 - pairs[:, 0].ravel(), 2.0 * math.pi * pairs[:, 1].ravel()
     radius = np.sqrt(-2.0 * libm("log", first))
@@ -264,7 +263,7 @@ def bernoulli_each(engine: MersenneTwister, probabilities: Array, kind: dtype = 
     return (draw(len(flat)) < flat).astype(kind.numpy)
 
 
-def _cast(values: Doubles, kind: dtype) -> Array:
+def _cast(values: Array, kind: dtype) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         if kind in (float16, bfloat16):
             values = values.astype(np.float32)

@@ -58,7 +58,7 @@ def fused64(a: Doubles, b: float, c: float) -> Doubles:
         result = np.array(a)
         kernels["fused"](result.ctypes.data, len(result), b, c)
         return result
-    product, product_error = _two_product(a, np.float64(b))
+    product, product_error = _two_product(a, np.full(a.shape, b))
     high, low = _two_sum(np.full(a.shape, c), product_error)
     total, total_error = _two_sum(product, high)
     return total + _sum_to_odd(low, total_error)

@@ -11,6 +11,7 @@ second is the cached normal number, flag i32, padding, and a float with a flag t
 """
 
 import struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,8 @@ class MersenneTwister:
     def _at(self, position: int) -> np.random.MT19937:
         """NumPy's generator at a word of the state."""
         inner = {"key": self._key, "pos": position}
-        self._bits.state = {"bit_generator": "MT19937", "state": inner}
+        state: Any = {"bit_generator": "MT19937", "state": inner}
+        self._bits.state = state
         return self._bits
 
     def long_words(self, count: int) -> NDArray[np.uint64]:

@@ -238,8 +238,8 @@ def _is_scientific(magnitudes: Array) -> bool:
 
 
 def _complex_style(shown: Array) -> tuple[Render, int]:
-    real, real_width = _float_style(shown.real)
-    imaginary, imaginary_width = _float_style(shown.imag)
+    real, real_width = _float_style(np.real(shown))
+    imaginary, imaginary_width = _float_style(np.imag(shown))
 
     def render(value: complex) -> str:
         second = imaginary(value.imag).lstrip() + "j"
