@@ -221,7 +221,7 @@ def expand(x: Node, shape: Sequence[int]) -> Node:
 
 def slice_dims(x: Node, starts: Shape, lengths: Shape, steps: Shape) -> Node:
     """`lengths[d]` elements of each dimension from `starts[d]` in steps of `steps[d]`."""
-    if lengths == x.shape:
+    if lengths == x.shape and not any(starts):
         return x
     return make(p.SLICE, (x,), (starts, lengths, steps))
 

@@ -143,8 +143,7 @@ class Tensor(metaclass=TensorMeta):
             if storage.shared:
                 self._seen = -1
         else:
-            place = (self._shape, self._layout(), self._offset)
-            storage.write(g.as_strided_scatter(storage.node, node, *place), silent=self._silent)
+            storage.write(self._scattered(node), silent=self._silent)
         if not recorded:
             return
         if base is None:
