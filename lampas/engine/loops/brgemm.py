@@ -34,8 +34,9 @@ from lampas.engine.loops.brgemm_plan import (
     element_bytes,
     estimate,
     plain_element,
+    shape_for,
 )
-from lampas.engine.loops.brgemm_tile import tile_shape
+from lampas.engine.loops.brgemm_tile import MOST_WIDE_ROWS
 from lampas.engine.loops.emit_types import memory_type
 
 Kernel = GemmKernel | PackKernel | DotKernel
@@ -144,7 +145,7 @@ class PlanBuilder:
     def __init__(self, part: Batched, made: Choice, target: Target, threads: int) -> None:
         self.part, self.made, self.target, self.threads = part, made, target, threads
         self.turned = part.problem.turned if made.swapped else part.problem
-        self.shape = tile_shape(target, part.problem.element)
+        self.shape = shape_for(self.turned, target)
         self.cut: Cut = cut_of(self.turned, self.shape)
         self.bytes = element_bytes(self.turned.element)
         self.names = ("b", "a") if made.swapped else ("a", "b")
@@ -184,7 +185,7 @@ class PlanBuilder:
             )
         return GemmKernel(
             self.target, turned.element, self.cut.height, made.access, made.layout, turned.c_element,
-            turned.epilogue,
+            turned.epilogue, self.cut.tiles == 1, self.shape.rows <= MOST_WIDE_ROWS,
         )  # fmt: skip
 
     def groups(self) -> int:

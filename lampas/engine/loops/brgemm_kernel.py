@@ -30,12 +30,15 @@ from lampas.engine.loops.brgemm_store import (
     TileCall,
     TileFunction,
 )
-from lampas.engine.loops.brgemm_tile import Access, TileShape, tile_shape
+from lampas.engine.loops.brgemm_tile import Access, TileShape, tile_shape, wide_shape
 
 
 @dataclass(frozen=True)
 class GemmKernel:
-    """What is compiled into one macro kernel."""
+    """What is compiled into one macro kernel.
+
+    A `lone` kernel serves problems of one tile, so it needs no lower one; a `wide` one has the wide shape too.
+    """
 
     target: Target
     element: str
@@ -44,9 +47,13 @@ class GemmKernel:
     layout: Layout
     c_element: str
     epilogue: Epilogue | None = None
+    lone: bool = False
+    wide: bool = False
 
     @property
     def shape(self) -> TileShape:
+        if self.wide:
+            return wide_shape(self.target, self.element, self.height)
         return tile_shape(self.target, self.element)
 
     @property
@@ -65,7 +72,9 @@ class MacroWriter:
 
     def __init__(self, module: Module, kernel: GemmKernel) -> None:
         self.kernel, self.shape = kernel, kernel.shape
-        heights = [kernel.height] + ([kernel.height - 1] if kernel.height > 1 else [])
+        heights = [kernel.height] + (
+            [kernel.height - 1] if kernel.height > 1 and not kernel.lone else []
+        )
         form = kernel.access, kernel.layout, kernel.c_element, kernel.epilogue
         self.tiles = [TileFunction(module, self.shape, height, *form) for height in heights]
         write_copy_panel(module, self.shape)

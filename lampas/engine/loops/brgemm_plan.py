@@ -17,19 +17,25 @@ from lampas.engine.loops.brgemm_arguments import COPY_ALL, COPY_NARROW
 from lampas.engine.loops.brgemm_dot import COLUMNS, MOST_ROWS
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_store import Layout
-from lampas.engine.loops.brgemm_tile import Access, TileShape, tile_shape
+from lampas.engine.loops.brgemm_tile import (
+    MOST_WIDE_ROWS,
+    Access,
+    TileShape,
+    tile_shape,
+    wide_shape,
+)
 
 Feed = Literal["direct", "copy", "pack", "dot"]
 
 # Costs on one core, in nanoseconds; only their ratios matter.
 TILE_STEP = 0.30  # one row of a tile, one step of k
+WIDE_ROW = 2.5  # one vector of B in a wide tile, which waits for memory, in tile steps
 TILE_START = 45.0  # entering and leaving a tile
 COPIED = 0.06  # an element moved in vectors
 TURNED = 0.17  # an element transposed in registers
 PICKED = 1.2  # an element moved alone
-ROWS_FIGHT = 1.15  # slowdown when the rows of a tile fall into the same cache sets
-STEPS_FIGHT = 1.6  # when successive steps of k do, in A
-PANEL_FIGHTS = 1.8  # when they do in a panel of B that is read many times
+STEPS_FIGHT = 1.6  # slowdown when successive steps of k in A fall into the same cache sets
+PANEL_FIGHTS = 1.8  # the same in a panel of B that is read many times
 PANEL_SPARSE = 1.08  # when a panel of B that is read many times is not packed
 TOO_DEEP = 1.1  # when K had to stay in one long block
 TOO_BIG = 1.15  # when A does not stay in the second cache from panel to panel
@@ -114,6 +120,15 @@ def cut_of(problem: Problem, shape: TileShape) -> Cut:
     return Cut(height, tiles, tall if height > 1 else tiles, -(-problem.n // shape.columns))
 
 
+def shape_for(seen: Problem, target: Target) -> TileShape:
+    """Return the shape of the tiles for a problem: a wide one for few rows and many columns."""
+    if seen.m <= MOST_WIDE_ROWS:
+        wide = wide_shape(target, seen.element, seen.m)
+        if seen.n >= wide.columns:
+            return wide
+    return tile_shape(target, seen.element)
+
+
 def plain_access(matrix: Matrix, problem: Problem) -> Access | None:
     """Return how A can be read where it lies, or None if it must be packed."""
     if matrix.kind is not None and plain_element(matrix.kind) != problem.element:
@@ -188,7 +203,7 @@ def choice(
     problem: Problem, swapped: bool, layout: Layout, access: Access, feed: Feed, target: Target
 ) -> Choice:
     """Fill in the sizes of units and blocks."""
-    shape = tile_shape(target, problem.element)
+    shape = shape_for(problem, target)
     cut = cut_of(problem, shape)
     block = max(problem.k, 1)
     stored_plain = layout == "across" and problem.c_element == problem.element
@@ -199,7 +214,7 @@ def choice(
     rows_in_cache = max(1, cache_share(target) // row_bytes)
     if feed == "pack":
         unit_tiles = min(cut.tiles, rows_in_cache)
-        unit_panels = min(cut.panels, 4)
+        unit_panels = min(cut.panels, 8)
     else:
         unit_tiles, unit_panels = cut.tiles, 1
     unit_tiles, unit_panels = shrink(cut, unit_tiles, unit_panels, problem.batches)
@@ -221,14 +236,16 @@ def shrink(cut: Cut, unit_tiles: int, unit_panels: int, batches: int) -> tuple[i
 
 def estimate(problem: Problem, made: Choice, target: Target) -> float:
     """Return the nanoseconds that a choice should take on one core."""
-    shape = tile_shape(target, problem.element)
     turned = problem.turned if made.swapped else problem
+    shape = shape_for(turned, target)
     if made.feed == "dot":
         vectors = -(-turned.k // shape.lanes)
         each = DOT_STEP * vectors * (turned.m + COLUMNS) / COLUMNS + DOT_END * turned.m
         return each * turned.n * turned.batches
     cut = cut_of(turned, shape)
-    rows = turned.m * max(cut.height, 4) / cut.height
+    rows = turned.m * max(cut.height, 4) / cut.height * shape.vectors / 2
+    if shape.rows <= MOST_WIDE_ROWS:
+        rows = shape.vectors * WIDE_ROW
     blocks = -(-turned.k // made.depth_block) if turned.k else 1
     step = TILE_STEP * slowdown(turned, made, cut, target)
     total = rows * cut.panels * turned.k * step
@@ -246,25 +263,23 @@ def estimate(problem: Problem, made: Choice, target: Target) -> float:
 def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
     """Return the factor by which memory slows the tiles down."""
     factor = 1.0
-    if made.access == "row" and fights(turned.a.row, turned) and cut.height > 8:
-        factor *= ROWS_FIGHT
     if made.access == "column" and fights(turned.a.column, turned) and turned.k > 128:
         factor *= STEPS_FIGHT
     if made.feed == "direct" and cut.tiles > 1 and fights(turned.b.row, turned):
         factor *= PANEL_FIGHTS
-    elif made.feed == "direct" and cut.tiles > 8 and turned.k > 128:
+    elif made.feed == "direct" and cut.tiles > 8:
         factor *= PANEL_SPARSE
     if made.depth_block > 2 * depth_block(target):
         factor *= TOO_DEEP
     block_bytes = turned.m * made.depth_block * element_bytes(turned.element)
-    if made.feed != "pack" and block_bytes > 2 * cache_share(target):
+    if made.feed != "pack" and block_bytes > 4 * cache_share(target):
         factor *= TOO_BIG
     return factor
 
 
 def cache_share(target: Target) -> int:
-    """Return the bytes of A that a unit should keep in the second cache (a quarter of it)."""
-    return 1 << 19 if target.vector_bytes == 64 else 1 << 17
+    """Return the bytes of A that a unit should keep in the second cache (an eighth of it)."""
+    return 1 << 18 if target.vector_bytes == 64 else 1 << 17
 
 
 def depth_block(target: Target) -> int:

@@ -21,6 +21,8 @@ from lampas.engine.llvm.text import Builder, Value, constant, vector
 
 Access = Literal["row", "column", "packed"]
 UNROLL = 4
+MOST_WIDE_ROWS = 4
+STEPS_AHEAD = 16  # how far a wide tile, which only streams B, asks for it beforehand
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ def tile_shape(target: Target, element: str) -> TileShape:
         rows, vectors = 6, 2
     else:
         rows, vectors = 5, 2
+    return TileShape(element, lanes, rows, vectors, target.fma)
+
+
+def wide_shape(target: Target, element: str, rows: int) -> TileShape:
+    """Choose the tile for products of at most MOST_WIDE_ROWS rows: as wide as the registers allow."""
+    lanes = target.lanes(element)
+    plenty = {1: 8, 2: 8, 3: 6, 4: 5}
+    scarce = {1: 8, 2: 4, 3: 3, 4: 2}
+    vectors = (plenty if target.registers >= 32 else scarce)[rows]
     return TileShape(element, lanes, rows, vectors, target.fma)
 
 
@@ -115,6 +126,8 @@ class TileWriter:
                 b.element_pointer(row, v * shape.lanes, shape.element) for v in range(shape.vectors)
             ]
             vectors = [b.load(shape.kind, place) for place in places]
+            if shape.rows <= MOST_WIDE_ROWS:
+                self.look_ahead(places)
             for r in range(self.height):
                 place = self.broadcast_place(pointers, r, step)
                 lone = b.splat(b.load(shape.element, place), shape.kind)
@@ -134,6 +147,12 @@ class TileWriter:
     def opaque(self, pointer: Value) -> Value:
         """Hide how a pointer came about, lest LLVM trades it for one pointer a row."""
         return self.b.emit(f'call ptr asm "", "=r,0"({pointer})', "ptr")
+
+    def look_ahead(self, places: list[Value]) -> None:
+        b = self.b
+        distance = b.multiply(self.b_stride, STEPS_AHEAD)
+        for place in places:
+            b.prefetch(b.element_pointer(place, distance, self.shape.element))
 
     def accumulate(self, lone: Value, loaded: Value, total: Value) -> Value:
         if self.shape.fma:

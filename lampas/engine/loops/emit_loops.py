@@ -21,6 +21,7 @@ from lampas.engine.loops.emit_types import memory_type, register_type
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Nest
 
 MAP_STRETCH = 4096
+TRANSPOSED_STRETCH = 256  # so many cache lines of a transposed operand stay in the first cache
 ROW_CHAIN = 64  # values that one float32 lane adds up before joining in float64
 COLUMN_CHAIN = 128
 
@@ -33,13 +34,23 @@ class KernelWriter:
         self.plan = Plan(nest, target, nest.lane_dimension, dependences(nest))
         self.lanes = lanes_of_nest(nest, target)
         self.masked_tail = masks_tails(nest, target)
-        self.copies = unroll_of(nest)
+        self.copies = unroll_of(nest, target)
         self.extents: list[Value] = []
 
     @property
     def stretch(self) -> int:
         """Positions of the last kept dimension in one unit."""
-        return MAP_STRETCH if self.nest.mode == "map" else self.lanes * self.copies
+        if self.nest.mode == "map":
+            return TRANSPOSED_STRETCH if self.transposes else MAP_STRETCH
+        return self.lanes * self.copies
+
+    @property
+    def transposes(self) -> bool:
+        """Whether an operand jumps from lane to lane: then units with the same lanes follow each other, since
+        the cache lines fetched for one are likely to hold the next one's elements."""
+        lane = self.plan.lane
+        jumps = any(operand.classes[lane] == STRIDED for operand in self.nest.operands)
+        return self.nest.mode == "map" and self.nest.kept > 1 and jumps
 
     # ---- the frame ------------------------------------------------------------------------------------------
 
@@ -75,9 +86,7 @@ class KernelWriter:
         start = constant(0, "i64")
         if self.nest.mode != "row":
             lane = kept.pop()
-            stretches = self.b.add(self.plan.sizes[lane], self.stretch - 1)
-            stretches = self.b.binary("udiv", "udiv", stretches, self.stretch)
-            outer, part = self.split(unit, stretches) if kept else (unit, unit)
+            outer, part = self.lane_part(unit, kept, lane)
             start, unit = self.b.multiply(part, self.stretch), outer
         scope = Scope(self.plan, self.b, {}, pointers, {})
         for dimension in reversed(kept):
@@ -89,6 +98,19 @@ class KernelWriter:
             self.limit_block(scope.positions[0], block)
         writers = {"map": self.map_unit, "row": self.row_unit, "column": self.column_unit}
         writers[self.nest.mode](scope, start)
+
+    def lane_part(self, unit: Value, kept: Sequence[int], lane: int) -> tuple[Value, Value]:
+        """Return (the unit among the outer dimensions, the number of its stretch)."""
+        if not kept:
+            return unit, unit
+        if self.transposes:
+            outer = self.plan.sizes[kept[0]]
+            for dimension in kept[1:]:
+                outer = self.b.multiply(outer, self.plan.sizes[dimension])
+            part, rest = self.split(unit, outer)
+            return rest, part
+        stretches = self.b.add(self.plan.sizes[lane], self.stretch - 1)
+        return self.split(unit, self.b.binary("udiv", "udiv", stretches, self.stretch))
 
     def split(self, unit: Value, size: Value) -> tuple[Value, Value]:
         """Return (unit / size, unit mod size)."""
@@ -472,11 +494,13 @@ def masks_tails(nest: Nest, target: Target) -> bool:
     )
 
 
-def unroll_of(nest: Nest) -> int:
+def unroll_of(nest: Nest, target: Target) -> int:
     """Return how many vectors are worked on side by side: fewer the more there is to do for each."""
     weight = sum(
         8 if i.op in HEAVY else 1 for i in nest.instructions if i.op not in ("constant", "store")
     )
     if nest.mode == "map":
         return 2 if weight <= 6 else 1
-    return 4 if weight <= 6 else 2 if weight <= 16 else 1
+    if nest.mode == "column" and weight <= 3 and target.vector_bytes == 64:
+        return 8
+    return 4 if weight <= 6 else 2 if weight <= 12 else 1
