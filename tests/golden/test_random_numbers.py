@@ -1,5 +1,7 @@
 """Random numbers that PyTorch prints in public: manuals, notebooks, issues."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,20 @@ def test_state_survives():
         assert again.cached_normal is not None
         second = ds.normal(again, 700), ds.normal(again, 5)
         assert all(np.array_equal(a, b) for a, b in zip(first, second))
+
+
+def test_threads_share_an_engine_without_repeating():
+    engine, drawn = MersenneTwister(1), []
+    threads = [
+        threading.Thread(target=lambda: drawn.extend(engine.words(5000) for _ in range(20)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    together = np.sort(np.concatenate(drawn))
+    assert np.array_equal(together, np.sort(MersenneTwister(1).words(4 * 20 * 5000)))
 
 
 @pytest.mark.parametrize("damaged", [b"", bytes(STATE_BYTES), bytes(STATE_BYTES - 1)])

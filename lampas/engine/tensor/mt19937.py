@@ -10,7 +10,9 @@ seed u64, words left i32, seeded i32, next word u64, 624 words as u64, three dou
 second is the cached normal number, flag i32, padding, and a float with a flag that stay unused.
 """
 
+import os
 import struct
+import threading
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,10 @@ STATE_BYTES = 5056
 DEFAULT_SEED = 67280421310721
 _HEAD = struct.Struct("<QiiQ")
 _TAIL = struct.Struct("<dddi4xf?3x")
+_lock = threading.RLock()  # of all engines: a draw is short, and a forked child must find it free
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
 
 
 class MersenneTwister:
@@ -48,7 +54,11 @@ class MersenneTwister:
         self.cached_normal: float | None = None
 
     def words(self, count: int) -> Words:
-        """The next ``count`` words."""
+        """The next ``count`` words; threads that share the engine draw one after the other."""
+        with _lock:
+            return self._take(count)
+
+    def _take(self, count: int) -> Words:
         used = self._used
         if used + count <= WORDS:
             self._used = used + count
