@@ -44,7 +44,7 @@ def kernel_of(nest: Nest) -> tuple[int, Signature]:
 
 @final
 class Slots:
-    """The numbering of a program's pointers: leaves, then outputs, arena, scalar cells, integer cells."""
+    """The numbering of a program's pointers: leaves, then outputs, arena, scalar cells, number cells."""
 
     def __init__(self, schedule: Schedule) -> None:
         graph = schedule.graph
@@ -58,7 +58,7 @@ class Slots:
             self.leaves[number] = (place, 0)
         self.first_output = len(buffers)
         self.arena = self.first_output + len(graph.outputs)
-        self.scalar_cells, self.integer_cells = self.arena + 1, self.arena + 2
+        self.scalar_cells, self.number_cells = self.arena + 1, self.arena + 2
         for place, number in enumerate(scalars):
             self.leaves[number] = (self.scalar_cells, 16 * place)
         self.count = self.arena + 3
@@ -75,7 +75,7 @@ class Slots:
         """The slot and byte offset of an operand's place."""
         kind, number = place
         if kind == "cell":
-            return self.integer_cells, 8 * number
+            return self.number_cells, 8 * number
         return (
             self.of_entry(number)
             if kind == "entry"

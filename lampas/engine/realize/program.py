@@ -17,8 +17,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
-
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
@@ -65,8 +63,8 @@ class Program:
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
         self.segments: list[Segment] = self.bind()
-        self.integer_cells = np.array(schedule.cells.values or [0], np.int64)
-        self.integer_pointer = self.integer_cells.__array_interface__["data"][0]
+        self.number_cells = schedule.cells.table()
+        self.cells_pointer = self.number_cells.__array_interface__["data"][0]
         self.only = (
             self.segments[0]
             if len(self.segments) == 1 and isinstance(self.segments[0], NativeProgram)
@@ -117,7 +115,7 @@ class Program:
         cells = self.scalar_cells(scalars)
         pointers = [buffer.pointer for buffer in leaf_buffers]
         pointers.extend([buffer.pointer for buffer in outputs])
-        pointers.extend((arena.pointer, ctypes.addressof(cells), self.integer_pointer))
+        pointers.extend((arena.pointer, ctypes.addressof(cells), self.cells_pointer))
         statistics.runs += 1
         if self.only is not None:
             self.only.run(pointers)
@@ -164,7 +162,7 @@ class Program:
         cells = self.scalar_cells(scalars)
         memory = [*leaf_buffers, *outputs, arena]
         pointers = [buffer.pointer for buffer in memory]
-        pointers.extend((ctypes.addressof(cells), self.integer_pointer))
+        pointers.extend((ctypes.addressof(cells), self.cells_pointer))
         rows: list[Row] = []
         for segment, costs in zip(self.segments, self.costs, strict=True):
             start = time.perf_counter()

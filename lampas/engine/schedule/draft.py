@@ -95,7 +95,9 @@ class Draft:
         """An operation on earlier values; half results are rounded."""
         number = self.append(op, arguments, kind)
         half = kind.is_floating_point and kind.itemsize == 2
-        return self.append("cast", (number,), kind) if half and op not in EXACT else number
+        if not half or op in EXACT:
+            return number
+        return self.append("cast", (self.append("cast", (number,), float32),), kind)
 
     def load(self, operand: DraftOperand) -> int:
         return self.append("load", (), operand.dtype, self.operand(operand))

@@ -7,7 +7,10 @@ partial result for each block, a second one combines them and computes what foll
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
 
 from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
@@ -18,26 +21,39 @@ from lampas.engine.schedule.steps import Assembly, Region, numel
 from lampas.engine.shape import contiguous_strides
 
 if TYPE_CHECKING:
+    from lampas.engine.dtype import dtype
     from lampas.engine.schedule.paths import Paths
 
 Shape = tuple[int, ...]
 
 
+BAKED = frozenset({0, 1, -1, 2, 0.5})
+
+
 @final
 class Cells:
-    """Numbers that kernels read from memory because they must not be part of their structure."""
+    """Numbers that kernels read from memory because they must not be part of their structure.
+
+    A mean's divisor changes with the batch, a stride with the shape: baked in, they would make every size
+    a kernel of its own.  Each cell has 8 bytes.
+    """
 
     def __init__(self) -> None:
-        self.values: list[int] = []
-        self.numbers: dict[int, int] = {}
+        self.values: list[bytes] = []
+        self.numbers: dict[tuple[dtype, bytes], int] = {}
 
-    def place(self, value: int) -> int:
+    def place(self, value: Any, kind: dtype = int64) -> int:
         """The place of a number in the table."""
-        number = self.numbers.get(value)
+        data = np.asarray(value, kind.numpy).tobytes().ljust(8, b"\0")
+        number = self.numbers.get((kind, data))
         if number is None:
-            number = self.numbers[value] = len(self.values)
-            self.values.append(value)
+            number = self.numbers[kind, data] = len(self.values)
+            self.values.append(data)
         return number
+
+    def table(self) -> np.ndarray:
+        """All cells in one array."""
+        return np.frombuffer(b"".join(self.values) or bytes(8), np.int64).copy()
 
 
 @final
@@ -86,7 +102,7 @@ class RegionWriter:
             return self.compute(base, steps, frame)
         entry = self.entries[base]
         if entry.op is p.CONSTANT:
-            return self.draft.constant(entry.attributes[0], entry.dtype)
+            return self.constant(entry.attributes[0], entry.dtype)
         reading = self.framed(self.paths.reading((base, steps)), frame)
         if entry.op is p.IOTA:
             return self.position(reading)
@@ -129,11 +145,18 @@ class RegionWriter:
             total = draft.integer("add", total, step) if draft_value(draft, total) else step
         return total
 
-    def cell(self, value: int) -> int:
-        """An integer read from the program's table."""
-        place = ("cell", self.cells.place(value))
+    def constant(self, value: Any, kind: dtype) -> int:
+        """A number in its dtype: part of the structure if it is one of a few, else read from memory."""
+        value = np.asarray(value, kind.numpy).item()
+        if kind is bool_ or value in BAKED or not math.isfinite(value):
+            return self.draft.constant(value, kind)
+        return self.cell(value, kind)
+
+    def cell(self, value: Any, kind: dtype = int64) -> int:
+        """A number read from the program's table."""
+        place = ("cell", self.cells.place(value, kind))
         none = (0,) * len(self.draft.space)
-        return self.draft.load(DraftOperand(place, int64, "input", none, 0))
+        return self.draft.load(DraftOperand(place, kind, "input", none, 0))
 
     # ---- picking --------------------------------------------------------------------------------------------
 

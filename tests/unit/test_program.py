@@ -1,0 +1,164 @@
+"""Programs: runs, donated memory, host steps, the kernel cache and the profile."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from lampas.engine.device.buffer import Buffer
+from lampas.engine.dtype import float32, float64, int64
+from lampas.engine.graph import build as g
+from lampas.engine.graph.node import buffer_node, scalar_node
+from lampas.engine.realize.bind import kernels
+from lampas.engine.realize.program import build_program
+from lampas.engine.realize.statistics import statistics
+from lampas.engine.settings import settings
+from tests.unit.schedules import check, graph_of, leaf, leaves_of, records
+from tests.unit.training_graphs import training_step
+
+
+def test_another_batch_size_compiles_nothing() -> None:
+    check(*training_step(24, (12, 40, 40, 10), "adam"), tolerance=1e-3)
+    known = dict(kernels)
+    check(*training_step(56, (12, 40, 40, 10), "adam"), tolerance=1e-3)
+    assert kernels == known
+
+
+def test_scalars_are_arguments() -> None:
+    x, rate = leaf(5), scalar_node(0.5)
+    program = build_program(graph_of(g.multiply(x, g.cast(rate, float32))))
+    buffers, _, _ = leaves_of(x)
+    for value in (0.5, -2.0):
+        (result,) = program.run(buffers, [value])
+        np.testing.assert_array_equal(result.array(np.float32, (5,)), x.buffer * np.float32(value))
+
+
+@pytest.mark.parametrize("value", [True, 7, 0.25, 1 + 2j])
+def test_scalars_of_every_kind(value: complex) -> None:
+    node = scalar_node(value)
+    program = build_program(graph_of(g.expand(node, (3,)), g.expand(scalar_node(1.5), (2,))))
+    first, second = program.run([], [value, 1.5])
+    assert first.array(node.dtype.numpy, (3,)).tolist() == [value] * 3
+    assert second.array(np.float64, (2,)).tolist() == [1.5, 1.5]
+
+
+def test_a_donated_leaf_is_overwritten() -> None:
+    p, d = leaf(50), leaf(50, seed=1)
+    program = build_program(graph_of(g.subtract(p, d)))
+    buffers, _, _ = leaves_of(p, d)
+    assert set(program.donations) == {0}
+    expected = p.buffer - d.buffer
+    (kept,) = program.run(buffers)
+    assert kept is not buffers[program.donations[0]]
+    position = program.donations[0]
+    (result,) = program.run(buffers, donated={position})
+    assert result is buffers[position]
+    np.testing.assert_array_equal(result.array(np.float32, (50,)), expected)
+
+
+def test_a_leaf_read_in_another_order_is_not_donated() -> None:
+    x = leaf(6, 6)
+    program = build_program(graph_of(g.add(x, g.transpose(x))))
+    assert not program.donations
+
+
+def test_a_leaf_that_a_product_reads_is_not_donated() -> None:
+    x, y = leaf(6, 6), leaf(6, 6, seed=1)
+    program = build_program(graph_of(g.add(g.matmul(x, y), x)))
+    assert not program.donations
+    check(g.add(g.matmul(x, y), x))
+
+
+def test_deep_products_do_not_overwrite_what_their_epilogue_reads() -> None:
+    """With a depth of several blocks C holds partial sums before the epilogue runs."""
+    x, y, z = leaf(6, 1300), leaf(1300, 8, seed=1), leaf(6, 8, seed=2)
+    node = g.add(g.matmul(x, y), z)
+    program = build_program(graph_of(node))
+    buffers, _, _ = leaves_of(node)
+    (result,) = program.run(buffers, donated=set(program.donations.values()))
+    np.testing.assert_array_equal(result.array(np.float32, (6, 8)), x.buffer @ y.buffer + z.buffer)
+
+
+def test_training_in_place_equals_training_in_fresh_memory() -> None:
+    nodes = training_step(8, (12, 16, 10), "adam")
+    program = build_program(graph_of(*nodes))
+    assert len(program.donations) == len(nodes) - 1
+    buffers, scalars, arrays = leaves_of(*nodes)
+    fresh = [b.array(np.uint8, (b.nbytes,)).tobytes() for b in program.run(buffers, scalars)]
+    copies = [Buffer.from_array(a.copy()) for a in arrays if a.ndim]
+    donated = program.run(copies, scalars, donated=set(program.donations.values()))
+    assert [b.array(np.uint8, (b.nbytes,)).tobytes() for b in donated] == fresh
+
+
+def test_host_steps_split_the_program() -> None:
+    x = leaf(6, 5)
+    order = g.sort_index(g.exp(x), 1)
+    names = records(check(g.gather(x, 1, order), g.cumulative(g.exp(x), 0, "sum")))
+    assert names.count("host sort_index") == 1
+    assert names.count("host cumulative") == 1
+
+
+def test_errors_of_host_steps_pass_through() -> None:
+    x, index = leaf(3), buffer_node(np.array([5]), (1,), int64)
+    program = build_program(graph_of(g.index_put(x, (0,), [index], leaf(1))))
+    buffers, _, _ = leaves_of(g.index_put(x, (0,), [index], leaf(1)))
+    with pytest.raises(IndexError):
+        program.run(buffers)
+
+
+def test_outputs_that_are_leaves_or_the_same_value() -> None:
+    x = leaf(4, 3)
+    y = g.exp(x)
+    check(x, g.transpose(x), y, g.reshape(y, (12,)), y, g.constant(2.0, float64))
+
+
+def test_a_large_sum_is_cut_into_blocks() -> None:
+    x = buffer_node(np.ones((300, 400), np.float32), (300, 400), float32)
+    total = g.sum_dims(x, [0, 1])
+    program = check(g.multiply(total, g.constant(0.5, float32)), g.exp(x))
+    assert len(records(program)) == 2
+    assert program.schedule.scratch
+
+
+def test_runs_from_several_threads_at_once() -> None:
+    x = leaf(64, 64)
+    program = build_program(graph_of(g.matmul(g.exp(x), x)))
+    buffers, _, _ = leaves_of(x)
+    expected = program.run(buffers)[0].array(np.float32, (64, 64)).copy()
+    wrong: list[int] = []
+
+    def work() -> None:
+        for _ in range(20):
+            found = program.run(buffers)[0].array(np.float32, (64, 64))
+            if not np.array_equal(found, expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_profile_and_debug_output(capsys: pytest.CaptureFixture[str]) -> None:
+    x = leaf(64, 64)
+    node = g.exp(g.matmul(x, x))
+    buffers, _, _ = leaves_of(node)
+    with settings.override(debug=4):
+        program = build_program(graph_of(node))
+        program.run(buffers)
+    text = capsys.readouterr().err
+    for word in ("graph", "schedule", "memory", "product", "GFLOP/s"):
+        assert word in text
+    _, rows = program.profile(buffers)
+    assert rows[-1].cost.operations == 2 * 64**3
+
+
+def test_statistics_count() -> None:
+    statistics.reset()
+    check(g.sort_index(g.exp(leaf(5)), 0))
+    assert (statistics.programs, statistics.runs, statistics.host_steps) == (1, 1, 1)
+    assert statistics.build_ms > 0
