@@ -1,0 +1,7 @@
+"""`torch.backends`: which back ends there are, and the switches that programs set on them.
+
+Lampas has one back end, its own CPU kernels. The switches of others can be read and set, keep what
+they were given, and change nothing.
+"""
+
+from lampas.backends import cuda, cudnn, mps
