@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from lampas.engine.derive.operation import Operation
 from lampas.engine.dtype import int64
-from lampas.engine.tensor import choices, distributions, rejection
+from lampas.engine.graph import build as g
+from lampas.engine.tensor import choices, distributions, implicit, rejection
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import Tensor, share, should_record
 from lampas.engine.tensor.creation import empty
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.device import META
+from lampas.engine.tensor.door import record
 from lampas.engine.tensor.generator import Generator, engine_of
 from lampas.engine.tensor.random_fill import bernoulli_, connected, leaf
 
@@ -68,23 +71,50 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
             "count and prob of one dtype"
         )
     trials, chances = np.broadcast_arrays(array_of(count), array_of(prob))
-    return leaf(rejection.binomial(engine_of(generator), trials, chances), count.dtype)
+    drawn = leaf(rejection.binomial(engine_of(generator), trials, chances), count.dtype)
+    return _without_derivative("binomial", drawn, count, prob)
 
 
 @public()
 def _standard_gamma(self: Tensor, generator: Generator | None = None) -> Tensor:
-    """Gamma numbers of scale 1 whose shape parameters are the elements."""
+    """Gamma numbers of scale 1 whose shape parameters are the elements; differentiable."""
     _require_sampled("gamma_cpu", self)
-    _require_constant("_standard_gamma", self)
-    return leaf(rejection.standard_gamma(engine_of(generator), array_of(self)), self.dtype)
+    drawn = rejection.standard_gamma(engine_of(generator), array_of(self))
+    made = leaf(drawn, self.dtype)
+    if not should_record(self):
+        return made
+    slope = leaf(implicit.gamma_slope(array_of(self), drawn), self.dtype)
+    return record(_STANDARD_GAMMA, (self, made, slope))
+
+
+_STANDARD_GAMMA = Operation(
+    "_standard_gamma",
+    lambda shape, made, slope: made,
+    vjp=lambda saved, flow: (g.multiply(flow, saved.inputs[2]), None, None),
+    grad_name="StandardGammaBackward0",
+    saves="inputs",
+)
+
+
+@public()
+def _standard_gamma_grad(self: Tensor, output: Tensor) -> Tensor:
+    """How gamma numbers move with their shape parameters `self`."""
+    return leaf(implicit.gamma_slope(array_of(self), array_of(output)), self.dtype)
 
 
 @public()
 def _sample_dirichlet(self: Tensor, generator: Generator | None = None) -> Tensor:
     """Rows that sum to one, with these concentrations along the last dimension."""
     _require_sampled("dirichlet", self)
-    _require_constant("_sample_dirichlet", self)
-    return leaf(rejection.dirichlet(engine_of(generator), array_of(self)), self.dtype)
+    drawn = leaf(rejection.dirichlet(engine_of(generator), array_of(self)), self.dtype)
+    return _without_derivative("_sample_dirichlet", drawn, self)
+
+
+@public()
+def _dirichlet_grad(x: Tensor, alpha: Tensor, total: Tensor) -> Tensor:
+    """How Dirichlet numbers x move with their concentrations, divided by 1 - x."""
+    slope = implicit.dirichlet_slope(array_of(x), array_of(alpha), array_of(total))
+    return leaf(slope, x.dtype)
 
 
 def _require_sampled(kernel: str, tensor: Tensor) -> None:
@@ -92,9 +122,12 @@ def _require_sampled(kernel: str, tensor: Tensor) -> None:
         raise distributions.not_implemented(kernel, tensor.dtype)
 
 
-def _require_constant(name: str, tensor: Tensor) -> None:
-    if should_record(tensor):
-        raise NotImplementedError(
-            f"{name}: the derivative of the samples by their parameters is not available; "
-            "detach() the parameters"
-        )
+def _without_derivative(name: str, drawn: Tensor, *parameters: Tensor) -> Tensor:
+    """`drawn`, such that going backward through it raises RuntimeError."""
+    if not should_record(*parameters):
+        return drawn
+
+    def refuse(saved: Any, flow: Any) -> Any:
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+
+    return record(Operation(name, lambda *nodes: nodes[-1], vjp=refuse), (*parameters, drawn))
