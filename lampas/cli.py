@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["run"]:
         return _run(given[1:])
-    if given[:1] == ["bench"] and given[1:] not in (["-h"], ["--help"]):
+    if given[:1] == ["bench"]:
         return run_bench(given[1:])
     parser = build_parser()
     options = parser.parse_args(given)

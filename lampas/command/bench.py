@@ -1,6 +1,5 @@
-"""`lampas bench`: hands over to the suite in the checkout's `bench/` folder."""
+"""`lampas bench`: hands over to the comparison in the checkout's `bench/` folder."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,22 +8,16 @@ from pathlib import Path
 import lampas
 
 
-def checkout() -> Path | None:
-    """The checkout that this package was imported from, if its bench suite is there."""
-    root = Path(lampas.__path__[0]).resolve().parent
-    return root if (root / "bench" / "__main__.py").is_file() else None
+def comparison() -> Path:
+    """Where the script lies if this package was imported from a checkout."""
+    return Path(lampas.__path__[0]).resolve().parent / "bench" / "compare.py"
 
 
 def run_bench(arguments: Sequence[str]) -> int:
-    """Run `python -m bench` in the checkout and return its exit status."""
-    root = checkout()
-    if root is None:
-        where = os.path.dirname(lampas.__path__[0])
-        print(
-            f"lampas bench: no bench suite beside {where}; it comes with a checkout, not with a wheel",
-            file=sys.stderr,
-        )
+    """Run the comparison with these arguments and return its exit status."""
+    script = comparison()
+    if not script.is_file():
+        message = f"no {script}: the suite comes with a checkout, not with an installed package"
+        print(f"lampas bench: {message}", file=sys.stderr)
         return 2
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], cwd=root, check=False
-    ).returncode
+    return subprocess.run([sys.executable, script, *arguments], check=False).returncode

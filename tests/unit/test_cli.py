@@ -228,13 +228,18 @@ def test_bench_without_a_checkout(monkeypatch, capsys, tmp_path: Path) -> None:
 
 
 def test_bench_hands_over(monkeypatch, tmp_path: Path) -> None:
-    (tmp_path / "bench").mkdir()
-    script = "import pathlib, sys\npathlib.Path('seen').write_text(' '.join(sys.argv[1:]))\nsys.exit(3)\n"
-    (tmp_path / "bench" / "__main__.py").write_text(script)
     monkeypatch.setattr(lampas, "__path__", [str(tmp_path / "lampas")])
-    assert bench.checkout() == tmp_path
-    assert cli.main(["bench", "mlp", "--quick"]) == 3
-    assert (tmp_path / "seen").read_text() == "mlp --quick"
+    script = bench.comparison()
+    assert script == tmp_path / "bench" / "compare.py"
+    script.parent.mkdir()
+    seen = tmp_path / "seen"
+    script.write_text(
+        "import pathlib, sys\n"
+        f"pathlib.Path({str(seen)!r}).write_text(' '.join(sys.argv[1:]))\n"
+        "sys.exit(3)\n"
+    )
+    assert cli.main(["bench", "mlp", "--help"]) == 3
+    assert seen.read_text() == "mlp --help"
 
 
 def test_command_starts_light() -> None:
