@@ -138,3 +138,12 @@ def test_text_before_and_after() -> None:
         "  %2 add %1 %1 float32[4]\n"
         "  outputs %2\n"
     )
+
+
+def test_a_product_read_only_transposed_is_computed_transposed() -> None:
+    x, y = leaf(5, 3), leaf(3, 4, seed=1)
+    product = g.matmul(x, y)
+    assert operations(g.exp(g.transpose(product))) == ["permute", "permute", "matmul", "exp"]
+    check(g.exp(g.transpose(product)))
+    check(g.exp(g.transpose(product)), product)
+    assert operations(g.exp(g.transpose(product)), product).count("matmul") == 1

@@ -29,6 +29,7 @@ class Writer(Protocol):
     """What rules need of the rewriter."""
 
     entries: list[Entry]
+    turned: set[int]
 
     def append(self, entry: Entry) -> int: ...
     def emit(self, op: Primitive, sources: Iterable[int], *attributes: Any) -> int: ...
@@ -207,10 +208,19 @@ def permute_chain(w: Writer, entry: Entry) -> int | None:
         return w.emit(p.PERMUTE, inner.sources, tuple(before[d] for d in dims))
     if inner.op is p.EXPAND and not w.entries[inner.sources[0]].shape:
         return w.emit(p.EXPAND, inner.sources, entry.shape)
+    if entry.sources[0] in w.turned and exchanges_last(dims):
+        b, a = (w.emit(p.PERMUTE, (source,), dims) for source in reversed(inner.sources))
+        return w.emit(p.MATMUL, (b, a))
     moved = [d for d in dims if inner.shape[d] != 1]
     if moved == sorted(moved) and 0 not in inner.shape:
         return w.emit(p.RESHAPE, entry.sources, entry.shape)
     return None
+
+
+def exchanges_last(dims: tuple[int, ...]) -> bool:
+    """Whether a permutation exchanges the last two dimensions and nothing else."""
+    rank = len(dims)
+    return dims == (*range(rank - 2), rank - 1, rank - 2)
 
 
 def expand_chain(w: Writer, entry: Entry) -> int | None:

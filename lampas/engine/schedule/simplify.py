@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.graph.linear import Entry, LinearGraph
-from lampas.engine.graph.primitives import BUFFER, CONSTANT, EXPAND, SCALAR
+from lampas.engine.graph.primitives import BUFFER, CONSTANT, EXPAND, MATMUL, PERMUTE, SCALAR
 from lampas.engine.graph.shapes import SHAPE_RULES
-from lampas.engine.schedule.rewrites import REWRITES
+from lampas.engine.schedule.rewrites import REWRITES, exchanges_last
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +39,8 @@ class Rewriter:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.numbers: dict[tuple[Any, ...], int] = {}
+        self.turned: set[int] = set()
+        """Matrix products that are only read transposed."""
 
     def add_leaf(self, entry: Entry) -> int:
         """A run-time leaf; never merged with another."""
@@ -82,16 +84,29 @@ def simplify(graph: LinearGraph) -> LinearGraph:
     """The same outputs from fewer and cheaper entries."""
     rewriter = Rewriter()
     renumbered: list[int] = []
-    for entry in graph.entries:
+    turned = products_read_transposed(graph)
+    for number, entry in enumerate(graph.entries):
         if entry.op is BUFFER or entry.op is SCALAR:
             renumbered.append(rewriter.add_leaf(entry))
             continue
         sources = tuple([renumbered[source] for source in entry.sources])
         moved = Entry(entry.op, entry.attributes, sources, entry.shape, entry.dtype)
         renumbered.append(rewriter.write(moved))
+        if number in turned:
+            rewriter.turned.add(renumbered[-1])
     leaves = tuple(renumbered[leaf] for leaf in graph.leaves)
     outputs = tuple(renumbered[output] for output in graph.outputs)
     return drop_unused(LinearGraph(tuple(rewriter.entries), leaves, outputs))
+
+
+def products_read_transposed(graph: LinearGraph) -> set[int]:
+    """Matrix products all of whose users exchange the last two dimensions."""
+    found = {number for number, entry in enumerate(graph.entries) if entry.op is MATMUL}
+    found -= set(graph.outputs)
+    for entry in graph.entries:
+        if not (entry.op is PERMUTE and exchanges_last(entry.attributes[0])):
+            found -= set(entry.sources)
+    return found
 
 
 def drop_unused(graph: LinearGraph) -> LinearGraph:
