@@ -9,7 +9,9 @@ import math
 import warnings
 from typing import Any
 
-from lampas.engine.tensor import Tensor, eye, linalg_qr, no_grad, randperm
+import numpy as np
+
+from lampas.engine.tensor import Tensor, eye, from_numpy, no_grad, randperm
 
 __all__ = [
     "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
@@ -213,10 +215,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     flat = tensor.new_empty((rows, columns)).normal_(0, 1, generator=generator)
     if rows < columns:
         flat = flat.t()
-    q, r = linalg_qr(flat)
-    q = q * r.diagonal().sign()
-    if rows < columns:
-        q = q.t()
+    q, r = np.linalg.qr(flat.numpy())
+    q = q * np.sign(np.diagonal(r))
+    q = from_numpy(np.ascontiguousarray(q.T if rows < columns else q))
     with no_grad():
         tensor.view_as(q).copy_(q)
         tensor.mul_(gain)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from lampas.engine.tensor import Tensor, empty
+from lampas.engine.tensor.core import share
 
 __all__ = [
     "Buffer",
@@ -22,6 +23,17 @@ __all__ = [
 ]
 
 
+def _share(data: Tensor, kind: type, requires_grad: bool) -> Any:
+    """A tensor of class `kind` over the memory of `data`, a leaf of the tape."""
+    if not isinstance(data, Tensor):
+        raise TypeError(
+            f"{kind.__name__}(): argument 'data' must be Tensor, not {type(data).__name__}"
+        )
+    made = share(data, kind)
+    made.requires_grad = requires_grad
+    return made
+
+
 class Parameter(Tensor):
     """A tensor that registers itself as trainable when it is assigned to a module's attribute.
 
@@ -31,7 +43,7 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         if data is None:
             data = empty(0)
-        return Tensor._make_subclass(cls, data, requires_grad)
+        return _share(data, cls, requires_grad)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         pass
@@ -62,7 +74,7 @@ class Buffer(Tensor):
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         if data is None:
             data = empty(0)
-        result = Tensor._make_subclass(cls, data.detach(), data.requires_grad)
+        result = _share(data, cls, data.requires_grad)
         result.persistent = persistent
         return result
 
@@ -130,7 +142,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         cls, requires_grad: bool = True, device: Any = None, dtype: Any = None
     ) -> UninitializedParameter:
         data = empty(0, device=device, dtype=dtype)
-        return Tensor._make_subclass(cls, data, requires_grad)
+        return _share(data, cls, requires_grad)
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         pass
@@ -154,7 +166,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Buffer):
         persistent: bool = True,
     ) -> UninitializedBuffer:
         data = empty(0, device=device, dtype=dtype)
-        result = Tensor._make_subclass(cls, data, requires_grad)
+        result = _share(data, cls, requires_grad)
         result.persistent = persistent
         return result
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lampas.engine.tensor import Tensor, empty_like, full_like, where, zeros_like
+from lampas.engine.derive.operation import Operation
+from lampas.engine.tensor import Tensor, empty_like, where, zeros_like
+from lampas.engine.tensor import neural_activation as operations
+from lampas.engine.tensor.door import record
+from lampas.engine.tensor.neural_activation import need_float
 
 __all__ = [
     "celu", "celu_", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid",
@@ -19,19 +23,11 @@ __all__ = [
     "threshold", "threshold_",
 ]  # fmt: skip
 
-SELU_ALPHA = 1.6732632423543772848170429916717
-SELU_SCALE = 1.0507009873554804934193349852946
-GELU_CUBIC = 0.044715
 
-
-def _finish(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
+def _apply(operation: Operation, input: Tensor, inplace: bool, *attributes: Any) -> Tensor:
+    """The operation's result, or the input overwritten with it."""
+    result = record(operation, (need_float(operation.name, input),), attributes)
     return input.copy_(result) if inplace else result
-
-
-def _need_float(name: str, input: Tensor) -> None:
-    if not (input.is_floating_point() or input.is_complex()):
-        kind = input.type().rpartition(".")[2].removesuffix("Tensor")
-        raise RuntimeError(f"\"{name}_cpu\" not implemented for '{kind}'")
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -50,13 +46,13 @@ def relu_(input: Tensor) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else `value`; NaN stays NaN."""
-    result = where(input <= threshold, full_like(input, value), input)
-    return _finish(input, result, inplace)
+    result = record(operations.THRESHOLD, (input,), (threshold, value))
+    return input.copy_(result) if inplace else result
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """`threshold` written into its input."""
-    return input.copy_(where(input <= threshold, full_like(input, value), input))
+    return input.copy_(record(operations.THRESHOLD, (input,), (threshold, value)))
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -72,8 +68,8 @@ def hardtanh(
         raise ValueError("min_val cannot be greater than max_val")
     if not input.dtype.is_signed and min_val < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-    low = where(input <= min_val, full_like(input, min_val), input)
-    return _finish(input, where(input >= max_val, full_like(input, max_val), low), inplace)
+    result = record(operations.HARDTANH, (input,), (min_val, max_val))
+    return input.copy_(result) if inplace else result
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -91,8 +87,7 @@ def _exponential_unit(input: Tensor, alpha: float, scale: float, rate: float) ->
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x for x > 0, else alpha·(exp(x) − 1) (Clevert et al., 2016)."""
-    _need_float("elu", input)
-    return _finish(input, _exponential_unit(input, alpha, 1.0, 1.0), inplace)
+    return _apply(operations.ELU, input, inplace, alpha, 1.0, 1.0)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -102,8 +97,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The self-normalising unit of Klambauer et al. (2017)."""
-    _need_float("elu", input)
-    return _finish(input, _exponential_unit(input, SELU_ALPHA, SELU_SCALE, 1.0), inplace)
+    return _apply(operations.ELU, input, inplace, operations.SELU_ALPHA, operations.SELU_SCALE, 1.0)
 
 
 def selu_(input: Tensor) -> Tensor:
@@ -115,8 +109,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """max(0, x) + min(0, alpha·(exp(x/alpha) − 1)) (Barron, 2017)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    _need_float("elu", input)
-    return _finish(input, _exponential_unit(input, alpha, 1.0, 1.0 / alpha), inplace)
+    return _apply(operations.CELU, input, inplace, alpha, 1.0, 1.0 / alpha)
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -126,8 +119,7 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x for x > 0, else negative_slope·x."""
-    _need_float("leaky_relu", input)
-    return _finish(input, where(input > 0, input, input * negative_slope), inplace)
+    return _apply(operations.LEAKY_RELU, input, inplace, float(negative_slope))
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -169,11 +161,12 @@ def rrelu(
     """Leaky ReLU whose slope is drawn from U(lower, upper) in training, else their mean."""
     if not (math.isfinite(lower) and math.isfinite(upper)) or lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
-    _need_float("rrelu", input)
+    need_float("rrelu", input)
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = empty_like(input, requires_grad=False).uniform_(lower, upper)
-    return _finish(input, where(input > 0, input, input * slope), inplace)
+    result = where(input > 0, input, input * slope)
+    return input.copy_(result) if inplace else result
 
 
 def rrelu_(
@@ -191,43 +184,31 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if size % 2:
         place = dim % input.dim()
         raise RuntimeError(f"Halving dimension must be even, but dimension {place} is size {size}")
-    first, second = input.chunk(2, dim)
-    return first * second.sigmoid()
+    return _apply(operations.GLU, input, False, dim % input.dim())
 
 
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)), without overflow: min(x, 0) − log1p(exp(−|x|))."""
-    _need_float("log_sigmoid", input)
-    negative = input < 0
-    low = where(negative, input, zeros_like(input))
-    return low - where(negative, input, -input).exp().log1p()
+    return _apply(operations.LOG_SIGMOID, input, False)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x·Φ(x) (Hendrycks & Gimpel, 2016), exactly through erf or by the tanh formula."""
-    _need_float("gelu", input)
-    if approximate == "none":
-        return input * 0.5 * (1 + (input * math.sqrt(0.5)).erf())
-    if approximate == "tanh":
-        inner = (input + input * input * input * GELU_CUBIC) * math.sqrt(2 / math.pi)
-        return input * 0.5 * (1 + inner.tanh())
-    raise RuntimeError("approximate argument must be either none or tanh.")
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    return _apply(operations.GELU, input, False, approximate)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0."""
-    _need_float("hardshrink", input)
-    small = (input >= -lambd) & (input <= lambd)
-    return where(small, zeros_like(input), input)
+    return _apply(operations.HARDSHRINK, input, False, float(lambd))
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by lambd, and 0 where |x| ≤ lambd."""
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
-    _need_float("softshrink", input)
-    moved = where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
-    return moved
+    return _apply(operations.SOFTSHRINK, input, False, float(lambd))
 
 
 def tanhshrink(input: Tensor) -> Tensor:
@@ -242,11 +223,7 @@ def softsign(input: Tensor) -> Tensor:
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta·x))/beta, and x itself where beta·x > threshold."""
-    _need_float("softplus", input)
-    scaled = input * beta
-    linear = scaled > threshold
-    curved = where(linear, zeros_like(scaled), scaled).exp().log1p() / beta
-    return where(linear, input, curved)
+    return _apply(operations.SOFTPLUS, input, False, float(beta), float(threshold))
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -261,37 +238,25 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """x/6 + 1/2, held between 0 and 1."""
-    _need_float("hardsigmoid", input)
-    return _finish(input, _clip6(input + 3) / 6, inplace)
+    return _apply(operations.HARDSIGMOID, input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x·hardsigmoid(x) (Howard et al., 2019)."""
-    _need_float("hardswish", input)
-    low = where(input <= -3, zeros_like(input), input * ((input + 3) / 6))
-    return _finish(input, where(input >= 3, input, low), inplace)
-
-
-def _clip6(input: Tensor) -> Tensor:
-    low = where(input <= 0, zeros_like(input), input)
-    return where(input >= 6, full_like(input, 6), low)
+    return _apply(operations.HARDSWISH, input, inplace)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x·sigmoid(x)."""
-    _need_float("silu", input)
-    if input.is_complex():
-        return _finish(input, input / ((-input).exp() + 1), inplace)
-    return _finish(input, input * input.sigmoid(), inplace)
+    return _apply(operations.SILU, input, inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x·tanh(softplus(x)) (Misra, 2019)."""
-    _need_float("mish", input)
-    return _finish(input, input * softplus(input).tanh(), inplace)
+    return _apply(operations.MISH, input, inplace)
 
 
-def _softmax_dim(name: str, ndim: int) -> int:
+def _implicit_dim(ndim: int) -> int:
     """The dimension that PyTorch chose before `dim` became explicit."""
     return 0 if ndim in (0, 1, 3) else 1
 
@@ -303,7 +268,7 @@ def softmax(
 
     `dtype` casts the input first. Raises IndexError for a dimension out of range.
     """
-    dim = _softmax_dim("softmax", input.dim()) if dim is None else dim
+    dim = _implicit_dim(input.dim()) if dim is None else dim
     return input.softmax(dim) if dtype is None else input.softmax(dim, dtype=dtype)
 
 
@@ -318,7 +283,7 @@ def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
     """log(softmax(x)) along `dim`, without forming the quotient."""
-    dim = _softmax_dim("log_softmax", input.dim()) if dim is None else dim
+    dim = _implicit_dim(input.dim()) if dim is None else dim
     return input.log_softmax(dim) if dtype is None else input.log_softmax(dim, dtype=dtype)
 
 

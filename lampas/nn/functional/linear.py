@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 
 from lampas.engine.tensor import Tensor, addmm, arange, no_grad, stack, where, zeros
+from lampas.engine.tensor.neural_linear import embedding as lookup
+from lampas.engine.tensor.neural_linear import linear_map
 
 __all__ = ["bilinear", "embedding", "embedding_bag", "linear", "one_hot"]
 
@@ -14,8 +16,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises RuntimeError where the inner sizes differ.
     """
-    if weight.dim() == 2 and input.dim() == 2 and bias is not None:
-        return addmm(bias, input, weight.t())
+    if weight.dim() == 2 and input.dim() >= 2:
+        if input.size(-1) == weight.size(1) and input.dtype == weight.dtype:
+            return linear_map(input, weight, bias)
+        if bias is not None and input.dim() == 2:
+            return addmm(bias, input, weight.t())
     result = input.matmul(weight.t() if weight.dim() == 2 else weight)
     return result if bias is None else result + bias
 
@@ -113,15 +118,7 @@ def embedding(
     _need_indices("embedding", input)
     if max_norm is not None:
         _renormalize(weight, input, max_norm, norm_type)
-    flat = input.reshape(-1)
-    rows = weight.index_select(0, flat)
-    if weight.requires_grad:
-        if padding >= 0:
-            rows = where((flat == padding).unsqueeze(-1), rows.detach(), rows)
-        if scale_grad_by_freq:
-            factor = _inverse_frequency(flat, weight.size(0), rows)
-            rows = _scaled_gradient(rows, factor.unsqueeze(-1))
-    return rows.reshape(*input.shape, weight.size(1))
+    return lookup(weight, input, padding, scale_grad_by_freq)
 
 
 def _bag_layout(

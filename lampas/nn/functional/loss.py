@@ -11,9 +11,10 @@ from lampas.engine.tensor import (
     broadcast_tensors,
     full_like,
     where,
-    xlogy,
     zeros_like,
 )
+from lampas.engine.tensor import neural_loss as operations
+from lampas.engine.tensor.neural_loss import elementwise_loss, negative_log_likelihood
 from lampas.nn.functional.activation import logsigmoid
 from lampas.nn.functional.reduction import legacy_reduction, reduced
 
@@ -24,6 +25,11 @@ __all__ = [
 ]  # fmt: skip
 
 Flag = bool | None
+
+
+def _check_reduction(reduction: str) -> None:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
 def _pair(input: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -67,6 +73,9 @@ def mse_loss(
     """
     reduction = legacy_reduction(reduction, size_average, reduce)
     input, target = _pair(input, target, weight)
+    if weight is None:
+        _check_reduction(reduction)
+        return elementwise_loss(operations.MSE_LOSS, input, target, reduction)
     gap = input - target
     return _weighted(gap * gap, weight, reduction)
 
@@ -98,10 +107,8 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     input, target = _pair(input, target)
-    gap = (input - target).abs()
-    if beta == 0:
-        return reduced(gap, reduction)
-    return reduced(where(gap < beta, gap * gap * (0.5 / beta), gap - 0.5 * beta), reduction)
+    _check_reduction(reduction)
+    return elementwise_loss(operations.SMOOTH_L1_LOSS, input, target, reduction, float(beta))
 
 
 def huber_loss(
@@ -115,8 +122,10 @@ def huber_loss(
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     input, target = _pair(input, target, weight)
-    gap = (input - target).abs()
-    values = where(gap <= delta, gap * gap * 0.5, (gap - 0.5 * delta) * delta)
+    if weight is None:
+        _check_reduction(reduction)
+        return elementwise_loss(operations.HUBER_LOSS, input, target, reduction, float(delta))
+    values = elementwise_loss(operations.HUBER_LOSS, input, target, "none", float(delta))
     return _weighted(values, weight, reduction)
 
 
@@ -159,6 +168,10 @@ def binary_cross_entropy_with_logits(
         raise ValueError(
             f"Target size ({target.size()}) must be the same as input size ({input.size()})"
         )
+    if weight is None and pos_weight is None:
+        _check_reduction(reduction)
+        operation = operations.BINARY_CROSS_ENTROPY_WITH_LOGITS
+        return elementwise_loss(operation, input, target, reduction)
     log_sigmoid = logsigmoid(input)
     values = (1 - target) * input
     if pos_weight is None:
@@ -189,11 +202,18 @@ def kl_div(
     if log_target:
         values = target.exp() * (target - input)
     else:
-        values = xlogy(target, target) - target * input
+        values = _entropy_terms(target) - target * input
     if reduction == "batchmean":
         total = values.sum()
         return total / input.size(0) if input.dim() else total
     return reduced(values, reduction)
+
+
+def _entropy_terms(target: Tensor) -> Tensor:
+    """y·log y, which is 0 at y = 0."""
+    zero = target == 0
+    safe = where(zero, full_like(target, 1), target)
+    return where(zero, zeros_like(target), target * safe.log())
 
 
 def poisson_nll_loss(
@@ -293,8 +313,7 @@ def nll_loss(
     Targets equal to `ignore_index` count for nothing; the mean divides by the weights used.
     """
     reduction = legacy_reduction(reduction, size_average, reduce)
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+    _check_reduction(reduction)
     _check_class_target(input, target)
     dim = 0 if input.dim() == 1 else 1
     classes = input.size(dim)
@@ -305,19 +324,9 @@ def nll_loss(
         )
     if input.dim() == 1 and target.dim() == 1:
         input, dim = input.unsqueeze(0), 1
-    ignored = target == ignore_index
-    index = where(ignored, zeros_like(target), target).long()
-    values = -input.gather(dim, index.unsqueeze(dim)).squeeze(dim)
-    if weight is not None:
-        scale = weight.index_select(0, index.reshape(-1)).reshape(index.shape)
-        scale = where(ignored, zeros_like(scale), scale)
-        values = where(ignored, zeros_like(values), values * scale)
-    else:
-        scale = (~ignored).to(values.dtype)
-        values = where(ignored, zeros_like(values), values)
-    if reduction == "mean":
-        return values.sum() / scale.sum()
-    return reduced(values, reduction)
+    if input.dim() > target.dim() + 1:
+        target = target.reshape(input.shape[:dim] + input.shape[dim + 1 :])
+    return negative_log_likelihood(input, target, weight, reduction, ignore_index, dim)
 
 
 def cross_entropy(

@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lampas.engine.tensor import Tensor, finfo, no_grad
+from lampas.engine.numeric_limits import finfo
+from lampas.engine.tensor import Tensor, no_grad
+from lampas.engine.tensor import neural_normalization as operations
+from lampas.engine.tensor.neural_normalization import normalized, normalized_by, rms_normalized
 from lampas.nn.functional.padding import pad
 
 __all__ = [
@@ -22,28 +25,6 @@ def _channel_shape(input: Tensor) -> tuple[int, ...]:
 def _check_channels(name: str, tensor: Tensor | None, expected: int) -> None:
     if tensor is not None and tensor.numel() != expected:
         raise RuntimeError(f"{name} should contain {expected} elements not {tensor.numel()}")
-
-
-def _affine(
-    result: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]
-) -> Tensor:
-    if weight is not None:
-        result = result * weight.reshape(shape)
-    if bias is not None:
-        result = result + bias.reshape(shape)
-    return result
-
-
-def _wide(input: Tensor) -> Tensor:
-    """Half types compute in float32."""
-    return input.float() if input.dtype.itemsize == 2 else input
-
-
-def _standardized(input: Tensor, dims: Sequence[int], eps: float) -> Tensor:
-    mean = input.mean(dims, keepdim=True)
-    centred = input - mean
-    variance = (centred * centred).mean(dims, keepdim=True)
-    return centred * (variance + eps).rsqrt()
 
 
 def _need_more_than_one(input: Tensor) -> None:
@@ -81,41 +62,41 @@ def batch_norm(
     _check_channels("weight", weight, channels)
     _check_channels("bias", bias, channels)
     shape = _channel_shape(input)
-    values = _wide(input)
-    if training:
-        dims = (0, *range(2, input.dim()))
-        mean = values.mean(dims, keepdim=True)
-        centred = values - mean
-        variance = (centred * centred).mean(dims, keepdim=True)
-        _move_statistics(running_mean, running_var, mean, variance, momentum, values)
-    else:
+    if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError(
                 "Expected running_mean and running_var to be defined when training=False"
             )
-        centred = values - running_mean.reshape(shape)
-        variance = running_var.reshape(shape)
-    result = centred * (variance + eps).rsqrt()
-    return _affine(result, weight, bias, shape).to(input.dtype)
+        return normalized_by(input, running_mean, running_var, weight, bias, eps, shape)
+    dims = (0, *range(2, input.dim()))
+    result, mean, rate = normalized(
+        operations.BATCH_NORM, input, weight, bias, tuple(input.shape), dims, eps, shape
+    )
+    if running_mean is not None or running_var is not None:
+        count = input.numel() // max(channels, 1)
+        _move_statistics(running_mean, running_var, mean, rate, momentum, eps, count)
+    return result
 
 
 def _move_statistics(
     running_mean: Tensor | None,
     running_var: Tensor | None,
     mean: Tensor,
-    variance: Tensor,
+    rate: Tensor,
     momentum: float,
-    values: Tensor,
+    eps: float,
+    count: int,
 ) -> None:
+    """Move the running statistics; over several samples' statistics, towards their average."""
     with no_grad():
+        channels = mean.size(1)
         if running_mean is not None:
-            latest = mean.detach().reshape(-1).to(running_mean.dtype)
+            latest = mean.detach().reshape(-1, channels).mean(0).to(running_mean.dtype)
             running_mean.mul_(1 - momentum).add_(latest, alpha=momentum)
         if running_var is not None:
-            count = values.numel() // max(values.size(1), 1)
-            unbiased = variance.detach().reshape(-1) * (count / (count - 1) if count > 1 else 1)
-            latest = unbiased.to(running_var.dtype)
-            running_var.mul_(1 - momentum).add_(latest, alpha=momentum)
+            variance = rate.detach().pow(-2) - eps
+            unbiased = variance.reshape(-1, channels).mean(0) * (count / max(count - 1, 1))
+            running_var.mul_(1 - momentum).add_(unbiased.to(running_var.dtype), alpha=momentum)
 
 
 def instance_norm(
@@ -140,23 +121,14 @@ def instance_norm(
             f"Expected more than 1 spatial element when training, got input size {input.size()}"
         )
     shape = _channel_shape(input)
-    values = _wide(input)
     dims = tuple(range(2, input.dim()))
-    mean = values.mean(dims, keepdim=True)
-    centred = values - mean
-    variance = (centred * centred).mean(dims, keepdim=True)
+    result, mean, rate = normalized(
+        operations.INSTANCE_NORM, input, weight, bias, tuple(input.shape), dims, eps, shape
+    )
     if running_mean is not None or running_var is not None:
-        spatial = math.prod(input.shape[2:])
-        with no_grad():
-            correction = spatial / (spatial - 1)
-            batch_mean = mean.detach().mean(0).reshape(-1)
-            batch_var = (variance.detach() * correction).mean(0).reshape(-1)
-            if running_mean is not None:
-                running_mean.mul_(1 - momentum).add_(batch_mean, alpha=momentum)
-            if running_var is not None:
-                running_var.mul_(1 - momentum).add_(batch_var, alpha=momentum)
-    result = centred * (variance + eps).rsqrt()
-    return _affine(result, weight, bias, shape).to(input.dtype)
+        count = math.prod(input.shape[2:])
+        _move_statistics(running_mean, running_var, mean, rate, momentum, eps, count)
+    return result
 
 
 def _check_normalized_shape(
@@ -191,13 +163,10 @@ def layer_norm(
     """Standardise over the trailing `normalized_shape`, then scale and shift (Ba et al., 2016)."""
     shape = tuple(normalized_shape)
     _check_normalized_shape("layer_norm", input, shape, weight, bias)
-    dims = tuple(range(-len(shape), 0))
-    result = _standardized(_wide(input), dims, eps)
-    if weight is not None:
-        result = result * weight
-    if bias is not None:
-        result = result + bias
-    return result.to(input.dtype)
+    rank = input.dim()
+    dims = tuple(range(rank - len(shape), rank))
+    view = tuple(input.shape)
+    return normalized(operations.LAYER_NORM, input, weight, bias, view, dims, eps, shape)[0]
 
 
 def rms_norm(
@@ -209,14 +178,10 @@ def rms_norm(
     """x/√(mean(x²) + eps)·weight over the trailing dimensions (Zhang & Sennrich, 2019)."""
     shape = tuple(normalized_shape)
     _check_normalized_shape("rms_norm", input, shape, weight, None)
-    values = _wide(input)
     if eps is None:
-        eps = finfo(values.dtype).eps
-    dims = tuple(range(-len(shape), 0))
-    result = values * ((values * values).mean(dims, keepdim=True) + eps).rsqrt()
-    if weight is not None:
-        result = result * weight
-    return result.to(input.dtype)
+        eps = finfo(input.dtype).eps
+    rank = input.dim()
+    return rms_normalized(input, weight, tuple(range(rank - len(shape), rank)), eps)
 
 
 def group_norm(
@@ -246,10 +211,9 @@ def group_norm(
                 f"input, but got {label} of shape {list(tensor.shape)} and input of shape "
                 f"{list(input.shape)}"
             )
-    inner = math.prod(input.shape[2:]) * (channels // num_groups)
-    grouped = _wide(input).reshape(batch, num_groups, inner)
-    result = _standardized(grouped, (-1,), eps).reshape(input.shape)
-    return _affine(result, weight, bias, _channel_shape(input)).to(input.dtype)
+    view = (batch, num_groups, math.prod(input.shape[2:]) * (channels // num_groups))
+    shape = _channel_shape(input)
+    return normalized(operations.GROUP_NORM, input, weight, bias, view, (2,), eps, shape)[0]
 
 
 def local_response_norm(

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lampas.engine.tensor import Tensor, constant_pad_nd, tensor, zeros
-from lampas.engine.tensor.neural_pooling import max_pool_index
+from lampas.engine.tensor import Tensor, neural_pooling, tensor, zeros
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
@@ -98,12 +97,6 @@ def _output_sizes(
 # Maximum
 
 
-def _picked(input: Tensor, index: Tensor, rank: int) -> Tensor:
-    """The elements of the flattened spatial dimensions at `index`."""
-    flat = input.flatten(-rank)
-    return flat.gather(-1, index.flatten(-rank)).reshape(index.shape)
-
-
 def _max_pool(
     rank: int,
     input: Tensor,
@@ -124,8 +117,7 @@ def _max_pool(
     sizes = _output_sizes(input, kernel, steps, amounts, gaps, ceil_mode)
     single = input.dim() == rank + 1
     batch = input.unsqueeze(0) if single else input
-    index = max_pool_index(batch, kernel, steps, amounts, gaps, sizes)
-    values = _picked(batch, index, rank)
+    values, index = neural_pooling.max_pool_with_index(batch, kernel, steps, amounts, gaps, sizes)
     return (values.squeeze(0), index.squeeze(0)) if single else (values, index)
 
 
@@ -227,24 +219,20 @@ def _avg_pool(
         raise RuntimeError("divisor must be not zero")
     sizes = tuple(input.shape[-rank:])
     counts = _output_sizes(input, kernel, steps, amounts, (1,) * rank, ceil_mode)
-    extra: list[int] = []
+    high = []
     uniform = True
-    for place in reversed(range(rank)):
+    for place in range(rank):
         reach = (counts[place] - 1) * steps[place] + kernel[place]
         after = reach - sizes[place] - amounts[place]
-        extra += [amounts[place], max(after, 0)]
-        hangs_over = after > amounts[place]
-        uniform &= not hangs_over and (count_include_pad or amounts[place] == 0)
-    windows = constant_pad_nd(input, extra, 0) if any(extra) else input
-    for place in range(rank):
-        dim = input.dim() - rank + place
-        windows = windows.unfold(dim, kernel[place], steps[place]).narrow(dim, 0, counts[place])
-    dims = tuple(range(-rank, 0))
-    sums = windows.sum(dims)
+        high.append(after)
+        uniform &= after <= amounts[place] and (count_include_pad or amounts[place] == 0)
     if divisor_override is not None:
-        return sums / divisor_override
-    if uniform:
-        return sums / math.prod(kernel)
+        divisor: float = divisor_override
+    else:
+        divisor = math.prod(kernel) if uniform else 1
+    sums = neural_pooling.avg_pool(input, kernel, steps, amounts, tuple(high), counts, divisor)
+    if uniform or divisor_override is not None:
+        return sums
     for place in range(rank):
         spans = _window_counts(
             sizes[place], counts[place], kernel[place], steps[place], amounts[place],

@@ -21,8 +21,6 @@ def _inplace(flag: bool) -> str:
 class Threshold(Module):
     """x where x > threshold, else `value`."""
 
-    __constants__ = ["inplace", "threshold", "value"]
-
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
         self.threshold = threshold
@@ -38,8 +36,6 @@ class Threshold(Module):
 
 class ReLU(Module):
     """max(0, x)."""
-
-    __constants__ = ["inplace"]
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -62,8 +58,6 @@ class Sigmoid(Module):
 class Hardsigmoid(Module):
     """x/6 + 1/2, held between 0 and 1."""
 
-    __constants__ = ["inplace"]
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -85,8 +79,6 @@ class Tanh(Module):
 class SiLU(Module):
     """x·sigmoid(x)."""
 
-    __constants__ = ["inplace"]
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -100,8 +92,6 @@ class SiLU(Module):
 
 class Mish(Module):
     """x·tanh(softplus(x))."""
-
-    __constants__ = ["inplace"]
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -117,8 +107,6 @@ class Mish(Module):
 class Hardswish(Module):
     """x·hardsigmoid(x)."""
 
-    __constants__ = ["inplace"]
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -132,8 +120,6 @@ class Hardswish(Module):
 
 class ELU(Module):
     """x for x > 0, else alpha·(exp(x) − 1)."""
-
-    __constants__ = ["alpha", "inplace"]
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -150,8 +136,6 @@ class ELU(Module):
 class CELU(Module):
     """max(0, x) + min(0, alpha·(exp(x/alpha) − 1))."""
 
-    __constants__ = ["alpha", "inplace"]
-
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
@@ -167,8 +151,6 @@ class CELU(Module):
 class SELU(Module):
     """The self-normalising exponential unit."""
 
-    __constants__ = ["inplace"]
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -182,8 +164,6 @@ class SELU(Module):
 
 class LeakyReLU(Module):
     """x for x > 0, else negative_slope·x."""
-
-    __constants__ = ["inplace", "negative_slope"]
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
@@ -199,8 +179,6 @@ class LeakyReLU(Module):
 
 class RReLU(Module):
     """Leaky ReLU whose slope is drawn from U(lower, upper) in training."""
-
-    __constants__ = ["inplace", "lower", "upper"]
 
     def __init__(
         self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
@@ -219,8 +197,6 @@ class RReLU(Module):
 
 class Hardtanh(Module):
     """x held between `min_val` and `max_val`."""
-
-    __constants__ = ["inplace", "max_val", "min_val"]
 
     def __init__(
         self,

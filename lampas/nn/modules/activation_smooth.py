@@ -19,8 +19,6 @@ __all__ = [
 class GELU(Module):
     """x·Φ(x), or its tanh approximation."""
 
-    __constants__ = ["approximate"]
-
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
@@ -42,8 +40,6 @@ class LogSigmoid(Module):
 class Softplus(Module):
     """log(1 + exp(beta·x))/beta, and x beyond the threshold."""
 
-    __constants__ = ["beta", "threshold"]
-
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
         self.beta = beta
@@ -59,8 +55,6 @@ class Softplus(Module):
 class Softshrink(Module):
     """x moved towards 0 by lambd."""
 
-    __constants__ = ["lambd"]
-
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
@@ -74,8 +68,6 @@ class Softshrink(Module):
 
 class Hardshrink(Module):
     """x where |x| > lambd, else 0."""
-
-    __constants__ = ["lambd"]
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
@@ -105,8 +97,6 @@ class Tanhshrink(Module):
 class GLU(Module):
     """a·sigmoid(b) for the halves a, b along `dim`."""
 
-    __constants__ = ["dim"]
-
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
@@ -120,8 +110,6 @@ class GLU(Module):
 
 class Softmin(Module):
     """softmax of −x along `dim`."""
-
-    __constants__ = ["dim"]
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -137,8 +125,6 @@ class Softmin(Module):
 class Softmax(Module):
     """exp(x) / Σ exp(x) along `dim`."""
 
-    __constants__ = ["dim"]
-
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
@@ -152,8 +138,6 @@ class Softmax(Module):
 
 class LogSoftmax(Module):
     """log(softmax(x)) along `dim`."""
-
-    __constants__ = ["dim"]
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -179,8 +163,6 @@ class Softmax2d(Module):
 
 class PReLU(Module):
     """x for x > 0, else weight·x with a learned weight, one or one for each channel."""
-
-    __constants__ = ["num_parameters"]
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None

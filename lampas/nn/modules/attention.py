@@ -21,7 +21,6 @@ class MultiheadAttention(Module):
     without a batch -> (output (L, N, E), weights (N, L, S) or None).
     """
 
-    __constants__ = ["batch_first"]
     bias_k: Tensor | None
     bias_v: Tensor | None
 

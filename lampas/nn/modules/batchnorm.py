@@ -21,7 +21,6 @@ class _NormBase(Module):
     """Affine parameters and running statistics, shared by batch and instance normalisation."""
 
     _version = 2
-    __constants__ = ["affine", "eps", "momentum", "num_features", "track_running_stats"]
 
     def __init__(
         self,

@@ -12,8 +12,6 @@ __all__ = ["ChannelShuffle"]
 class ChannelShuffle(Module):
     """Interleaves the channels of `groups` groups of (N, C, …)."""
 
-    __constants__ = ["groups"]
-
     def __init__(self, groups: int) -> None:
         super().__init__()
         self.groups = groups

@@ -28,10 +28,6 @@ def _repeated(value: Any, rank: int) -> tuple[int, ...]:
 class _ConvNd(Module):
     """Sizes, weight and bias of a convolution; subclasses say which function is applied."""
 
-    __constants__ = [
-        "dilation", "groups", "in_channels", "kernel_size", "out_channels", "output_padding",
-        "padding", "padding_mode", "stride",
-    ]  # fmt: skip
     rank: int
     transposed: bool = False
     function: Callable[..., Tensor]

@@ -13,8 +13,6 @@ __all__ = ["Flatten", "Unflatten"]
 class Flatten(Module):
     """Join the dimensions from `start_dim` to `end_dim`; the batch stays by default."""
 
-    __constants__ = ["end_dim", "start_dim"]
-
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         self.start_dim = start_dim
@@ -29,8 +27,6 @@ class Flatten(Module):
 
 class Unflatten(Module):
     """Split dimension `dim` into `unflattened_size`."""
-
-    __constants__ = ["dim", "unflattened_size"]
 
     def __init__(self, dim: int | str, unflattened_size: Any) -> None:
         super().__init__()

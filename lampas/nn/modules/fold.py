@@ -16,8 +16,6 @@ Sizes = int | Sequence[int]
 class Unfold(Module):
     """([N,] C, H, W) -> ([N,] C·Kh·Kw, blocks)."""
 
-    __constants__ = ["dilation", "kernel_size", "padding", "stride"]
-
     def __init__(
         self, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
     ) -> None:
@@ -39,8 +37,6 @@ class Unfold(Module):
 
 class Fold(Module):
     """([N,] C·Kh·Kw, blocks) -> ([N,] C, H, W), overlapping blocks added."""
-
-    __constants__ = ["dilation", "kernel_size", "output_size", "padding", "stride"]
 
     def __init__(
         self,

@@ -34,8 +34,6 @@ class Linear(Module):
     Linear(in_features=2, out_features=3, bias=True)
     """
 
-    __constants__ = ["in_features", "out_features"]
-
     def __init__(
         self,
         in_features: int,
@@ -78,8 +76,6 @@ class NonDynamicallyQuantizableLinear(Linear):
 
 class Bilinear(Module):
     """y = x1ᵀ·W·x2 + b for inputs (*, in1), (*, in2)."""
-
-    __constants__ = ["in1_features", "in2_features", "out_features"]
 
     def __init__(
         self,

@@ -24,7 +24,6 @@ Flag = bool | None
 
 class _Loss(Module):
     reduction: str
-    __constants__ = ["reduction"]
 
     def __init__(
         self, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
@@ -64,8 +63,6 @@ class MSELoss(_Loss):
 class NLLLoss(_WeightedLoss):
     """−weight[y]·x[y] for log-probabilities x (N, C, …) and classes y."""
 
-    __constants__ = ["ignore_index", "reduction"]
-
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -94,8 +91,6 @@ class NLLLoss2d(NLLLoss):
 class PoissonNLLLoss(_Loss):
     """exp(x) − y·x, or x − y·log x."""
 
-    __constants__ = ["eps", "full", "log_input", "reduction"]
-
     def __init__(
         self,
         log_input: bool = True,
@@ -123,8 +118,6 @@ class PoissonNLLLoss(_Loss):
 
 class GaussianNLLLoss(_Loss):
     """(log var + (x − y)²/var)/2."""
-
-    __constants__ = ["eps", "full", "reduction"]
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(None, None, reduction)
@@ -189,8 +182,6 @@ class BCEWithLogitsLoss(_Loss):
 class HingeEmbeddingLoss(_Loss):
     """x where y = 1, max(0, margin − x) where y = −1."""
 
-    __constants__ = ["margin", "reduction"]
-
     def __init__(
         self,
         margin: float = 1.0,
@@ -232,8 +223,6 @@ class SmoothL1Loss(_Loss):
 class HuberLoss(_Loss):
     """Quadratic within delta, linear beyond, delta times the smooth L1 loss."""
 
-    __constants__ = ["delta", "reduction"]
-
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
@@ -251,8 +240,6 @@ class SoftMarginLoss(_Loss):
 
 class CrossEntropyLoss(_WeightedLoss):
     """`NLLLoss` of the log-softmax: classes or class probabilities as target."""
-
-    __constants__ = ["ignore_index", "label_smoothing", "reduction"]
 
     def __init__(
         self,
@@ -351,8 +338,6 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 class CosineEmbeddingLoss(_Loss):
     """1 − cos(x1, x2) for y = 1, max(0, cos(x1, x2) − margin) for y = −1."""
 
-    __constants__ = ["margin", "reduction"]
-
     def __init__(
         self,
         margin: float = 0.0,
@@ -372,8 +357,6 @@ class CosineEmbeddingLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """max(0, −y·(x1 − x2) + margin)."""
 
-    __constants__ = ["margin", "reduction"]
-
     def __init__(
         self,
         margin: float = 0.0,
@@ -392,8 +375,6 @@ class MarginRankingLoss(_Loss):
 
 class MultiMarginLoss(_WeightedLoss):
     """Hinge between the right class and every other one."""
-
-    __constants__ = ["margin", "p", "reduction"]
 
     def __init__(
         self,
@@ -428,8 +409,6 @@ class MultiMarginLoss(_WeightedLoss):
 
 class TripletMarginLoss(_Loss):
     """max(0, d(anchor, positive) − d(anchor, negative) + margin)."""
-
-    __constants__ = ["eps", "margin", "p", "reduction", "swap"]
 
     def __init__(
         self,
@@ -467,8 +446,6 @@ class TripletMarginLoss(_Loss):
 class TripletMarginWithDistanceLoss(_Loss):
     """`TripletMarginLoss` with any distance."""
 
-    __constants__ = ["margin", "reduction", "swap"]
-
     def __init__(
         self,
         *,
@@ -502,8 +479,6 @@ class TripletMarginWithDistanceLoss(_Loss):
 
 class CTCLoss(_Loss):
     """−log of the probability that the log-probabilities emit the targets."""
-
-    __constants__ = ["blank", "reduction"]
 
     def __init__(
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False

@@ -17,8 +17,6 @@ __all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSN
 class LocalResponseNorm(Module):
     """x/(k + alpha·mean of x² over neighbouring channels)^beta."""
 
-    __constants__ = ["alpha", "beta", "k", "size"]
-
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size = size
@@ -58,8 +56,6 @@ def _as_shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
 
 class LayerNorm(Module):
     """Standardise over the trailing dimensions, then scale and shift."""
-
-    __constants__ = ["elementwise_affine", "eps", "normalized_shape"]
 
     def __init__(
         self,
@@ -101,8 +97,6 @@ class LayerNorm(Module):
 
 class GroupNorm(Module):
     """Standardise over groups of channels of each sample, then scale and shift by channel."""
-
-    __constants__ = ["affine", "eps", "num_channels", "num_groups"]
 
     def __init__(
         self,
@@ -151,8 +145,6 @@ class GroupNorm(Module):
 
 class RMSNorm(Module):
     """Divide by the root of the mean square over the trailing dimensions, then scale."""
-
-    __constants__ = ["elementwise_affine", "eps", "normalized_shape"]
 
     def __init__(
         self,

@@ -17,7 +17,6 @@ __all__ = [
 
 
 class _PadNd(Module):
-    __constants__ = ["padding"]
     rank: int
     mode: str
 
@@ -34,7 +33,6 @@ class _PadNd(Module):
 
 
 class _ConstantPadNd(_PadNd):
-    __constants__ = ["padding", "value"]
     mode = "constant"
 
     def __init__(self, padding: Any, value: float) -> None:

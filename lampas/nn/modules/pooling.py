@@ -24,7 +24,6 @@ def _repeated(value: Any, rank: int) -> tuple[int, ...]:
 
 
 class _MaxPoolNd(Module):
-    __constants__ = ["ceil_mode", "dilation", "kernel_size", "padding", "return_indices", "stride"]
     function: Callable[..., Any]
 
     def __init__(
@@ -118,8 +117,6 @@ class MaxUnpool3d(_MaxUnpoolNd):
 
 
 class _AvgPoolNd(Module):
-    __constants__ = ["ceil_mode", "count_include_pad", "kernel_size", "padding", "stride"]
-
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
@@ -238,7 +235,6 @@ class FractionalMaxPool3d(_FractionalMaxPoolNd):
 
 
 class _LPPoolNd(Module):
-    __constants__ = ["ceil_mode", "kernel_size", "norm_type", "stride"]
     function: Callable[..., Tensor]
 
     def __init__(
@@ -285,7 +281,6 @@ class LPPool3d(_LPPoolNd):
 
 
 class _AdaptiveMaxPoolNd(Module):
-    __constants__ = ["output_size", "return_indices"]
     function: Callable[..., Any]
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
@@ -319,7 +314,6 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
 
 
 class _AdaptiveAvgPoolNd(Module):
-    __constants__ = ["output_size"]
     function: Callable[..., Tensor]
 
     def __init__(self, output_size: Any) -> None:

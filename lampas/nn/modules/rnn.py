@@ -38,11 +38,6 @@ Step = Callable[[Tensor, State], State]
 class RNNBase(Module):
     """Weights and loops of RNN, LSTM and GRU."""
 
-    __constants__ = [
-        "batch_first", "bias", "bidirectional", "dropout", "hidden_size", "input_size", "mode",
-        "num_layers", "proj_size",
-    ]  # fmt: skip
-
     def __init__(
         self,
         mode: str,

@@ -51,8 +51,6 @@ def gru_step(projected: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | N
 class RNNCellBase(Module):
     """Weights of a cell with `num_chunks` gates."""
 
-    __constants__ = ["bias", "hidden_size", "input_size"]
-
     def __init__(
         self,
         input_size: int,
@@ -125,8 +123,6 @@ class RNNCellBase(Module):
 
 class RNNCell(RNNCellBase):
     """h' = tanh(W·x + b + U·h + c), or relu: input ([N,] in), state ([N,] hidden)."""
-
-    __constants__ = ["bias", "hidden_size", "input_size", "nonlinearity"]
 
     def __init__(
         self,

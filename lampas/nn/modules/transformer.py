@@ -63,8 +63,6 @@ def _is_causal(mask: Mask, is_causal: bool | None, size: int | None) -> bool:
 class TransformerEncoderLayer(Module):
     """Self-attention and a feed-forward net, each with dropout, residual and layer norm."""
 
-    __constants__ = ["norm_first"]
-
     def __init__(
         self,
         d_model: int,
@@ -127,8 +125,6 @@ class TransformerEncoderLayer(Module):
 
 class TransformerDecoderLayer(Module):
     """Self-attention, attention to the encoder's memory, and a feed-forward net."""
-
-    __constants__ = ["norm_first"]
 
     def __init__(
         self,
@@ -216,8 +212,6 @@ class TransformerDecoderLayer(Module):
 class TransformerEncoder(Module):
     """A stack of `num_layers` copies of an encoder layer."""
 
-    __constants__ = ["norm"]
-
     def __init__(
         self,
         encoder_layer: Module,
@@ -253,8 +247,6 @@ class TransformerEncoder(Module):
 
 class TransformerDecoder(Module):
     """A stack of `num_layers` copies of a decoder layer."""
-
-    __constants__ = ["norm"]
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()

@@ -14,10 +14,6 @@ __all__ = ["Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d"]
 class Upsample(Module):
     """Resize the spatial dimensions to `size` or by `scale_factor`."""
 
-    __constants__ = [
-        "align_corners", "mode", "name", "recompute_scale_factor", "scale_factor", "size",
-    ]  # fmt: skip
-
     def __init__(
         self,
         size: Any = None,
