@@ -26,6 +26,7 @@ from lampas.engine.dtype import (
 from lampas.engine.numeric_limits import finfo, iinfo
 from lampas.engine.shape import Size, broadcast_shapes
 from lampas.engine.tensor import Tensor, device, is_grad_enabled, is_inference_mode_enabled
+from lampas.engine.tensor.construction import typed_constructors
 from lampas.engine.tensor.generator import Generator, default_generator
 from lampas.engine.tensor.grad_switches import (
     enable_grad,
@@ -47,6 +48,8 @@ nan = math.nan
 pi = 3.141592653589793
 e = 2.718281828459045
 newaxis = None
+
+globals().update(typed_constructors())
 
 LAZY_MODULES = (
     "amp autograd backends compiler cpu cuda distributed distributions export fft func futures fx "
