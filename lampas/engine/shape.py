@@ -22,13 +22,11 @@ class Size(tuple[int, ...]):
 
     def __new__(cls, sizes: Iterable[SupportsIndex] = (), /) -> "Size":
         items = tuple(sizes)
-        for position, item in enumerate(items):
-            if type(item) is not int and not hasattr(item, "__index__"):
-                kind = type(item).__name__
-                raise TypeError(
-                    f"torch.Size() takes an iterable of 'int' (item {position} is '{kind}')"
-                )
-        return tuple.__new__(cls, [item.__index__() for item in items])
+        for item in items:
+            if type(item) is not int:
+                items = _as_integers(items)
+                break
+        return tuple.__new__(cls, items)
 
     def numel(self) -> int:
         """The number of elements in a tensor of this shape."""
@@ -57,6 +55,16 @@ class Size(tuple[int, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Size, (tuple(self),)
+
+
+def _as_integers(items: tuple[Any, ...]) -> Ints:
+    for position, item in enumerate(items):
+        if not hasattr(item, "__index__"):
+            kind = type(item).__name__
+            raise TypeError(
+                f"torch.Size() takes an iterable of 'int' (item {position} is '{kind}')"
+            )
+    return tuple([item.__index__() for item in items])
 
 
 def numel(shape: Sequence[int]) -> int:
