@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lampas.engine.derive.host_rules import pull_back_host
 from lampas.engine.derive.rules import VJP_RULES
 from lampas.engine.graph import build as g
+from lampas.engine.graph.primitives import HOST, OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +31,18 @@ def pull_back(
     order = _between(outputs, {id(node) for node in inputs})
     active = _active(order, wanted)
     flows: dict[int, Node] = {}
+    results: dict[int, dict[int, Node]] = {}
     for node, ct in zip(outputs, cotangents, strict=True):
         if ct is not None and id(node) in active:
             _accumulate(flows, node, ct)
     for node in reversed(order):
+        if node.op is HOST and id(node) in results:
+            _through_host(flows, active, node, results[id(node)])
         ct = flows.get(id(node))
         if ct is None or id(node) in wanted:
+            continue
+        if node.op is OUTPUT and node.inputs[0].op is HOST:
+            results.setdefault(id(node.inputs[0]), {})[node.attributes[0]] = ct
             continue
         rule = VJP_RULES[node.op]
         if rule is None:
@@ -45,6 +53,21 @@ def pull_back(
     return tuple(
         flows.get(id(node)) if need else None for node, need in zip(inputs, needed, strict=True)
     )
+
+
+def _through_host(
+    flows: dict[int, Node], active: set[int], call: Node, arrived: dict[int, Node]
+) -> None:
+    """One host call: all of its results at once."""
+    for source, flow in zip(call.inputs, pull_back_host(call, arrived), strict=True):
+        if id(source) not in active:
+            continue
+        if flow is NotImplemented:
+            raise NotImplementedError(
+                f"the derivative for {call.attributes[1] or call.attributes[0]} is not implemented"
+            )
+        if flow is not None:
+            _accumulate(flows, source, flow)
 
 
 def _accumulate(flows: dict[int, Node], node: Node, flow: Node) -> None:

@@ -189,6 +189,12 @@ def _copysign(node: Node, ct: Node) -> Cotangents:
     return g.sum_to(g.multiply(ct, ratio), a.shape), g.full(b.shape, 0, b.dtype)
 
 
+def _nextafter(node: Node, ct: Node) -> Cotangents:
+    a, b = node.inputs
+    flow = g.where(g.equal(a, b), g.like(ct, 0), ct)
+    return g.sum_to(flow, a.shape), g.full(b.shape, 0, b.dtype)
+
+
 def _where(node: Node, ct: Node) -> Cotangents:
     condition, a, b = node.inputs
     zero = g.like(ct, 0)
@@ -282,6 +288,11 @@ def _gauss(x: Node) -> Node:
     return _scaled(g.exp(g.negative(_square(x))), _TWO_OVER_SQRT_PI)
 
 
+def _trigamma(x: Node) -> Node:
+    order = g.full(x.shape, 1, x.dtype)
+    return g.host("special", (order, x), ((x.shape, x.dtype),), ("polygamma",))[0]
+
+
 def _missing(name: str) -> Callable[[Node, Node], Cotangents]:
     def rule(node: Node, ct: Node) -> Cotangents:
         raise NotImplementedError(f"the derivative of {name} is not implemented")
@@ -338,7 +349,7 @@ VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
     p.ERFC: _times(lambda x, y: g.negative(_gauss(x))),
     p.ERFINV: _times(lambda x, y: _scaled(g.exp(_square(y)), 1 / _TWO_OVER_SQRT_PI)),
     p.LGAMMA: _times(lambda x, y: g.digamma(x)),
-    p.DIGAMMA: _missing("digamma"),
+    p.DIGAMMA: _times(lambda x, y: _trigamma(x)),
     p.SIGMOID: _times(lambda x, y: g.multiply(y, g.subtract(_one(y), y))),
     p.CONJUGATE: lambda node, ct: (g.conjugate(ct),),
     p.BITWISE_NOT: None,
@@ -361,7 +372,7 @@ VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
     p.MAXIMUM: _choice(g.greater),
     p.MINIMUM: _choice(g.less),
     p.COPYSIGN: _copysign,
-    p.NEXTAFTER: _missing("nextafter"),
+    p.NEXTAFTER: _nextafter,
     p.COMPLEX: _complex,
     **{op: None for op in p.PRIMITIVES.values() if op.name.startswith(("bitwise", "shift"))},
     **{op: None for op in p.PRIMITIVES.values() if op.kind == "compare"},
