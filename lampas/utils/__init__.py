@@ -1,0 +1,1 @@
+"""Helpers that stand beside the library: data loading, checkpointing, hook handles."""
