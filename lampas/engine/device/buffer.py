@@ -68,7 +68,7 @@ class Buffer:
     a fresh buffer are undefined.
     """
 
-    __slots__ = ("pointer", "nbytes", "block", "capacity", "exported", "__weakref__")
+    __slots__ = ("__weakref__", "block", "capacity", "exported", "nbytes", "pointer")
 
     def __init__(self, pointer: int, nbytes: int, block: numpy.ndarray, capacity: int) -> None:
         self.pointer = pointer

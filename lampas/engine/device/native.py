@@ -183,11 +183,10 @@ class RunnerWriter:
         b.begin("leave")
         b.ret()
 
-    def parallel_function(self) -> None:
-        """void parallel(pool, record, operands, limit): publish a job, help with it, wait for its end."""
-        parameters = [("ptr", "pool"), ("ptr", "record"), ("ptr", "operands"), ("i64", "limit")]
-        b = self.module.function("lampas_parallel", parameters, internal=True)
-        pool, record, operands, limit = b.arguments
+    def fill_job(
+        self, b: Builder, pool: Value, record: Value, operands: Value, limit: Value
+    ) -> Value:
+        """Write the fields of a job; return its number of chunks."""
         for source, place in (
             (R_KERNEL, KERNEL),
             (R_INTEGERS, INTEGERS),
@@ -199,6 +198,14 @@ class RunnerWriter:
         b.store(operands, self.word(b, pool, OPERANDS), 8)
         b.store(chunks, self.word(b, pool, CHUNKS), 8)
         b.store(limit, self.word(b, pool, LIMIT), 8)
+        return chunks
+
+    def parallel_function(self) -> None:
+        """void parallel(pool, record, operands, limit): publish a job, help with it, wait for its end."""
+        parameters = [("ptr", "pool"), ("ptr", "record"), ("ptr", "operands"), ("i64", "limit")]
+        b = self.module.function("lampas_parallel", parameters, internal=True)
+        pool, record, operands, limit = b.arguments
+        chunks = self.fill_job(b, pool, record, operands, limit)
         done = self.word(b, pool, DONE)
         b.line(f"store atomic i64 0, {done} seq_cst, align 8")
         old = self.atomic_load(b, self.word(b, pool, CLAIMS))

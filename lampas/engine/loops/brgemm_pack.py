@@ -62,47 +62,50 @@ def write_kernel(module: Module, kernel: PackKernel) -> None:
     """Emit the function that finds each unit's place and calls the function of its width."""
     b = module.function(kernel.name, KERNEL_PARAMETERS)
     operands, integers, begin, end, _ = b.arguments
-    got = {place: b.load_element("i64", integers, place) for place in PackInteger}
-    depth, panels = got[PackInteger.DEPTH], got[PackInteger.PANELS]
-    stretches = b.divide(b.add(depth, STRETCH - 1), STRETCH)
+    names = [name.lower() for name in PackInteger.__members__]
+    got = {name: b.load_element("i64", integers, place) for place, name in enumerate(names)}
+    stretches = b.divide(b.add(got["depth"], STRETCH - 1), STRETCH)
     source, target = b.load_element("ptr", operands, 0), b.load_element("ptr", operands, 1)
     with b.loop(begin, end) as unit:
-        panel_index, stretch = b.divide(unit, stretches), b.remainder(unit, stretches)
-        batch, panel = b.divide(panel_index, panels), b.remainder(panel_index, panels)
-        outer, inner = (
-            b.divide(batch, got[PackInteger.BATCH1]),
-            b.remainder(batch, got[PackInteger.BATCH1]),
-        )
+        index, stretch = split(b, unit, stretches)
+        batch, panel = split(b, index, got["panels"])
         k = b.multiply(stretch, STRETCH)
-        tall = b.compare("slt", panel, got[PackInteger.TALL])
+        tall = b.compare("slt", panel, got["tall"])
         width = b.select(tall, b.value(kernel.width), kernel.low)
-        first = b.add(b.multiply(panel, kernel.low), b.minimum(panel, got[PackInteger.TALL]))
+        first = b.add(b.multiply(panel, kernel.low), b.minimum(panel, got["tall"]))
         if kernel.width == kernel.low:
             first = b.multiply(panel, kernel.width)
-        from_place = b.add(
-            b.add(
-                b.multiply(outer, got[PackInteger.BATCH0_STRIDE]),
-                b.multiply(inner, got[PackInteger.BATCH1_STRIDE]),
-            ),
-            b.add(
-                b.multiply(first, got[PackInteger.ACROSS]), b.multiply(k, got[PackInteger.ALONG])
-            ),
-        )
-        to_place = b.add(
-            b.multiply(batch, got[PackInteger.TARGET_BATCH]),
-            b.add(b.multiply(first, depth), b.multiply(k, width)),
-        )
-        valid = b.minimum(b.subtract(got[PackInteger.ELEMENTS], first), width)
+        outer, inner = split(b, batch, got["batch1"])
+        before = weighed(b, (outer, got["batch0_stride"]), (inner, got["batch1_stride"]))
+        inside = weighed(b, (first, got["across"]), (k, got["along"]))
+        packed = weighed(b, (batch, got["target_batch"]), (first, got["depth"]), (k, width))
         values = [
-            b.element_pointer(source, from_place, memory_type(kernel.source)), got[PackInteger.ACROSS], got[PackInteger.ALONG],
-            b.element_pointer(target, to_place, kernel.element), b.minimum(b.subtract(depth, k), STRETCH), valid,
-        ]  # fmt: skip
+            b.element_pointer(source, b.add(before, inside), memory_type(kernel.source)),
+            got["across"],
+            got["along"],
+            b.element_pointer(target, packed, kernel.element),
+            b.minimum(b.subtract(got["depth"], k), STRETCH),
+            b.minimum(b.subtract(got["elements"], first), width),
+        ]
         with b.branch(tall) as (high, lower):
             with high:
                 b.call(f"stretch{kernel.width}", "void", values)
             with lower:
                 b.call(f"stretch{kernel.low}", "void", values)
     b.ret()
+
+
+def split(b: Builder, number: Value, by: Value) -> tuple[Value, Value]:
+    """Return quotient and remainder."""
+    return b.divide(number, by), b.remainder(number, by)
+
+
+def weighed(b: Builder, *pairs: tuple[Value, Value]) -> Value:
+    """Return the sum of products."""
+    total = b.value(0)
+    for left, right in pairs:
+        total = b.add(total, b.multiply(left, right))
+    return total
 
 
 class StretchWriter:
