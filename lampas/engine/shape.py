@@ -78,10 +78,13 @@ def contiguous_strides(shape: Sequence[int]) -> Ints:
     >>> contiguous_strides((2, 3, 4))
     (12, 4, 1)
     """
-    strides = [1] * len(shape)
-    for dim in range(len(shape) - 2, -1, -1):
-        strides[dim] = strides[dim + 1] * max(shape[dim + 1], 1)
-    return tuple(strides)
+    strides = []
+    step = 1
+    for size in shape[::-1]:
+        strides.append(step)
+        if size > 1:
+            step *= size
+    return tuple(strides[::-1])
 
 
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
@@ -148,19 +151,35 @@ def broadcast_shapes(*shapes: Sequence[int]) -> Ints:
 
 
 def _broadcast_pair(a: Sequence[int], b: Sequence[int]) -> Ints:
+    longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
+    result = list(longer)
+    dim = len(longer) - len(shorter)
+    for size in shorter:
+        other = result[dim]
+        if size != other:
+            if other == 1:
+                result[dim] = size
+            elif size != 1:
+                raise _mismatch(a, b)
+        dim += 1
+    if result and min(result) < 0:
+        raise ValueError("Attempting to broadcast a dimension with negative length!")
+    return tuple(result)
+
+
+def _mismatch(a: Sequence[int], b: Sequence[int]) -> Exception:
+    """The error for the last dimension in which two shapes differ and neither is 1."""
     ndim = max(len(a), len(b))
     left = (1,) * (ndim - len(a)) + tuple(a)
     right = (1,) * (ndim - len(b)) + tuple(b)
-    if ndim and min(min(left), min(right)) < 0:
-        raise ValueError("Attempting to broadcast a dimension with negative length!")
-    result = [y if x == 1 else x for x, y in zip(left, right, strict=True)]
-    for dim in range(ndim - 1, -1, -1):
-        if left[dim] != right[dim] and 1 not in (left[dim], right[dim]):
-            raise RuntimeError(
-                f"The size of tensor a ({left[dim]}) must match the size of tensor b "
-                f"({right[dim]}) at non-singleton dimension {dim}"
-            )
-    return tuple(result)
+    if min(min(left), min(right)) < 0:
+        return ValueError("Attempting to broadcast a dimension with negative length!")
+    pairs = zip(left, right, strict=True)
+    dim = max(dim for dim, (x, y) in enumerate(pairs) if x != y and 1 not in (x, y))
+    return RuntimeError(
+        f"The size of tensor a ({left[dim]}) must match the size of tensor b ({right[dim]}) "
+        f"at non-singleton dimension {dim}"
+    )
 
 
 def infer_size(shape: Sequence[int], count: int) -> Ints:

@@ -6,6 +6,7 @@ import pytest
 
 from lampas.engine import dtype as dt
 from lampas.engine.numeric_limits import finfo, iinfo
+from lampas.engine.shape import broadcast_shapes, contiguous_strides
 
 torch = pytest.importorskip("torch")
 
@@ -72,3 +73,20 @@ def test_limits():
         mine, theirs = iinfo(dt.DTYPES[name]), torch.iinfo(getattr(torch, name))
         assert (mine.bits, mine.min, mine.max) == (theirs.bits, theirs.min, theirs.max)
         assert repr(mine) == repr(theirs)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [((2, 3), (4,)), ((5, 2, 3), (4, 3)), ((4, 5), (3, 4)), ((2,), (3, 1, 4)), ((0,), (2,))],
+)
+def test_broadcast_errors(shapes):
+    with pytest.raises(RuntimeError) as theirs:
+        torch.add(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
+    with pytest.raises(RuntimeError) as mine:
+        broadcast_shapes(*shapes)
+    assert str(mine.value) == str(theirs.value)
+
+
+def test_contiguous_strides():
+    for shape in itertools.product([0, 1, 2, 5], repeat=3):
+        assert contiguous_strides(shape) == torch.zeros(shape).stride()
