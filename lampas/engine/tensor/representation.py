@@ -14,7 +14,9 @@ from lampas.engine.tensor.printing import format_tensor
 def represent(self: Tensor, *, tensor_contents: Any = None) -> str:
     """The values, and what is worth knowing: dtype, gradient function, device."""
     node = self.grad_fn
-    prefix = "tensor(" if type(self) is Tensor else f"{type(self).__name__}("
+    kind = type(self)
+    # Only classes of users show their own name; a Parameter's values are those of a tensor.
+    prefix = "tensor(" if kind.__module__.startswith("lampas.") else f"{kind.__name__}("
     return format_tensor(
         None if self.is_meta else array_of(self),
         dtype=self.dtype,
