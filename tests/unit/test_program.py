@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import float32, float64, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import buffer_node, scalar_node
-from lampas.engine.realize.bind import kernels
+from lampas.engine.realize import kernels
 from lampas.engine.realize.program import build_program
 from lampas.engine.realize.statistics import statistics
 from lampas.engine.settings import settings
@@ -19,11 +20,12 @@ from tests.unit.schedules import check, graph_of, leaf, leaves_of, records
 from tests.unit.training_graphs import training_step
 
 
-def test_another_batch_size_compiles_nothing() -> None:
+def test_another_batch_size_compiles_no_nest() -> None:
+    """Products have a kernel for each height of their tiles, of which there are few."""
     check(*training_step(24, (12, 40, 40, 10), "adam"), tolerance=1e-3)
-    known = dict(kernels)
+    known = set(kernels.nests)
     check(*training_step(56, (12, 40, 40, 10), "adam"), tolerance=1e-3)
-    assert kernels == known
+    assert set(kernels.nests) == known
 
 
 def test_scalars_are_arguments() -> None:
@@ -162,3 +164,19 @@ def test_statistics_count() -> None:
     check(g.sort_index(g.exp(leaf(5)), 0))
     assert (statistics.programs, statistics.runs, statistics.host_steps) == (1, 1, 1)
     assert statistics.build_ms > 0
+
+
+def test_texts_are_remembered(tmp_path: Path) -> None:
+    """A second process would not write a kernel's text again."""
+    with settings.override(cache_dir=str(tmp_path / "objects")):
+        written: list[int] = []
+
+        def write() -> tuple[str, int, str]:
+            written.append(1)
+            return "name", 7, "line\nline\n"
+
+        first = kernels.remembered("structure", write)
+        assert kernels.remembered("structure", write) == first == ("name", 7, "line\nline\n")
+        assert len(written) == 1
+        kernels.remembered("other structure", write)
+        assert len(written) == 2

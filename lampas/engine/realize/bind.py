@@ -8,12 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from lampas.engine.device.launch import Record
-from lampas.engine.llvm.compiler import compile_function
-from lampas.engine.loops.emit import emit
-from lampas.engine.loops.nest import MEMORY, Nest
-from lampas.engine.loops.signature import Signature
+from lampas.engine.loops.nest import MEMORY
+from lampas.engine.realize.kernels import nest_kernel, product_kernel
 from lampas.engine.realize.profile import Cost, nest_cost
-from lampas.engine.realize.statistics import statistics
 from lampas.engine.schedule.draft import NestCall
 
 if TYPE_CHECKING:
@@ -28,18 +25,6 @@ HEAVY = frozenset(
 NANOSECONDS_A_BYTE = 0.06
 NANOSECONDS_AN_INSTRUCTION = 0.05
 NANOSECONDS_A_HEAVY_ONE = 0.8
-
-kernels: dict[Nest, tuple[int, Signature]] = {}
-
-
-def kernel_of(nest: Nest) -> tuple[int, Signature]:
-    """The address and signature of a nest's kernel, compiled when it is new to this process."""
-    found = kernels.get(nest)
-    if found is None:
-        name, text, signature = emit(nest)
-        found = kernels[nest] = (compile_function(text, name), signature)
-        statistics.kernels += 1
-    return found
 
 
 @final
@@ -103,7 +88,7 @@ def bind_call(
 
 def nest_record(call: NestCall, slots: Slots) -> Record:
     """The record of a nest's call."""
-    address, signature = kernel_of(call.nest)
+    address, signature = nest_kernel(call.nest)
     operands: list[Slot] = []
     for place, offset in call.places:
         slot, start = slots.of_place(place)
@@ -125,7 +110,7 @@ def gemm_records(call: GemmCall, slots: Slots) -> list[Record]:
             operands.append((slot, own + start + offset))
         records.append(
             Record(
-                part.address(),
+                product_kernel(part.kernel),
                 tuple(operands),
                 part.integers,
                 part.extent,

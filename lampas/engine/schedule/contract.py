@@ -14,6 +14,7 @@ from lampas.engine.loops.brgemm import GemmPlan, plan_gemm
 from lampas.engine.loops.brgemm_arguments import Integer
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_kernel import GemmKernel
+from lampas.engine.loops.brgemm_pack import PackKernel
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED
 from lampas.engine.schedule.draft import DraftOperand
@@ -131,10 +132,13 @@ def write_epilogue(
 
 def keeps_partial_sums(plan: GemmPlan) -> bool:
     """Whether C holds partial sums before the epilogue has read its operands."""
-    products = [call for call in plan.calls if isinstance(call.kernel, GemmKernel)]
-    return any(
-        call.integers[Integer.DEPTH_BLOCK] < call.integers[Integer.DEPTH] for call in products
-    )
+    for call in plan.calls:
+        if isinstance(call.kernel, GemmKernel):
+            if call.integers[Integer.DEPTH_BLOCK] < call.integers[Integer.DEPTH]:
+                return True
+        elif not isinstance(call.kernel, PackKernel):
+            return True
+    return False
 
 
 def column_class(stride: int) -> int:
