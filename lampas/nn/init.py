@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lampas.engine.tensor import Tensor, eye, from_numpy, no_grad, randperm
+from lampas.engine.tensor import Tensor, empty_like, eye, from_numpy, no_grad, randperm, where
 
 __all__ = [
     "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
@@ -74,22 +74,52 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Any = None,
 ) -> Tensor:
-    """Draw from N(mean, std²) cut to [a, b], by inverting the distribution function."""
+    """Draw from N(mean, std²) cut to [a, b], drawing again what falls outside.
+
+    Where less than 0.3 of the distribution lies in [a, b], numbers of U(a, b) are accepted in
+    proportion to the density instead. Each round draws for the whole tensor, as PyTorch does.
+    """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
             "values may be incorrect.",
             stacklevel=2,
         )
-    with no_grad():
-        low = _normal_cdf((a - mean) / std)
-        high = _normal_cdf((b - mean) / std)
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-        tensor.erfinv_()
-        tensor.mul_(std * math.sqrt(2.0))
-        tensor.add_(mean)
-        tensor.clamp_(min=a, max=b)
+    if tensor.is_meta:
         return tensor
+    inside = _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std)
+    with no_grad():
+        if inside > 0.3:
+            return _redraw_outside(tensor, mean, std, a, b, generator)
+        return _draw_by_density(tensor, mean, std, a, b, generator)
+
+
+def _redraw_outside(
+    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
+) -> Tensor:
+    low, high = (tensor.new_tensor(bound).item() for bound in (a, b))
+    tensor.normal_(mean, std, generator=generator)
+    while bool((is_outside := (tensor < low) | (tensor > high)).any()):
+        fresh = empty_like(tensor).normal_(mean, std, generator=generator)
+        tensor.copy_(where(is_outside, fresh, tensor))
+    return tensor
+
+
+def _draw_by_density(
+    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
+) -> Tensor:
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+
+    def is_refused(drawn: Tensor) -> Tensor:
+        height = drawn.sub(mean).div(std).pow(2).mul(-0.5).sub(peak)
+        return empty_like(drawn).uniform_(generator=generator).log().gt(height)
+
+    pending = is_refused(tensor.uniform_(a, b, generator=generator))
+    while bool(pending.any()):
+        fresh = empty_like(tensor).uniform_(a, b, generator=generator)
+        tensor.copy_(where(pending, fresh, tensor))
+        pending = pending & is_refused(fresh)
+    return tensor
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

@@ -56,7 +56,9 @@ class Parameter(Tensor):
         return result
 
     def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
+        return "Parameter containing:\n" + repr(_share(self, Tensor, self.requires_grad))
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _rebuild_parameter, (self.detach(), self.requires_grad, OrderedDict())
@@ -127,6 +129,8 @@ class UninitializedTensorMixin:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         tensor: Any = self

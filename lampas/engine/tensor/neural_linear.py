@@ -10,6 +10,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
+from lampas.engine.tensor.neural_precision import wide
 
 if TYPE_CHECKING:
     from lampas.engine.graph.node import Node
@@ -26,10 +27,10 @@ def _rows(x: Node) -> Node:
 
 
 def _linear(x: Node, weight: Node, *bias: Node) -> Node:
-    product = g.matmul(_rows(x), g.transpose(weight))
+    product = g.matmul(_rows(wide(x)), g.transpose(wide(weight)))
     if bias:
-        product = g.add(product, bias[0])
-    return g.reshape(product, (*x.shape[:-1], weight.shape[0]))
+        product = g.add(product, wide(bias[0]))
+    return g.reshape(g.cast(product, x.dtype), (*x.shape[:-1], weight.shape[0]))
 
 
 def _linear_vjp(saved: Saved, ct: Node) -> Grads:

@@ -120,7 +120,10 @@ def _avg_pool(
     total = _window_sum(x, kernel, stride, low, high, counts)
     if divisor == 1:
         return total
-    return g.divide(total, g.like(total, divisor))
+    if total.dtype.is_floating_point or total.dtype.is_complex:
+        return g.divide(total, g.like(total, divisor))
+    count = g.like(total, int(divisor))
+    return g.floor_divide(g.subtract(total, g.fmod(total, count)), count)
 
 
 AVG_POOLS = {

@@ -14,6 +14,7 @@ from lampas.engine.tensor import Tensor, empty_like, where, zeros_like
 from lampas.engine.tensor import neural_activation as operations
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.neural_activation import need_float
+from lampas.engine.tensor.sampling import leaky_slopes
 
 __all__ = [
     "celu", "celu_", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid",
@@ -164,8 +165,7 @@ def rrelu(
     need_float("rrelu", input)
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slope = empty_like(input, requires_grad=False).uniform_(lower, upper)
-    result = where(input > 0, input, input * slope)
+    result = input * leaky_slopes(input, lower, upper)
     return input.copy_(result) if inplace else result
 
 

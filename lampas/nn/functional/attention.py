@@ -9,6 +9,7 @@ from lampas.engine.tensor import Tensor, cat, ones, where, zeros, zeros_like
 from lampas.nn.functional.dropout import dropout
 from lampas.nn.functional.linear import linear
 from lampas.nn.functional.padding import pad
+from lampas.nn.functional.precision import rounded_once
 
 __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
 
@@ -41,6 +42,7 @@ def _attention_bias(scores: Tensor, attn_mask: Tensor | None, is_causal: bool) -
     return scores + attn_mask
 
 
+@rounded_once
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

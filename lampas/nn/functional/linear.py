@@ -7,6 +7,7 @@ import itertools
 from lampas.engine.tensor import Tensor, addmm, arange, no_grad, stack, where, zeros
 from lampas.engine.tensor.neural_linear import embedding as lookup
 from lampas.engine.tensor.neural_linear import linear_map
+from lampas.nn.functional.precision import rounded_once
 
 __all__ = ["bilinear", "embedding", "embedding_bag", "linear", "one_hot"]
 
@@ -25,6 +26,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return result if bias is None else result + bias
 
 
+@rounded_once
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Σᵢⱼ x1ᵢ·Wₒᵢⱼ·x2ⱼ + bₒ: input1 (*, in1), input2 (*, in2), weight (out, in1, in2)."""
     if input1.dim() != input2.dim():
@@ -55,7 +57,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     second = input2.reshape(-1, input2.size(-1))
     outputs, in1, in2 = weight.shape
     partial = first.matmul(weight.permute(1, 0, 2).reshape(in1, outputs * in2))
-    result = (partial.reshape(-1, outputs, in2) * second.unsqueeze(1)).sum(-1)
+    result = (partial.reshape(-1, outputs, in2) * second.unsqueeze(1)).sum(-1, dtype=weight.dtype)
     result = result.reshape(*lead, outputs)
     return result if bias is None else result + bias
 

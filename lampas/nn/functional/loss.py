@@ -16,6 +16,7 @@ from lampas.engine.tensor import (
 from lampas.engine.tensor import neural_loss as operations
 from lampas.engine.tensor.neural_loss import elementwise_loss, negative_log_likelihood
 from lampas.nn.functional.activation import logsigmoid
+from lampas.nn.functional.precision import rounded_once
 from lampas.nn.functional.reduction import legacy_reduction, reduced
 
 __all__ = [
@@ -153,6 +154,7 @@ def binary_cross_entropy(
     return reduced(values if weight is None else values * weight, reduction)
 
 
+@rounded_once
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,

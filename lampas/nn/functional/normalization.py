@@ -228,7 +228,11 @@ def local_response_norm(
         return input
     squares = (input * input).movedim(1, -1)
     padded = pad(squares, (size // 2, (size - 1) // 2))
-    means = padded.unfold(-1, size, 1).mean(-1).movedim(-1, 1)
+    windows = padded.unfold(-1, size, 1)
+    if input.is_floating_point():
+        means = windows.mean(-1).movedim(-1, 1)
+    else:
+        means = windows.sum(-1).div(size, rounding_mode="trunc").movedim(-1, 1)
     return input / (means * alpha + k).pow(beta)
 
 

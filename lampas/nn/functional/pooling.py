@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lampas.engine.tensor import Tensor, neural_pooling, tensor, zeros
+from lampas.nn.functional.precision import rounded_once
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
@@ -233,6 +234,7 @@ def _avg_pool(
     sums = neural_pooling.avg_pool(input, kernel, steps, amounts, tuple(high), counts, divisor)
     if uniform or divisor_override is not None:
         return sums
+    fractional = input.is_floating_point() or input.is_complex()
     for place in range(rank):
         spans = _window_counts(
             sizes[place], counts[place], kernel[place], steps[place], amounts[place],
@@ -240,7 +242,8 @@ def _avg_pool(
         )  # fmt: skip
         shape = [1] * rank
         shape[place] = counts[place]
-        sums = sums / tensor(spans, dtype=input.dtype).reshape(shape)
+        spread = tensor(spans, dtype=input.dtype).reshape(shape)
+        sums = sums / spread if fractional else sums.div(spread, rounding_mode="trunc")
     return sums
 
 
@@ -357,7 +360,8 @@ def _spans(size: int, count: int) -> list[tuple[int, int]]:
     return [(i * size // count, -((i + 1) * size // -count)) for i in range(count)]
 
 
-def _adaptive_avg_pool(name: str, input: Tensor, output_size: Any, rank: int) -> Tensor:
+@rounded_once
+def _adaptive_avg_pool(input: Tensor, name: str, output_size: Any, rank: int) -> Tensor:
     counts = _adaptive_sizes(name, input, output_size, rank)
     sizes = tuple(input.shape[-rank:])
     lead = tuple(input.shape[:-rank])
@@ -388,17 +392,17 @@ def _averaging(size: int, count: int, like: Tensor) -> Tensor:
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Sizes) -> Tensor:
     """Mean pooling of ([N,] C, L) to a given length."""
-    return _adaptive_avg_pool("adaptive_avg_pool1d", input, output_size, 1)
+    return _adaptive_avg_pool(input, "adaptive_avg_pool1d", output_size, 1)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Mean pooling of ([N,] C, H, W) to given sizes; None keeps a size."""
-    return _adaptive_avg_pool("adaptive_avg_pool2d", input, output_size, 2)
+    return _adaptive_avg_pool(input, "adaptive_avg_pool2d", output_size, 2)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Mean pooling of ([N,] C, D, H, W) to given sizes; None keeps a size."""
-    return _adaptive_avg_pool("adaptive_avg_pool3d", input, output_size, 3)
+    return _adaptive_avg_pool(input, "adaptive_avg_pool3d", output_size, 3)
 
 
 def _window_maximum(

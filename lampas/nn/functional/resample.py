@@ -2,13 +2,14 @@
 
 Half-pixel centres: output place i looks at (i + 1/2)·scale − 1/2, or at i·(size − 1)/(output − 1)
 with aligned corners. `scale` is 1/scale_factor where the caller gave one, else size/output. The
-cubic kernel is Keys' with a = −0.75; with antialiasing the kernels are widened by the scale and
+cubic kernel is Keys' with a = −0.75. Positions are computed in `kind`, the precision of the data; with antialiasing the kernels are widened by the scale and
 a = −0.5, as in Pillow.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -17,25 +18,27 @@ __all__ = ["cubic_taps", "dense_taps", "linear_taps", "nearest_places"]
 Taps = list[tuple[list[int], list[float]]]
 
 
-def _scale(size: int, output: int, factor: float | None, align_corners: bool) -> np.float32:
+def _scale(size: int, output: int, factor: float | None, align_corners: bool, kind: Any) -> Any:
     if align_corners:
-        return np.float32((size - 1) / (output - 1)) if output > 1 else np.float32(0)
+        return kind((size - 1) / (output - 1)) if output > 1 else kind(0)
     if factor is not None and factor > 0:
-        return np.float32(1.0 / factor)
-    return np.float32(size / output)
+        return kind(1.0 / factor)
+    return kind(size / output)
 
 
-def _sources(size: int, output: int, factor: float | None, align_corners: bool) -> np.ndarray:
-    scale = _scale(size, output, factor, align_corners)
-    places = np.arange(output, dtype=np.float32)
+def _sources(
+    size: int, output: int, factor: float | None, align_corners: bool, kind: Any
+) -> np.ndarray:
+    scale = _scale(size, output, factor, align_corners, kind)
+    places = np.arange(output, dtype=kind)
     if align_corners:
         return places * scale
-    return scale * (places + np.float32(0.5)) - np.float32(0.5)
+    return scale * (places + kind(0.5)) - kind(0.5)
 
 
 def nearest_places(size: int, output: int, factor: float | None, exact: bool) -> list[int]:
     """⌊i·scale⌋, or with `exact` the place whose centre is nearest."""
-    scale = _scale(size, output, factor, False)
+    scale = _scale(size, output, factor, False, np.float32)
     places = np.arange(output, dtype=np.float32)
     if exact:
         places = places + np.float32(0.5)
@@ -43,12 +46,14 @@ def nearest_places(size: int, output: int, factor: float | None, exact: bool) ->
     return np.minimum(found, size - 1).tolist()
 
 
-def linear_taps(size: int, output: int, factor: float | None, align_corners: bool) -> Taps:
+def linear_taps(
+    size: int, output: int, factor: float | None, align_corners: bool, kind: Any
+) -> Taps:
     """Two neighbours with weights 1 − t and t."""
-    sources = np.maximum(_sources(size, output, factor, align_corners), 0)
+    sources = np.maximum(_sources(size, output, factor, align_corners, kind), 0)
     low = np.minimum(sources.astype(np.int64), size - 1)
     high = np.minimum(low + 1, size - 1)
-    part = np.clip(sources - low.astype(np.float32), 0, 1)
+    part = np.clip(sources - low.astype(kind), 0, 1)
     return [(low.tolist(), (1 - part).tolist()), (high.tolist(), part.tolist())]
 
 
@@ -59,9 +64,11 @@ def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x < 2, far, 0))
 
 
-def cubic_taps(size: int, output: int, factor: float | None, align_corners: bool) -> Taps:
+def cubic_taps(
+    size: int, output: int, factor: float | None, align_corners: bool, kind: Any
+) -> Taps:
     """Four neighbours, held at the edges."""
-    sources = _sources(size, output, factor, align_corners)
+    sources = _sources(size, output, factor, align_corners, kind)
     base = np.floor(sources)
     part = (sources - base).astype(np.float64)
     taps: Taps = []
@@ -75,7 +82,7 @@ def dense_taps(
     size: int, output: int, factor: float | None, align_corners: bool, cubic: bool
 ) -> list[list[float]]:
     """(size, output) weights of antialiased resampling; every column sums to one."""
-    scale = float(_scale(size, output, factor, align_corners))
+    scale = float(_scale(size, output, factor, align_corners, np.float64))
     half = 2.0 if cubic else 1.0
     support = half * scale if scale >= 1 else half
     shrink = 1.0 / scale if scale >= 1 else 1.0

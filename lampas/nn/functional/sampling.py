@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 
 from lampas.engine.tensor import Tensor, where, zeros_like
+from lampas.nn.functional.precision import rounded_once
 
 __all__ = ["grid_sample"]
 
@@ -56,6 +57,7 @@ def _check(input: Tensor, grid: Tensor, mode: str, padding_mode: str) -> None:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
 
 
+@rounded_once
 def grid_sample(
     input: Tensor,
     grid: Tensor,

@@ -11,12 +11,15 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from lampas.engine.tensor import Tensor, arange, stack, tensor, zeros_like
 from lampas.nn.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
 )
+from lampas.nn.functional.precision import rounded_once
 from lampas.nn.functional.resample import cubic_taps, dense_taps, linear_taps, nearest_places
 
 __all__ = [
@@ -71,6 +74,7 @@ def _check_interpolation(
         )
 
 
+@rounded_once
 def interpolate(
     input: Tensor,
     size: Any = None,
@@ -111,6 +115,17 @@ def interpolate(
         )
     if mode == "area":
         return ADAPTIVE[rank](input, outputs)
+    if mode in LINEAR_RANKS and not input.is_floating_point():
+        made = interpolate(
+            input.float(),
+            size,
+            scale_factor,
+            mode,
+            align_corners,
+            recompute_scale_factor,
+            antialias,
+        )
+        return (made + 0.5).floor().clamp(0, 255).to(input.dtype)
     for place in range(rank):
         factor = factors[place] if factors is not None else None
         input = _resized(
@@ -140,7 +155,8 @@ def _resized(
         weights = tensor(table, dtype=input.dtype)
         return input.movedim(dim, -1).matmul(weights).movedim(-1, dim)
     taps = cubic_taps if cubic else linear_taps
-    return _mixed(input, dim, taps(size, output, factor, align_corners))
+    kind = np.float64 if input.dtype.itemsize == 8 else np.float32
+    return _mixed(input, dim, taps(size, output, factor, align_corners, kind))
 
 
 def _mixed(input: Tensor, dim: int, taps: list[tuple[list[int], list[float]]]) -> Tensor:
