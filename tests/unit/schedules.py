@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.device.buffer import Buffer
+from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.dtype import float32
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.graph.reference import evaluate
+from lampas.engine.realize.hosts import HostCall
 from lampas.engine.realize.program import build_program
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.settle import settle
@@ -76,6 +78,8 @@ def records(program: Program) -> list[str]:
     """The names of a program's records, host calls among them."""
     found: list[str] = []
     for segment in program.segments:
-        listed = getattr(segment, "records", None)
-        found.extend([segment.name] if listed is None else [r.name for r in listed])
+        if isinstance(segment, HostCall):
+            found.append(segment.name)
+        elif isinstance(segment, NativeProgram):
+            found.extend(record.name for record in segment.records)
     return found

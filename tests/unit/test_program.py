@@ -180,3 +180,39 @@ def test_texts_are_remembered(tmp_path: Path) -> None:
         assert len(written) == 1
         kernels.remembered("other structure", write)
         assert len(written) == 2
+
+
+@pytest.mark.parametrize("bad", [5, -6, 100])
+def test_an_index_out_of_range_raises_and_touches_nothing(bad: int) -> None:
+    x = leaf(5, 3)
+    index = buffer_node(np.array([0, bad, 4]), (3,), int64)
+    spread = g.expand(g.reshape(index, (3, 1)), (3, 3))
+    cases = [
+        (g.index_select(x, 0, index), IndexError, "index out of range"),
+        (g.gather(x, 0, spread), RuntimeError, "out of bounds for dimension 0 with size 5"),
+        (g.index(x, (0,), [index]), IndexError, "out of bounds for dimension 0 with size 5"),
+    ]
+    for node, kind, phrase in cases:
+        node = g.subtract(g.sum_dims(node, [0]), g.exp(leaf(1, 3)))
+        program = build_program(graph_of(node))
+        buffers, _, _ = leaves_of(node)
+        with pytest.raises(kind, match=phrase):
+            program.run(buffers)
+        assert all(guard.early for guard in program.schedule.guards)
+
+
+def test_a_computed_index_is_checked_too() -> None:
+    x, index = leaf(5, 3), leaf(4, kind=int64, seed=3)
+    squares = g.index_select(x, 0, g.multiply(index, index))
+    program = build_program(graph_of(squares))
+    buffers, _, _ = leaves_of(squares)
+    assert index.buffer.max() > 2
+    with pytest.raises(IndexError, match="index_select"):
+        program.run(buffers)
+    ordered = g.index_select(x, 0, g.reshape(g.argmax(g.exp(leaf(4, 5)), 1), (4,)))
+    check(ordered)
+
+
+def test_negative_indices_count_from_the_end() -> None:
+    index = buffer_node(np.array([-1, -5, 2]), (3,), int64)
+    check(g.index_select(leaf(5, 3), 0, index), g.index(leaf(5, 3), (0,), [index]))

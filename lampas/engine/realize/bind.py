@@ -29,7 +29,7 @@ NANOSECONDS_A_HEAVY_ONE = 0.8
 
 @final
 class Slots:
-    """The numbering of a program's pointers: leaves, then outputs, arena, scalar cells, number cells."""
+    """The numbering of a program's pointers: leaves, then outputs, arena, scalar cells, number cells, guards' flags."""
 
     def __init__(self, schedule: Schedule) -> None:
         graph = schedule.graph
@@ -46,7 +46,8 @@ class Slots:
         self.scalar_cells, self.number_cells = self.arena + 1, self.arena + 2
         for place, number in enumerate(scalars):
             self.leaves[number] = (self.scalar_cells, 16 * place)
-        self.count = self.arena + 3
+        self.flags = self.arena + 3
+        self.count = self.arena + 4
 
     def of_entry(self, number: int) -> Slot:
         """The slot and byte offset of a stored entry or a leaf."""
@@ -61,6 +62,8 @@ class Slots:
         kind, number = place
         if kind == "cell":
             return self.number_cells, 8 * number
+        if kind == "flag":
+            return self.flags, number
         return (
             self.of_entry(number)
             if kind == "entry"

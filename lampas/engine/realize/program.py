@@ -34,9 +34,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from lampas.engine.graph.linear import LinearGraph
+    from lampas.engine.schedule.guards import Guard
 
-Segment = NativeProgram | HostCall
 SCALAR_FORMATS = {"bool": "?15x", "int64": "q8x", "float64": "d8x", "complex128": "dd"}
+
+
+@final
+class GuardCheck:
+    """Looks at the flags that guards have written; raises for the first bad index."""
+
+    def __init__(self, guards: list[tuple[int, Guard]]) -> None:
+        self.guards = guards
+
+    def run(self, flags: Any) -> None:
+        for number, guard in self.guards:
+            if flags[number]:
+                raise guard.error()
+
+
+Segment = NativeProgram | HostCall | GuardCheck
 
 
 @final
@@ -63,6 +79,7 @@ class Program:
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
         self.segments: list[Segment] = self.bind()
+        self.flag_count = len(schedule.guards) + 1
         self.number_cells = schedule.cells.table()
         self.cells_pointer = self.number_cells.__array_interface__["data"][0]
         self.only = (
@@ -76,6 +93,17 @@ class Program:
         segments: list[Segment] = []
         records: list[Record] = []
         costs: list[Cost] = []
+        guards = self.schedule.guards
+
+        def check(early: bool) -> None:
+            chosen = [n for n, guard in enumerate(guards) if guard.early is early]
+            if chosen:
+                found = [bind_call(guards[n].call, self.schedule, self.slots) for n in chosen]
+                records.extend(record for own, _ in found for record in own)
+                costs.extend(cost for _, own in found for cost in own)
+                close()
+                segments.append(GuardCheck([(n, guards[n]) for n in chosen]))
+                self.costs.append([])
 
         def close() -> None:
             if records:
@@ -86,6 +114,7 @@ class Program:
                 records.clear()
                 costs.clear()
 
+        check(early=True)
         for calls in self.schedule.calls:
             for call in calls:
                 if isinstance(call, HostStep):
@@ -96,6 +125,7 @@ class Program:
                 found, own = bind_call(call, self.schedule, self.slots)
                 records.extend(found)
                 costs.extend(own)
+        check(early=False)
         close()
         return segments
 
@@ -115,7 +145,10 @@ class Program:
         cells = self.scalar_cells(scalars)
         pointers = [buffer.pointer for buffer in leaf_buffers]
         pointers.extend([buffer.pointer for buffer in outputs])
-        pointers.extend((arena.pointer, ctypes.addressof(cells), self.cells_pointer))
+        flags = (ctypes.c_uint8 * self.flag_count)()
+        pointers.extend(
+            (arena.pointer, ctypes.addressof(cells), self.cells_pointer, ctypes.addressof(flags))
+        )
         statistics.runs += 1
         if self.only is not None:
             self.only.run(pointers)
@@ -124,6 +157,8 @@ class Program:
         for segment in self.segments:
             if isinstance(segment, NativeProgram):
                 segment.run(pointers)
+            elif isinstance(segment, GuardCheck):
+                segment.run(flags)
             else:
                 segment.run(memory, scalars)
         return outputs
@@ -162,13 +197,16 @@ class Program:
         cells = self.scalar_cells(scalars)
         memory = [*leaf_buffers, *outputs, arena]
         pointers = [buffer.pointer for buffer in memory]
-        pointers.extend((ctypes.addressof(cells), self.cells_pointer))
+        flags = (ctypes.c_uint8 * self.flag_count)()
+        pointers.extend((ctypes.addressof(cells), self.cells_pointer, ctypes.addressof(flags)))
         rows: list[Row] = []
         for segment, costs in zip(self.segments, self.costs, strict=True):
             start = time.perf_counter()
             if isinstance(segment, NativeProgram):
                 timed = zip(segment.profile(pointers), costs, strict=True)
                 rows.extend(Row(name, span / 1e3, cost) for (name, span), cost in timed)
+            elif isinstance(segment, GuardCheck):
+                segment.run(flags)
             else:
                 segment.run(memory, scalars)
                 rows.append(Row(segment.name, (time.perf_counter() - start) * 1e6, costs[0]))
@@ -189,7 +227,7 @@ def build_program(graph: LinearGraph) -> Program:
     for segment in program.segments:
         if isinstance(segment, NativeProgram):
             statistics.records += len(segment.records)
-        else:
+        elif isinstance(segment, HostCall):
             statistics.host_steps += 1
     return program
 

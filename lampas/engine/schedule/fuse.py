@@ -19,7 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from lampas.engine.graph import primitives as p
-from lampas.engine.schedule.kinds import ASSEMBLED
+from lampas.engine.schedule.guards import picked_dims
+from lampas.engine.schedule.kinds import ASSEMBLED, PICKING
 from lampas.engine.schedule.order import Order
 from lampas.engine.schedule.paths import Paths
 from lampas.engine.schedule.reading import Reading, plain_reading, reshape_reading, squeeze
@@ -314,6 +315,13 @@ class Fuser:
         bases = {base for m in region.members for base, _ in self.paths.operands(m)}
         return bases - set(region.frames)
 
+    def indices_of(self, region: Region) -> set[int]:
+        """The entries that members pick by: their guards read them from memory."""
+        picking = [m for m in region.members if self.entries[m].op in PICKING]
+        bases = {self.paths.base(i) for m in picking for i, _, _ in picked_dims(self.paths, m)}
+        inlined = bases & self.paths.inline.keys()
+        return (bases - inlined) | {b for i in inlined for b, _ in self.paths.operands(i)}
+
     def mark_stores(self) -> None:
         """Find which members other steps, or the caller, need in memory."""
         needed = set(self.paths.outputs)
@@ -321,6 +329,7 @@ class Fuser:
             region = self.region(key)
             if region is not None:
                 needed |= self.memory_read(region)
+                needed |= self.indices_of(region)
             if not isinstance(step, Region):
                 sources = self.entries[step.entry].sources
                 needed.update(self.paths.base(source) for source in sources)

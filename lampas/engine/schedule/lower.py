@@ -19,6 +19,7 @@ from lampas.engine.schedule.blocks import region_calls
 from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
+from lampas.engine.schedule.guards import Guard, make_guards
 from lampas.engine.schedule.nesting import Cells, assembly_calls
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
 from lampas.engine.schedule.settle import settle
@@ -48,6 +49,7 @@ class Schedule:
     takes_over: dict[Key, Key] = field(default_factory=dict)
     plan: MemoryPlan = field(default_factory=MemoryPlan)
     outputs: dict[int, int] = field(default_factory=dict)
+    guards: list[Guard] = field(default_factory=list)
     donations: dict[int, int] = field(default_factory=dict)
     """Output position -> the buffer leaf whose memory it may overwrite, if nobody needs that leaf."""
 
@@ -85,10 +87,23 @@ class Lowering:
 
     def run(self) -> None:
         """Make all calls, then lives and plan."""
-        for place, step in enumerate(self.schedule.steps):
-            self.schedule.calls.append(self.calls_of(place, step))
+        schedule = self.schedule
+        schedule.guards = make_guards(self.paths, schedule.cells)
+        self.keep_for_guards()
+        for place, step in enumerate(schedule.steps):
+            schedule.calls.append(self.calls_of(place, step))
+        raising = any(isinstance(step, HostStep) for step in schedule.steps)
+        if raising or not all(guard.early for guard in schedule.guards):
+            schedule.donations.clear()  # a run that raises must leave its operands as they were
         self.list_lives()
         self.schedule.plan = plan_memory(self.schedule.lives, self.schedule.takes_over)
+
+    def keep_for_guards(self) -> None:
+        """What late guards read must live to the end."""
+        for guard in self.schedule.guards:
+            for (kind, number), _ in guard.call.places:
+                if kind == "entry" and number in self.written:
+                    self.last_read[number] = len(self.schedule.steps)
 
     def read_by(self, step: ScheduleStep) -> set[int]:
         """The stored entries that a step reads."""

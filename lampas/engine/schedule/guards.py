@@ -1,0 +1,90 @@
+"""Guards: every index that a program picks by is checked, and a bad one raises after the run.
+
+A kernel that meets an index out of range reads nothing and goes on with 0, so memory is safe; beside it a
+small nest reduces "some index is out of range" to one byte.  Guards whose indices do not depend on what the
+program computes are *early*: they run, and are looked at, before anything is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from lampas.engine.dtype import bool_
+from lampas.engine.graph import primitives as p
+from lampas.engine.schedule.draft import DraftOperand, NestCall
+from lampas.engine.schedule.kinds import PICKING
+from lampas.engine.schedule.nesting import RegionWriter
+from lampas.engine.schedule.reading import squeeze
+from lampas.engine.schedule.steps import Region, numel
+
+if TYPE_CHECKING:
+    from lampas.engine.schedule.nesting import Cells
+    from lampas.engine.schedule.paths import Paths
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A nest that writes whether an index leaves [-size, size) of a dimension."""
+
+    call: NestCall
+    entry: int
+    op: str
+    dim: int
+    size: int
+    early: bool
+
+    def error(self) -> Exception:
+        """The exception for a bad index, of the type that PyTorch raises."""
+        where = f"out of bounds for dimension {self.dim} with size {self.size}"
+        if self.op == "gather":
+            return RuntimeError(f"gather(): index is {where}; it must lie in [0, {self.size})")
+        return IndexError(f"index out of range in self: {self.op}() got an index that is {where}")
+
+
+def picked_dims(paths: Paths, number: int) -> list[tuple[int, int, int]]:
+    """(index entry, dimension, size) of every index that an entry picks by."""
+    entry = paths.entries[number]
+    shape = paths.entries[entry.sources[0]].shape
+    dims = entry.attributes[0] if entry.op is p.INDEX else (entry.attributes[0],)
+    return [(index, d, shape[d]) for index, d in zip(entry.sources[1:], dims, strict=True)]
+
+
+def make_guards(paths: Paths, cells: Cells) -> list[Guard]:
+    """The guards of all picking entries; the same index and size are checked once."""
+    found: dict[tuple[int, int], Guard] = {}
+    for number, entry in enumerate(paths.entries):
+        if entry.op in PICKING and paths.looped[number]:
+            for index, dim, size in picked_dims(paths, number):
+                if (index, size) not in found and paths.entries[index].numel:
+                    call = guard_call(paths, index, size, len(found), cells)
+                    early = from_leaves(paths, index)
+                    found[index, size] = Guard(call, number, entry.op.name, dim, size, early)
+    return list(found.values())
+
+
+def from_leaves(paths: Paths, number: int) -> bool:
+    """Whether an index can be computed from leaves alone."""
+    base = paths.base(number)
+    if base in paths.inline:
+        return all(from_leaves(paths, b) for b, _ in paths.operands(base))
+    return paths.entries[base].op.kind == "leaf"
+
+
+def guard_call(paths: Paths, index: int, size: int, number: int, cells: Cells) -> NestCall:
+    """The nest of one guard: flag `number` becomes whether an index is bad."""
+    space = squeeze(paths.entries[index].shape)
+    writer = RegionWriter(Region(space, tuple(range(len(space)))), paths, cells)
+    draft = writer.draft
+    base, steps = paths.follow(index)
+    value = writer.wide(writer.value(base, steps, space), index)
+    top = writer.cell(size)
+    bottom = writer.cell(-size)
+    below, above = draft.truth("less", value, bottom), draft.truth("greater_equal", value, top)
+    bad = draft.append("bitwise_or", (below, above), bool_)
+    if numel(space) > 1:
+        bad = draft.reduce("max", bad, bool_)
+    none = (0,) * len(space)
+    draft.store(DraftOperand(("flag", number), bool_, "output", none, 0), bad)
+    return draft.finish()
