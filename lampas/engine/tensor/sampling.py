@@ -117,6 +117,21 @@ def _dirichlet_grad(x: Tensor, alpha: Tensor, total: Tensor) -> Tensor:
     return leaf(slope, x.dtype)
 
 
+def leaky_slopes(
+    input: Tensor, lower: float, upper: float, generator: Generator | None = None
+) -> Tensor:
+    """For `rrelu`: 1 where input is positive, else a number of U(lower, upper) from 53 bits each."""
+    if input._storage.device is META:
+        return empty(input._shape, dtype=input.dtype, device=META)
+    values = array_of(input)
+    slopes = np.ones(values.shape)
+    is_drawn = values <= 0
+    count = int(np.count_nonzero(is_drawn))
+    drawn = engine_of(generator).doubles(count)
+    slopes[is_drawn] = drawn * (upper - lower) + lower  # two roundings here, unlike uniform_
+    return leaf(slopes.astype(values.dtype), input.dtype)
+
+
 def _require_sampled(kernel: str, tensor: Tensor) -> None:
     if not tensor.dtype.is_floating_point:
         raise distributions.not_implemented(kernel, tensor.dtype)

@@ -1,0 +1,101 @@
+"""What users see of random numbers: start values of layers, dropout, shuffled data."""
+
+import numpy as np
+import pytest
+
+import lampas
+import lampas.nn as nn
+import lampas.utils.data as data
+
+torch = pytest.importorskip("torch")
+
+PAIRS = {"here": (lampas, nn, data), "torch": (torch, torch.nn, torch.utils.data)}
+LAYERS = {
+    "Linear": lambda nn: nn.Linear(10, 20),
+    "Bilinear": lambda nn: nn.Bilinear(3, 4, 5),
+    "Conv2d": lambda nn: nn.Conv2d(4, 8, 3, groups=2),
+    "ConvTranspose1d": lambda nn: nn.ConvTranspose1d(3, 5, 3),
+    "Embedding": lambda nn: nn.Embedding(10, 20, padding_idx=3),
+    "LSTM": lambda nn: nn.LSTM(3, 4, 2, bidirectional=True),
+    "GRUCell": lambda nn: nn.GRUCell(3, 4),
+    "MultiheadAttention": lambda nn: nn.MultiheadAttention(8, 2),
+    "TransformerEncoderLayer": lambda nn: nn.TransformerEncoderLayer(8, 2),
+}
+FILLS = {
+    "uniform_": lambda init, x: init.uniform_(x, -1, 2),
+    "normal_": lambda init, x: init.normal_(x, 1, 2),
+    "xavier_uniform_": lambda init, x: init.xavier_uniform_(x, 2.0),
+    "xavier_normal_": lambda init, x: init.xavier_normal_(x),
+    "kaiming_uniform_": lambda init, x: init.kaiming_uniform_(x, 0.1),
+    "kaiming_normal_": lambda init, x: init.kaiming_normal_(x, mode="fan_out"),
+    "sparse_": lambda init, x: init.sparse_(x, 0.3),
+    "trunc_normal_": lambda init, x: init.trunc_normal_(x, std=0.02, a=-0.04, b=0.03),
+    "trunc_normal_ of a tail": lambda init, x: init.trunc_normal_(x, 0, 1, 2, 3),
+}
+FUNCTIONS = {
+    "dropout": lambda f, x: f.dropout(x, 0.3, True),
+    "dropout1d": lambda f, x: f.dropout1d(x, 0.3, True),
+    "alpha_dropout": lambda f, x: f.alpha_dropout(x, 0.3, True),
+    "feature_alpha_dropout": lambda f, x: f.feature_alpha_dropout(x, 0.3, True),
+    "rrelu": lambda f, x: f.rrelu(x - 1, training=True),
+    "gumbel_softmax": lambda f, x: f.gumbel_softmax(x),
+}
+
+
+def outcomes(program):
+    """The program's arrays and the state that it leaves, on both sides."""
+    found = []
+    for name, modules in PAIRS.items():
+        modules[0].manual_seed(4)
+        arrays = [each.detach().numpy() for each in program(name, *modules)]
+        found.append((arrays, modules[0].get_rng_state().numpy().tobytes()))
+    (mine, my_state), (theirs, their_state) = found
+    assert len(mine) == len(theirs)
+    assert my_state == their_state
+    return zip(mine, theirs)
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_start_values_of_layers(make):
+    for mine, theirs in outcomes(lambda _, library, nn, data: make(nn).parameters()):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("fill", FILLS.values(), ids=FILLS.keys())
+def test_init(fill):
+    for mine, theirs in outcomes(
+        lambda _, library, nn, data: [fill(nn.init, library.empty(20, 30))]
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
+def test_functions(function):
+    def program(_, library, nn, data):
+        return [function(nn.functional, library.ones(4, 6, 10))]
+
+    for mine, theirs in outcomes(program):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+        np.testing.assert_array_equal(mine == 0, theirs == 0)
+
+
+def test_shuffled_batches():
+    def program(_, library, nn, data):
+        source = data.TensorDataset(library.arange(100))
+        loader = data.DataLoader(source, batch_size=7, shuffle=True)
+        return [batch[0] for _ in range(2) for batch in loader]
+
+    for mine, theirs in outcomes(program):
+        assert mine.tolist() == theirs.tolist()
+
+
+def test_samplers():
+    def program(_, library, nn, data):
+        parts = data.random_split(range(100), [0.3, 0.7])
+        sampler = data.WeightedRandomSampler([0.1, 0.9, 0.4], 20)
+        subset = data.SubsetRandomSampler(range(5, 20))
+        chosen = [part.indices for part in parts] + [list(sampler), list(subset)]
+        return [library.tensor(list(each)) for each in chosen]
+
+    for mine, theirs in outcomes(program):
+        assert mine.tolist() == theirs.tolist()
