@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lampas.engine.dtype import dtype
+    from lampas.engine.tensor.methods import TensorMethods
+else:
+
+    class TensorMethods:
+        """Stands for the members that the families attach; `methods.pyi` lists them."""
+
+        __slots__ = ()
 
 AS_STRIDED = Operation(
     "as_strided",
@@ -48,7 +55,7 @@ class TensorMeta(type):
     """`isinstance(x, Parameter)` and the like may be refined by subclasses of this."""
 
 
-class Tensor(metaclass=TensorMeta):
+class Tensor(TensorMethods, metaclass=TensorMeta):
     """A multi-dimensional array that knows how it was computed.
 
     Made by `tensor(...)`, the creation functions and operations; see `lampas.tensor`.
