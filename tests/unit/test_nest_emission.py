@@ -26,6 +26,8 @@ from lampas.engine.llvm.target import aarch64_neon, x86_avx2, x86_avx512, x86_ss
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.emit import emit
 from lampas.engine.loops.emit_elements import ELEMENT_RULES
+from lampas.engine.loops.emit_parking import parking_of
+from lampas.engine.loops.emit_scope import dependences
 from lampas.engine.loops.nest import (
     BINARY,
     BROADCAST,
@@ -248,6 +250,38 @@ def test_layer_norm_is_one_kernel() -> None:
     wanted = centred / np.sqrt((centred**2).mean(1, keepdims=True)) * weight
     np.testing.assert_allclose(target, wanted, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(means, source.mean(1), rtol=1e-5, atol=1e-6)
+
+
+def softmax() -> Nest:
+    nest = NestBuilder(1, 1)
+    value = nest.load(nest.operand(float32, "input", (STRIDED, CONTIGUOUS)))
+    power = nest.apply("exp", nest.apply("subtract", value, nest.reduce("max", value)))
+    result = nest.apply("divide", power, nest.reduce("sum", power))
+    nest.store(nest.operand(float32, "output", (STRIDED, CONTIGUOUS)), result)
+    return nest.build()
+
+
+@pytest.mark.parametrize("size", [1, 2, 10, 16, 33, 64, 100, 1000])
+def test_softmax_in_place(size: int) -> None:
+    source = np.random.default_rng(0).normal(size=(7, size)).astype(np.float32) * 5
+    power = np.exp(source - source.max(1, keepdims=True), dtype=np.float64)
+    flat = source.ravel()
+    run(softmax(), [flat, flat], (7, size), [(size, 1), (size, 1)])
+    np.testing.assert_allclose(source, power / power.sum(1, keepdims=True), rtol=2e-6)
+
+
+def test_only_what_is_safe_waits_in_the_output() -> None:
+    nest = softmax()
+    assert parking_of(nest, dependences(nest)) == (3, 1)
+    again = NestBuilder(1, 1)
+    value = again.load(again.operand(float32, "input", (STRIDED, CONTIGUOUS)))
+    power = again.apply("exp", value)
+    total = again.reduce("sum", power)
+    result = again.apply("multiply", again.apply("divide", power, total), value)
+    again.store(again.operand(float32, "output", (STRIDED, CONTIGUOUS)), result)
+    nest = again.build()
+    assert parking_of(nest, dependences(nest)) is None
+    check(nest, (3, 77))
 
 
 CUTS = [(0.0, 1.0), (0.0, 0.5, 1.0), (0.0, 0.1, 0.11, 0.7, 1.0)]

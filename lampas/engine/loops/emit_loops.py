@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lampas.engine.llvm.text import Builder, Value, bytes_of, constant
 from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Builder, Value, bytes_of, constant
 from lampas.engine.loops.emit_elements import HEAVY
-from lampas.engine.loops.emit_reductions import Reduction, State
-from lampas.engine.loops.emit_scope import UNIFORM, Plan, Scope, dependences
-from lampas.engine.loops.emit_types import memory_type, register_type
+from lampas.engine.loops.emit_parking import closure, parking_of
+from lampas.engine.loops.emit_passes import ReductionPass
+from lampas.engine.loops.emit_reductions import Reduction
+from lampas.engine.loops.emit_scope import Plan, Scope, dependences
+from lampas.engine.loops.emit_types import register_type
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Nest
 
 MAP_STRETCH = 4096
 TRANSPOSED_STRETCH = 256  # so many cache lines of a transposed operand stay in the first cache
-ROW_CHAIN = 64  # values that one float32 lane adds up before joining in float64
-COLUMN_CHAIN = 128
 
 
 class KernelWriter:
@@ -36,6 +36,7 @@ class KernelWriter:
         self.masked_tail = masks_tails(nest, target)
         self.copies = unroll_of(nest, target)
         self.extents: list[Value] = []
+        self.parking = parking_of(nest, self.plan.depends)
 
     @property
     def stretch(self) -> int:
@@ -135,6 +136,7 @@ class KernelWriter:
         self.store_sweep(scope, start, stop, stores, needed)
 
     def row_unit(self, scope: Scope, start: Value) -> None:
+        self.plan.parked = None
         self.passes(scope, 1)
         self.row_values(scope, 1)
         stores = self.stores(self.walks_reduced)
@@ -192,7 +194,10 @@ class KernelWriter:
                 if i.op == "reduce" and self.nest.depths[n] == depth
             ]
             if found:
-                ReductionPass(self, found, scope, copies).write()
+                parks = self.parking is not None and self.nest.depths[self.parking[0]] + 1 == depth
+                ReductionPass(self, found, scope, copies, parks).write()
+                if parks:
+                    self.plan.parked = self.parking
 
     def row_values(self, scope: Scope, copies: int) -> None:
         """Write the stores that happen once a row."""
@@ -265,207 +270,7 @@ class KernelWriter:
 
     def closure(self, roots: Sequence[int]) -> list[int]:
         """Return all values that the roots need, reductions' arguments not followed, in order."""
-        found: set[int] = set()
-        waiting = list(roots)
-        while waiting:
-            number = waiting.pop()
-            if number not in found:
-                found.add(number)
-                instruction = self.nest.instructions[number]
-                if instruction.op != "reduce" or number in roots:
-                    waiting.extend(instruction.arguments)
-        return sorted(found)
-
-
-class ReductionPass:
-    """One pass over a row (or over a few columns at once) that feeds all reductions of one depth."""
-
-    def __init__(
-        self, writer: KernelWriter, found: list[Reduction], scope: Scope, copies: int
-    ) -> None:
-        self.writer, self.b, self.nest = writer, writer.b, writer.nest
-        self.found, self.scope, self.copies = found, scope, copies
-        self.row = self.nest.mode == "row"
-        self.lanes = writer.lanes if self.row else scope.lanes
-        self.needed = writer.closure([reduction.argument for reduction in found])
-        self.blocks = any(reduction.widened for reduction in found)
-
-    def accumulators(self, reduction: Reduction) -> int:
-        """How many states a reduction keeps in the sweep."""
-        if self.row:
-            return self.writer.copies
-        return self.copies if self.writer.plan.varies(reduction.argument) else 1
-
-    def lanes_of(self, reduction: Reduction) -> int:
-        return self.lanes if self.row or self.writer.plan.varies(reduction.argument) else 1
-
-    def write(self) -> None:
-        states = [
-            state
-            for r in self.found
-            for state in [r.start(self.lanes_of(r), r.widened)] * self.outer_count(r)
-        ]
-        results = self.loops(self.nest.kept, self.scope, states)
-        for reduction in self.found:
-            own = [results.pop(0) for _ in range(self.outer_count(reduction))]
-            self.finish(reduction, own)
-
-    def outer_count(self, reduction: Reduction) -> int:
-        """A widened reduction in row mode joins its accumulators at the end of each stretch."""
-        return 1 if self.row and reduction.widened else self.accumulators(reduction)
-
-    def finish(self, reduction: Reduction, states: list[State]) -> None:
-        if self.row:
-            state = reduction.across(self.b, reduction.join_all(self.b, states))
-            self.scope.known[reduction.number, UNIFORM] = reduction.finish(self.b, state)
-            return
-        varies = self.writer.plan.varies(reduction.argument)
-        for copy, state in enumerate(states):
-            key = (reduction.number, copy if varies else UNIFORM)
-            self.scope.known[key] = reduction.finish(self.b, state)
-
-    def loops(self, dimension: int, scope: Scope, states: list[State]) -> list[State]:
-        """Write scalar loops down to the last reduced dimension, carrying the states."""
-        scope.prepare(self.needed, self.copies)
-        extent = self.writer.extents[dimension]
-        if dimension == self.nest.rank - 1:
-            return self.stretches(scope, extent, states)
-        with self.b.carrying_loop(0, extent, 1, flat(states)) as loop:
-            inner = scope.enter(dimension, loop.index)
-            loop.carry(flat(self.loops(dimension + 1, inner, shaped(loop.values, states))))
-        return shaped(loop.results, states)
-
-    def stretches(self, scope: Scope, extent: Value, states: list[State]) -> list[State]:
-        """Cut the last dimension into stretches short enough for float32, if any reduction needs it."""
-        zero = constant(0, "i64")
-        if not self.blocks:
-            return self.sweep(scope, zero, extent, states)
-        length = ROW_CHAIN * self.lanes * self.writer.copies if self.row else COLUMN_CHAIN
-        with self.b.carrying_loop(0, extent, length, flat(states)) as loop:
-            stop = self.b.minimum(self.b.add(loop.index, length), extent)
-            outer = shaped(loop.values, states)
-            inner = self.sweep(scope, loop.index, stop, self.inner_states(outer))
-            loop.carry(flat(self.joined(outer, inner)))
-        return shaped(loop.results, states)
-
-    def inner_states(self, outer: list[State]) -> list[State]:
-        """Fresh float32 states for widened reductions, the running ones for the others."""
-        left, chosen = list(outer), []
-        for reduction in self.found:
-            own = [left.pop(0) for _ in range(self.outer_count(reduction))]
-            if reduction.widened:
-                fresh = reduction.start(self.lanes_of(reduction))
-                own = [fresh] * self.accumulators(reduction)
-            chosen.extend(own)
-        return chosen
-
-    def joined(self, outer: list[State], inner: list[State]) -> list[State]:
-        """Join each stretch's float32 states into the float64 ones."""
-        before, after, merged = list(outer), list(inner), []
-        for reduction in self.found:
-            old = [before.pop(0) for _ in range(self.outer_count(reduction))]
-            new = [after.pop(0) for _ in range(self.accumulators(reduction))]
-            if reduction.widened:
-                if self.row:
-                    new = [reduction.join_all(self.b, new)]
-                pairs = zip(old, new, strict=True)
-                new = [reduction.join(self.b, o, reduction.widen(self.b, n)) for o, n in pairs]
-            merged.extend(new)
-        return merged
-
-    def sweep(self, scope: Scope, start: Value, stop: Value, states: list[State]) -> list[State]:
-        """Walk the last dimension from start to stop."""
-        last = self.nest.rank - 1
-        if not self.row:
-            with self.b.carrying_loop(start, stop, 1, flat(states)) as loop:
-                inner = scope.enter(last, loop.index)
-                loop.carry(flat(self.take(inner, shaped(loop.values, states), self.copies)))
-            return shaped(loop.results, states)
-        copies = self.writer.copies
-        step = self.lanes * copies
-        middle = self.b.add(start, self.b.bit_and(self.b.subtract(stop, start), -step))
-        with self.b.carrying_loop(start, middle, step, flat(states)) as loop:
-            inner = scope.enter(last, loop.index, self.lanes)
-            loop.carry(flat(self.take(inner, shaped(loop.values, states), copies)))
-        states = shaped(loop.results, states)
-        if self.writer.masked_tail:
-            return self.masked_tail(scope, middle, stop, states)
-        return self.single_tail(scope, middle, stop, states)
-
-    def masked_tail(
-        self, scope: Scope, start: Value, stop: Value, states: list[State]
-    ) -> list[State]:
-        with self.b.carrying_loop(start, stop, self.lanes, flat(states)) as loop:
-            mask = self.b.lane_mask(self.lanes, self.b.subtract(stop, loop.index))
-            inner = scope.enter(self.nest.rank - 1, loop.index, self.lanes, mask)
-            loop.carry(flat(self.take(inner, shaped(loop.values, states), 1)))
-        return shaped(loop.results, states)
-
-    def single_tail(
-        self, scope: Scope, start: Value, stop: Value, states: list[State]
-    ) -> list[State]:
-        """Walk the rest one by one in scalar states, then join those into lane 0 of the first ones."""
-        singles = [reduction.start(1) for reduction in self.found]
-        with self.b.carrying_loop(start, stop, 1, flat(singles)) as loop:
-            inner = scope.enter(self.nest.rank - 1, loop.index, 1)
-            values = shaped(loop.values, singles)
-            loop.carry(
-                flat(
-                    [self.take_one(inner, r, s, 0) for r, s in zip(self.found, values, strict=True)]
-                )
-            )
-        results = shaped(loop.results, singles)
-        merged, place = list(states), 0
-        for reduction, single in zip(self.found, results, strict=True):
-            first = merged[place]
-            lane = [self.b.extract(v, 0) if v.type[0] == "<" else v for v in first]
-            both = reduction.join(self.b, lane, single)
-            pairs = zip(first, both, strict=True)
-            merged[place] = [self.b.insert(v, e, 0) if v.type[0] == "<" else e for v, e in pairs]
-            place += self.accumulators(reduction)
-        return merged
-
-    def take(self, scope: Scope, states: list[State], copies: int) -> list[State]:
-        """Feed the values at this place to all reductions."""
-        taken, place = list(states), 0
-        for reduction in self.found:
-            count = self.accumulators(reduction)
-            for copy in range(min(count, copies)):
-                taken[place + copy] = self.take_one(scope, reduction, states[place + copy], copy)
-            place += count
-        return taken
-
-    def take_one(self, scope: Scope, reduction: Reduction, state: State, copy: int) -> State:
-        across = self.row or self.writer.plan.varies(reduction.argument)
-        value = (
-            scope.spread(reduction.argument, copy) if across else scope.value(reduction.argument)
-        )
-        position = self.position(scope, copy, across) if reduction.positional else None
-        return reduction.take(self.b, state, value, position, scope.mask if across else None)
-
-    def position(self, scope: Scope, copy: int, across: bool) -> Value:
-        """Return the row-major position among the reduced dimensions."""
-        total = constant(0, "i64")
-        for dimension in range(self.nest.kept, self.nest.rank):
-            total = self.b.multiply(total, self.writer.plan.sizes[dimension])
-            if dimension != self.writer.plan.lane:
-                total = self.b.add(total, scope.positions[dimension])
-        if self.row:
-            own = scope.index(self.writer.plan.lane, copy)
-            return (
-                self.b.add(scope.widened(total), own) if scope.lanes > 1 else self.b.add(total, own)
-            )
-        return scope.widened(total) if across and scope.lanes > 1 else total
-
-
-def flat(states: Sequence[State]) -> list[Value]:
-    return [value for state in states for value in state]
-
-
-def shaped(values: Sequence[Value], like: Sequence[State]) -> list[State]:
-    """Group values into states as `like` has them."""
-    waiting = list(values)
-    return [[waiting.pop(0) for _ in state] for state in like]
+        return closure(self.nest, roots, self.plan.parked[0] if self.plan.parked else -1)
 
 
 def lanes_of_nest(nest: Nest, target: Target) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Value, constant, element_of, lane_constants, vector
 from lampas.engine.loops.emit_elements import ELEMENT_RULES
 from lampas.engine.loops.emit_memory import (
@@ -30,7 +31,6 @@ from lampas.engine.loops.emit_memory import (
 )
 from lampas.engine.loops.emit_types import bitcast, convert, memory_type, register_type
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, MEMORY, Instruction, Nest
-from lampas.engine.llvm.target import Target
 
 UNIFORM = -1
 
@@ -40,7 +40,8 @@ class Plan:
     """What is known of a nest before any loop is written.
 
     `depends` has the dimensions each value varies along; `strides` the run-time strides of each operand, None
-    where the class says it all; `block_start` the position where a blocked nest's block starts.
+    where the class says it all; `block_start` the position where a blocked nest's block starts;
+    `parked` a value that an earlier pass has left in an output's memory, and that operand.
     """
 
     nest: Nest
@@ -50,6 +51,7 @@ class Plan:
     strides: list[list[Value | None]] = field(default_factory=list)
     sizes: list[Value] = field(default_factory=list)
     block_start: Value | None = None
+    parked: tuple[int, int] | None = None
 
     def varies(self, number: int) -> bool:
         return self.lane in self.depends[number]
@@ -117,10 +119,10 @@ class Scope:
     def prepare(self, needed: Iterable[int], copies: int = 1) -> None:
         """Evaluate those of the needed values that this scope has all dimensions for."""
         for number in needed:
-            if self.plan.depends[number] <= self.positions.keys():
-                if self.plan.nest.instructions[number].op not in ("reduce", "store"):
-                    for copy in range(copies if self.plan.varies(number) else 1):
-                        self.value(number, copy)
+            lasting = self.plan.nest.instructions[number].op not in ("reduce", "store")
+            if lasting and self.plan.depends[number] <= self.positions.keys():
+                for copy in range(copies if self.plan.varies(number) else 1):
+                    self.value(number, copy)
 
     def value(self, number: int, copy: int = 0) -> Value:
         """Return a value: a scalar if it does not vary along lanes, else the vector of one copy."""
@@ -146,6 +148,8 @@ class Scope:
     def evaluate(self, number: int, copy: int) -> Value:
         instruction = self.plan.nest.instructions[number]
         op, kind = instruction.op, instruction.dtype
+        if self.plan.parked is not None and number == self.plan.parked[0]:
+            return self.load(self.plan.parked[1], varies=True, copy=copy)
         if op == "load":
             return self.load(int(instruction.attribute or 0), self.plan.varies(number), copy)
         if op == "gather":
