@@ -6,7 +6,7 @@ number is in the word, a worker that was asleep for a whole job can never claim 
 claims chunks like everybody else and then waits until `done` equals the number of chunks: a worker that never woke up
 delays nobody.
 
-**Sleeping.** A worker without work spins a few ten microseconds and then waits on a futex; who publishes work wakes
+**Sleeping.** A worker without work spins a tenth of a millisecond and then waits on a futex; who publishes work wakes
 the sleepers, if there are any. Elsewhere than on Linux a worker naps instead.
 
 The layouts (in 64-bit words) are the constants below; `launch.py` and `pool.py` fill them.
@@ -30,7 +30,8 @@ R_KERNEL, R_OPERANDS, R_COUNT, R_INTEGERS, R_EXTENT, R_CHUNK, R_CHUNKS, R_TASK =
 PROGRAM_WORDS = 4
 P_COUNT, P_RECORDS, P_LIMIT, P_MOST_OPERANDS = range(4)
 
-SPINS_BEFORE_SLEEP = 600  # about 30 µs where a pause takes 140 cycles
+SPIN_NANOSECONDS = 100_000  # how long a worker looks for more work before it sleeps
+SPINS_BETWEEN_CLOCKS = 64
 SPINS_BEFORE_YIELD = 4000
 LOW_HALF = 0xFFFFFFFF
 FUTEX = {"x86_64": 202, "aarch64": 98}
@@ -155,12 +156,13 @@ class RunnerWriter:
         """void lampas_worker(pool, worker): the life of a worker thread, until QUIT is set."""
         b = self.module.function("lampas_worker", [("ptr", "pool"), ("i64", "worker")])
         pool, worker = b.arguments
+        clock = b.allocate("i64", 2, 16)
         self.jump(b, "idle")
         b.begin("idle")
+        since = self.now(b, clock)
         self.jump(b, "spin")
         b.begin("spin")
-        count = Value("%spins", "i64")
-        b.line("%spins = phi i64 [ 0, %idle ], [ %more, %again ]")
+        b.line("%spins = phi i64 [ 0, %idle ], [ %more, %again ], [ %more, %check ]")
         did = b.call("lampas_claim", "i64", [pool, worker])
         self.fork(b, b.compare("ne", did, 0), "idle", "rest")
         b.begin("rest")
@@ -168,9 +170,12 @@ class RunnerWriter:
         self.fork(b, b.compare("ne", quit_now, 0), "leave", "again")
         b.begin("again")
         self.pause(b)
-        b.line(f"%more = add {count}, 1")
-        over = b.compare("sgt", Value("%more", "i64"), SPINS_BEFORE_SLEEP)
-        self.fork(b, over, "sleep", "spin")
+        b.line("%more = add i64 %spins, 1")
+        look = b.bit_and(Value("%more", "i64"), SPINS_BETWEEN_CLOCKS - 1)
+        self.fork(b, b.compare("eq", look, 0), "check", "spin")
+        b.begin("check")
+        passed = b.subtract(self.now(b, clock), since)
+        self.fork(b, b.compare("sgt", passed, SPIN_NANOSECONDS), "sleep", "spin")
         b.begin("sleep")
         generation = self.atomic_load(b, self.word(b, pool, GENERATION))
         self.atomic_add(b, self.word(b, pool, SLEEPERS), 1)
@@ -247,6 +252,8 @@ class RunnerWriter:
         resolved = b.emit(f"alloca ptr, {self.field(b, program, P_MOST_OPERANDS)}, align 64", "ptr")
         clock = b.allocate("i64", 2, 16)
         threaded = self.acquire(b, pool)
+        with b.when(threaded):
+            self.wake(b, pool)  # early: they wake up while the first records run
         timed = b.compare("ne", times, Value("null", "ptr"))
         with b.when(timed):
             self.read_clock(b, clock, times, b.value(0))
@@ -293,9 +300,11 @@ class RunnerWriter:
             moved = b.element_pointer(base, b.extract(pair, 1), "i8")
             b.store(moved, b.element_pointer(resolved, index, "ptr"))
 
-    def read_clock(self, b: Builder, clock: Value, times: Value, index: Value) -> None:
+    def now(self, b: Builder, clock: Value) -> Value:
+        """Return the monotonic clock in nanoseconds; `clock` is room for two words."""
         b.call("clock_gettime", "i32", [b.value(CLOCK_MONOTONIC, "i32"), clock])
         seconds, rest = b.load_element("i64", clock, 0), b.load_element("i64", clock, 1)
-        b.store(
-            b.add(b.multiply(seconds, 1_000_000_000), rest), b.element_pointer(times, index, "i64")
-        )
+        return b.add(b.multiply(seconds, 1_000_000_000), rest)
+
+    def read_clock(self, b: Builder, clock: Value, times: Value, index: Value) -> None:
+        b.store(self.now(b, clock), b.element_pointer(times, index, "i64"))
