@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+import lampas
 from lampas.engine import dtype as dt
 from lampas.engine.numeric_limits import finfo, iinfo
 from lampas.engine.shape import broadcast_shapes, contiguous_strides
@@ -90,3 +91,16 @@ def test_broadcast_errors(shapes):
 def test_contiguous_strides():
     for shape in itertools.product([0, 1, 2, 5], repeat=3):
         assert contiguous_strides(shape) == torch.zeros(shape).stride()
+
+
+@pytest.mark.parametrize("ndim", [0, 1])
+def test_result_type_of_tensors_and_numbers(ndim):
+    for name in COMMON:
+        mine = lampas.ones((1,) * ndim, dtype=dt.DTYPES[name])
+        theirs = torch.ones((1,) * ndim, dtype=getattr(torch, name))
+        for number in [*NUMBERS, 1j]:
+            assert str(lampas.result_type(mine, number)) == str(torch.result_type(theirs, number))
+            assert str(lampas.result_type(number, mine)) == str(torch.result_type(number, theirs))
+    assert lampas.result_type(1, True) is lampas.int64
+    with pytest.raises(TypeError, match="result_type"):
+        lampas.result_type("a", 1)

@@ -23,6 +23,7 @@ from lampas.engine.tensor import (
     padding,
     partial_writes,
     pointwise,
+    promotion,
     random,
     random_fill,
     rearranging,
@@ -38,6 +39,7 @@ from lampas.engine.tensor import (
 )
 
 __all__ = [
+    "promotion",
     "random",
     "random_fill",
     "sampling",
