@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -52,7 +53,7 @@ def run(
     pointers = np.array([array.ctypes.data for array in arrays], dtype=np.int64)
     extent = signature.extent(sizes)
     places = [int(cut * extent) for cut in cuts]
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in itertools.pairwise(places):
         kernel(pointers.ctypes.data, integers.ctypes.data, begin, end, 0)
 
 

@@ -23,10 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lampas.engine.llvm.text import Builder, Value
 from lampas.engine.llvm import vector_math_exponential as exponential
 from lampas.engine.llvm import vector_math_special as special
 from lampas.engine.llvm import vector_math_trigonometric as trigonometric
+from lampas.engine.llvm.text import Builder, Value
 from lampas.engine.llvm.vector_math_parts import call_lanes, is_single, like
 
 Writer = Callable[[Builder, list[Value]], Value]
@@ -53,7 +53,10 @@ def in_double(single: Function, double: Function | None = None) -> Writer:
 
 
 def from_libm(name: str) -> Function:
-    return lambda b, *values: call_lanes(b, name, list(values))
+    def call(b: Builder, *values: Value) -> Value:
+        return call_lanes(b, name, list(values))
+
+    return call
 
 
 # fmt: off

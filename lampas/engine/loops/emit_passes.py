@@ -99,7 +99,8 @@ class ReductionPass:
 
     def inner_states(self, outer: list[State]) -> list[State]:
         """Fresh float32 states for widened reductions, the running ones for the others."""
-        left, chosen = list(outer), []
+        left = list(outer)
+        chosen: list[State] = []
         for reduction in self.found:
             own = [left.pop(0) for _ in range(self.outer_count(reduction))]
             if reduction.widened:
@@ -110,7 +111,8 @@ class ReductionPass:
 
     def joined(self, outer: list[State], inner: list[State]) -> list[State]:
         """Join each stretch's float32 states into the float64 ones."""
-        before, after, merged = list(outer), list(inner), []
+        before, after = list(outer), list(inner)
+        merged: list[State] = []
         for reduction in self.found:
             old = [before.pop(0) for _ in range(self.outer_count(reduction))]
             new = [after.pop(0) for _ in range(self.accumulators(reduction))]

@@ -48,8 +48,8 @@ class Plan:
     target: Target
     lane: int
     depends: list[frozenset[int]]
-    strides: list[list[Value | None]] = field(default_factory=list)
-    sizes: list[Value] = field(default_factory=list)
+    strides: list[list[Value | None]] = field(default_factory=list[list[Value | None]])
+    sizes: list[Value] = field(default_factory=list[Value])
     block_start: Value | None = None
     parked: tuple[int, int] | None = None
 
@@ -66,12 +66,12 @@ def dependences(nest: Nest) -> list[frozenset[int]]:
     found: list[frozenset[int]] = []
     kept = frozenset(range(nest.kept))
     for instruction in nest.instructions:
-        own: frozenset[int] = frozenset().union(*(found[a] for a in instruction.arguments))
+        own = frozenset(d for a in instruction.arguments for d in found[a])
         if instruction.op in MEMORY:
             classes = nest.operands[int(instruction.attribute or 0)].classes
-            own |= {d for d, stride in enumerate(classes) if stride != BROADCAST}
+            own |= frozenset(d for d, stride in enumerate(classes) if stride != BROADCAST)
         elif instruction.op == "index":
-            own |= {int(instruction.attribute or 0)}
+            own |= frozenset([int(instruction.attribute or 0)])
         elif instruction.op == "reduce":
             own &= kept
         found.append(own)
@@ -155,6 +155,7 @@ class Scope:
         if op == "gather":
             return self.gather(number, instruction, copy)
         if op == "constant":
+            assert not isinstance(instruction.attribute, str)
             return constant(instruction.attribute or 0, register_type(kind))
         if op == "index":
             return self.index(int(instruction.attribute or 0), copy)

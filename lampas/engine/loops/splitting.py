@@ -123,7 +123,7 @@ def partial_nest(
     needed = closure(nest, arguments, frozenset())
     used = operands_used(nest, needed)
     builder = NestBuilder(nest.kept + 1, nest.reduced, blocked=True)
-    places = {}
+    places: dict[int, int] = {}
     for number in used:
         operand = nest.operands[number]
         along = STRIDED if operand.classes[nest.kept] else BROADCAST
@@ -133,7 +133,7 @@ def partial_nest(
         values[number] = copied(builder, nest.instructions[number], values, places, shift=1)
     kept = (STRIDED,) * nest.kept + (CONTIGUOUS,)
     classes = kept if nest.kept == 0 else (STRIDED, *((STRIDED,) * (nest.kept - 1)), CONTIGUOUS)
-    kinds = []
+    kinds: list[dtype] = []
     for number, argument in zip(reductions, arguments, strict=True):
         value = values[argument]
         kind = builder.instructions[value].dtype
@@ -165,7 +165,7 @@ def final_nest(
         loaded = builder.load(builder.operand(kind, "input", classes))
         joined = builder.append("reduce", (loaded,), kind, nest.instructions[number].attribute)
         values[number] = builder.cast(joined, nest.instructions[number].dtype)
-    places = {}
+    places: dict[int, int] = {}
     for number in used:
         operand = nest.operands[number]
         own = (*operand.classes[: nest.kept], BROADCAST)
