@@ -99,8 +99,7 @@ class NAdam(ElementwiseOptimizer):
         slowing = group["momentum_decay"]
         mu = beta1 * (1.0 - 0.5 * 0.96 ** (turn.step * slowing))
         mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((turn.step + 1) * slowing))
-        kept = turn.state["mu_product"]
-        product = turn.counters.write(kept, turn.counters.read(kept) * mu)
+        product = turn.counters.scale(turn.state["mu_product"], mu)
         numbers = (
             1 - lr * weight_decay if decoupled else weight_decay,
             beta1,

@@ -111,12 +111,12 @@ class Optimizer:
                     group.setdefault(name, value)
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        parts = []
         for number, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {number}")
             options = sorted(name for name in group if name != "params")
-            lines.extend(f"    {name}: {group[name]}" for name in options)
-        return "\n".join([*lines, ")"])
+            lines = [f"    {name}: {group[name]}\n" for name in options]
+            parts.append(f"\nParameter Group {number}\n{''.join(lines)}")
+        return f"{type(self).__name__} ({''.join(parts)})"
 
     @staticmethod
     def profile_hook_step(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -99,6 +99,8 @@ class Update:
         for target in targets:
             check_in_place(target, self.operation.name)
         made = record(self.operation, tuple(inputs), attributes)
+        # Overwriting the states does not hurt what the tape has saved: nodes keep their values.
+        made[0].grad_fn.guards = None
         for target, new in zip(targets, made, strict=True):
             target._write(new._value(), new._tape_edge())
 
@@ -152,6 +154,11 @@ class Counters:
             self._made[value, kind] = node
         tensor._write(node, None, recorded=False)
         return self.read(tensor)
+
+    def scale(self, tensor: Tensor, factor: float) -> float:
+        """Multiplies in the tensor's dtype; returns the product."""
+        kind = tensor.dtype.numpy.type
+        return self.write(tensor, float(kind(self.read(tensor)) * kind(factor)))
 
 
 def counter(value: float = 0.0) -> Tensor:

@@ -9,9 +9,9 @@ from lampas.optim.lr_scheduler.base import LRScheduler
 from lampas.optim.optimizer import Optimizer
 
 
-def _half_wave(fraction: float) -> float:
-    """1 at the start, -1 at fraction 1, 1 again at 2."""
-    return math.cos(math.pi * fraction)
+def _half_wave(place: float, span: float) -> float:
+    """1 at place 0, -1 at `span`, 1 again at twice that."""
+    return math.cos(math.pi * place / span)
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -37,15 +37,15 @@ class CosineAnnealingLR(LRScheduler):
             return self._get_closed_form_lr()
         if (epoch - 1 - span) % (2 * span) == 0:
             # The recursion would divide by zero at the bottom of the wave.
-            rise = (1 - _half_wave(1 / span)) / 2
+            rise = 1 - _half_wave(1, span)
             pairs = zip(self._kept(), self.base_lrs, strict=True)
-            return [rate + (base - self.eta_min) * rise for rate, base in pairs]
-        ratio = (1 + _half_wave(epoch / span)) / (1 + _half_wave((epoch - 1) / span))
+            return [rate + (base - self.eta_min) * rise / 2 for rate, base in pairs]
+        ratio = (1 + _half_wave(epoch, span)) / (1 + _half_wave(epoch - 1, span))
         return [ratio * (rate - self.eta_min) + self.eta_min for rate in self._kept()]
 
     def _get_closed_form_lr(self) -> list[Any]:
-        height = (1 + _half_wave(self.last_epoch / self.T_max)) / 2
-        return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
+        height = 1 + _half_wave(self.last_epoch, self.T_max)
+        return [self.eta_min + (base - self.eta_min) * height / 2 for base in self.base_lrs]
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -80,8 +80,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def get_lr(self) -> list[Any]:
         """The next learning rates."""
         self._warn_outside_step()
-        height = (1 + _half_wave(self.T_cur / self.T_i)) / 2
-        return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
+        height = 1 + _half_wave(self.T_cur, self.T_i)
+        return [self.eta_min + (base - self.eta_min) * height / 2 for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
         """Goes on by one epoch, or to `epoch`, which may be a fraction."""
