@@ -123,17 +123,17 @@ def _run(targets: Sequence[Node]) -> None:
     if plan.program is None and plan.wants_program():
         plan.program = build_program(plan.graph)
     if plan.program is not None and settings.tier != "reference":
-        buffers = _run_program(plan.program, leaves)
+        buffers = _run_program(plan.program, line.nodes, leaves)
     else:
         buffers = _run_reference(plan.graph, leaves)
     for node, buffer in zip(targets, buffers, strict=True):
         node.realize_as(buffer)
 
 
-def _run_program(program: Any, leaves: Sequence[Node]) -> list[Buffer]:
+def _run_program(program: Any, nodes: Sequence[Node], leaves: Sequence[Node]) -> list[Buffer]:
     buffers = [node.buffer for node in leaves if node.op is not SCALAR]
     scalars = [node.value for node in leaves if node.op is SCALAR]
-    return program.run(buffers, scalars)
+    return program.run(buffers, scalars, program.donor.find(nodes, buffers))
 
 
 def _run_reference(graph: LinearGraph, leaves: Sequence[Node]) -> list[Buffer]:

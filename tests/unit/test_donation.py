@@ -1,0 +1,89 @@
+"""Which leaves a run may overwrite: only those that nobody can ask for again.
+
+The calls stand outside of the assertions, which hold on to what they evaluate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lampas.engine.device.buffer import Buffer
+from lampas.engine.dtype import float32
+from lampas.engine.graph import build as g
+from lampas.engine.graph.linear import linearize
+from lampas.engine.graph.node import Node, buffer_node
+from lampas.engine.realize.donation import Donor
+from lampas.engine.realize.program import build_program
+
+
+def owned(value: float) -> Node:
+    """A leaf in memory of its own."""
+    buffer = Buffer.allocate(400)
+    buffer.array(np.float32, (100,))[...] = value
+    buffer.exported = False
+    return buffer_node(buffer, (100,), float32)
+
+
+def given(target: Node) -> set[int]:
+    """The positions that a run for `target` would give away, as `realize` asks for them."""
+    line = linearize([target])
+    program = build_program(line.graph())
+    leaves = [line.nodes[number] for number in line.leaves]
+    buffers = [node.buffer for node in leaves]
+    assert program.donor is not None
+    found = program.donor.find(line.nodes, buffers)
+    assert len(leaves) == 2
+    return found
+
+
+def test_a_dead_leaf_is_given() -> None:
+    target = g.subtract(owned(3.0), owned(1.0))
+    found = given(target)
+    assert found == {0}
+
+
+def test_a_leaf_that_somebody_holds_is_kept() -> None:
+    kept = owned(3.0)
+    target = g.subtract(kept, owned(1.0))
+    found = given(target)
+    assert found == set()
+    del kept
+    found = given(target)
+    assert found == {0}
+
+
+def test_a_leaf_behind_a_held_inner_value_is_kept() -> None:
+    inner = g.exp(owned(3.0))
+    target = g.subtract(inner, owned(1.0))
+    found = given(target)
+    assert found == set()
+    del inner
+    found = given(target)
+    assert found == {0}
+
+
+def test_memory_that_an_array_shows_is_kept() -> None:
+    first = owned(3.0)
+    shown = first.buffer.array(np.float32, (100,))
+    target = g.subtract(first, owned(1.0))
+    del first
+    found = given(target)
+    assert found == set()
+    assert shown[0] == 3.0
+
+
+def test_a_buffer_of_two_nodes_is_kept() -> None:
+    first = owned(3.0)
+    twin = buffer_node(first.buffer, (100,), float32)
+    target = g.subtract(first, owned(1.0))
+    del first
+    found = given(target)
+    assert found == set()
+    del twin
+    found = given(target)
+    assert found == {0}
+
+
+def test_nothing_wanted_is_found_at_once() -> None:
+    line = linearize([g.sum_dims(owned(1.0), [0])])
+    assert Donor(line.graph(), []).find(line.nodes, []) == set()
