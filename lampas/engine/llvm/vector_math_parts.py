@@ -8,10 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lampas.engine.llvm.text import Builder, Value, constant, element_of, lanes_of, vector
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import (
+    Builder,
+    Module,
+    Value,
+    constant,
+    element_of,
+    lanes_of,
+    suffix_of,
+    vector,
+)
 
 ROUNDER32 = 12582912.0  # 1.5·2^23
 ROUNDER64 = 6755399441055744.0  # 1.5·2^52
+
+
+class TargetModule(Module):
+    """A module whose functions may use what one target is good at; plain modules suit all."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
+
+
+def target_of(b: Builder) -> Target | None:
+    """Return the target a builder writes for, if it is known."""
+    return b.module.target if isinstance(b.module, TargetModule) else None
 
 
 def like(value: Value, element: str) -> str:
@@ -78,7 +101,11 @@ def power_of_two(b: Builder, exponent: Value) -> Value:
 
 
 def scale(b: Builder, x: Value, exponent: Value) -> Value:
-    """Return x·2^exponent in two steps, which reach denormals and infinity."""
+    """Return x·2^exponent, by AVX-512's instruction or in two steps, which reach denormals and infinity."""
+    target = target_of(b)
+    if target is not None and target.vector_bytes == 64 and lanes_of(x.type) >= 8:
+        name = f"llvm.ldexp.{suffix_of(x.type)}.{suffix_of(exponent.type)}"
+        return b.call(name, x.type, [x, exponent])
     half = b.shift_right(exponent, 1)
     return b.multiply(
         b.multiply(x, power_of_two(b, half)), power_of_two(b, b.subtract(exponent, half))

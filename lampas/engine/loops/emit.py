@@ -9,8 +9,8 @@ import hashlib
 from functools import lru_cache
 
 from lampas.engine.llvm.target import Target, host
+from lampas.engine.llvm.vector_math_parts import TargetModule
 from lampas.engine.loops.emit_loops import KernelWriter
-from lampas.engine.loops.emit_types import KernelModule
 from lampas.engine.loops.nest import Nest
 from lampas.engine.loops.signature import Signature
 
@@ -30,7 +30,7 @@ def emit(nest: Nest, target: Target | None = None) -> tuple[str, str, Signature]
     Raises NotImplementedError naming what compiled loops do not handle (complex dtypes).
     """
     target = target or host()
-    module = KernelModule(target)
+    module = TargetModule(target)
     name = "nest_" + hashlib.sha256(str(nest).encode()).hexdigest()[:12]
     builder = module.function(name, KERNEL_PARAMETERS)
     writer = KernelWriter(nest, target, builder)

@@ -6,10 +6,8 @@ In memory a bool is a byte and a bfloat16 is 16 bits; in registers a bool is i1 
 from __future__ import annotations
 
 from lampas.engine.dtype import bfloat16, bool_, dtype, float16
-from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import (
     Builder,
-    Module,
     Value,
     bits_of,
     constant,
@@ -18,6 +16,7 @@ from lampas.engine.llvm.text import (
     lanes_of,
     vector,
 )
+from lampas.engine.llvm.vector_math_parts import target_of
 
 # fmt: off
 MEMORY_TYPES = {
@@ -28,16 +27,10 @@ REGISTER_TYPES = MEMORY_TYPES | {"bool": "i1", "float16": "float", "bfloat16": "
 # fmt: on
 
 
-class KernelModule(Module):
-    """A module for one target; `converts_half` tells whether that has instructions for float16."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__()
-        self.converts_half = target.vector_bytes > 16 or not target.triple.startswith("x86_64")
-
-
 def converts_half(b: Builder) -> bool:
-    return not isinstance(b.module, KernelModule) or b.module.converts_half
+    """Whether the target has instructions for float16: of x86 processors, those with AVX2."""
+    target = target_of(b)
+    return target is None or target.vector_bytes > 16 or not target.triple.startswith("x86_64")
 
 
 def memory_type(kind: dtype, lanes: int = 1) -> str:

@@ -166,10 +166,10 @@ def reduce_value(op: str, value: Array, kept: int, kind: dtype) -> Array:
     if op in ("sum", "prod"):
         wide = np.float64 if kind.is_floating_point else kind.numpy
         result = getattr(np, op)(value, axis=axes, dtype=wide, keepdims=True)
-        return result.astype(computing_type(kind))
+        return computing(result.astype(kind.numpy), kind)
     if value.size == 0:
         return np.full(shape, identity(op, kind), computing_type(kind))
-    return getattr(np, op)(value, axis=axes, keepdims=True)
+    return computing(getattr(np, op)(value, axis=axes, keepdims=True).astype(kind.numpy), kind)
 
 
 def identity(op: str, kind: dtype) -> Any:

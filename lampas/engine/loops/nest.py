@@ -24,7 +24,7 @@ What each instruction means (`attribute` in parentheses):
     store (operand)     writes one argument; yields nothing that may be used
     others              the elementwise primitives by their names
 
-Half types are computed in float32 and rounded when stored or cast, not between operations.
+Half types are computed in float32 and rounded when stored, cast or reduced, not between other operations.
 All stores happen in the last pass over a row, so an output may share an input's memory if both are walked by
 the same strides and the input is not broadcast.
 """
