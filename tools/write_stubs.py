@@ -41,7 +41,7 @@ import numpy as np
 from lampas.engine.dtype import dtype as Dtype
 from lampas.engine.shape import Size
 from lampas.engine.tensor.core import Tensor
-
+{imports}
 Number = builtins.bool | builtins.int | builtins.float | builtins.complex
 Scalar = Number
 Operand = Tensor | Scalar
@@ -134,7 +134,8 @@ def method_lines() -> list[str]:
 def methods_stub() -> str:
     """The text of `methods.pyi`."""
     body = "\n".join("    " + line for line in method_lines())
-    return f"{HEADER}\nclass TensorMethods:\n    __hash__: Any  # type: ignore[assignment]\n{body}\n"
+    header = HEADER.replace("{imports}", "")
+    return f"{header}\nclass TensorMethods:\n    __hash__: Any  # type: ignore[assignment]\n{body}\n"
 
 
 def package_stub() -> str:
@@ -145,7 +146,7 @@ def package_stub() -> str:
         if not entry.namespace
     ]
     extra = (
-        "\nfrom lampas.engine.tensor import families as families\n"
+        "from lampas.engine.tensor import families as families\n"
         "from lampas.engine.tensor.core import Tensor as Tensor\n"
         "from lampas.engine.tensor.declare import PUBLIC as PUBLIC\n"
         "from lampas.engine.tensor.device import device as device\n"
@@ -155,9 +156,9 @@ def package_stub() -> str:
         "from lampas.engine.tensor.grad_switches import enable_grad as enable_grad\n"
         "from lampas.engine.tensor.grad_switches import inference_mode as inference_mode\n"
         "from lampas.engine.tensor.grad_switches import no_grad as no_grad\n"
-        "from lampas.engine.tensor.grad_switches import set_grad_enabled as set_grad_enabled\n\n"
+        "from lampas.engine.tensor.grad_switches import set_grad_enabled as set_grad_enabled\n"
     )
-    return HEADER + extra + "\n".join(lines) + "\n"
+    return HEADER.replace("{imports}", extra) + "\n".join(lines) + "\n"
 
 
 STUBS = {

@@ -3,6 +3,7 @@
 from lampas import _lazy
 from lampas.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from lampas.autograd.gradcheck import gradcheck, gradgradcheck
+from lampas.engine.tensor import Tensor as Variable
 from lampas.engine.tensor.backward import backward, grad
 from lampas.engine.tensor.custom_function import Function
 from lampas.engine.tensor.grad_switches import (
@@ -11,7 +12,6 @@ from lampas.engine.tensor.grad_switches import (
     no_grad,
     set_grad_enabled,
 )
-from lampas.engine.tensor import Tensor as Variable
 
 __getattr__, __dir__ = _lazy.attach(
     __name__,

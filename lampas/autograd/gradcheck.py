@@ -13,7 +13,7 @@ import numpy as np
 from lampas.engine.tensor import Tensor
 from lampas.engine.tensor.backward import grad
 from lampas.engine.tensor.conversion import array_of, from_numpy
-from lampas.engine.tensor.grad_switches import no_grad
+from lampas.engine.tensor.grad_switches import enable_grad, no_grad
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,8 +191,6 @@ def gradgradcheck(
             for source, each in zip(sources, given, strict=True)
             if isinstance(each, Tensor) and each.requires_grad
         ]
-        from lampas.engine.tensor.grad_switches import enable_grad
-
         with enable_grad():
             results = _outputs(func, sources)
             found = grad(results, wanted, arguments[count:], create_graph=True, allow_unused=True)

@@ -45,13 +45,13 @@ def _slice(node: Node, ct: Node) -> Cotangents:
 
 
 def _as_strided(node: Node, ct: Node) -> Cotangents:
-    shape, strides, offset = node.attributes
+    _shape, strides, offset = node.attributes
     return (g.as_strided_accumulate(ct, node.inputs[0].shape, strides, offset),)
 
 
 def _as_strided_scatter(node: Node, ct: Node) -> Cotangents:
     shape, strides, offset = node.attributes
-    base, value = node.inputs
+    _base, value = node.inputs
     hidden = g.full(value.shape, 0, ct.dtype)
     return (
         g.as_strided_scatter(ct, hidden, shape, strides, offset),
@@ -60,13 +60,13 @@ def _as_strided_scatter(node: Node, ct: Node) -> Cotangents:
 
 
 def _as_strided_accumulate(node: Node, ct: Node) -> Cotangents:
-    base_shape, strides, offset = node.attributes
+    _base_shape, strides, offset = node.attributes
     return (g.as_strided(ct, node.inputs[0].shape, strides, offset),)
 
 
 def _pad(node: Node, ct: Node) -> Cotangents:
     low, high = node.attributes
-    x, fill = node.inputs
+    x, _fill = node.inputs
     if any(n < 0 for n in (*low, *high)):
         inside = g.pad(ct, tuple(-n for n in low), tuple(-n for n in high), g.like(ct, 0))
     else:
@@ -92,7 +92,7 @@ def _gather(node: Node, ct: Node) -> Cotangents:
 
 def _scatter(node: Node, ct: Node) -> Cotangents:
     dim, mode = node.attributes
-    x, index, source = node.inputs
+    _x, index, source = node.inputs
     if mode == "add":
         return ct, None, _restored(g.gather(ct, dim, index), source)
     if mode == "set":
@@ -169,7 +169,7 @@ def _index(node: Node, ct: Node) -> Cotangents:
 
 def _index_put(node: Node, ct: Node) -> Cotangents:
     dims, accumulate = node.attributes
-    x, value, *indices = node.inputs
+    _x, value, *indices = node.inputs
     taken = g.sum_to(g.index(ct, dims, indices), value.shape)
     if accumulate:
         return (ct, taken, *(None for _ in indices))

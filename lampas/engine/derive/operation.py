@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 from lampas.engine.derive.pullback import pull_back
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
-from lampas.engine.graph.primitives import BUFFER, RESHAPE
+from lampas.engine.graph.primitives import BUFFER, PERMUTE, RESHAPE, SLICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,23 +73,44 @@ class Operation:
         result = self.forward(*inputs, *attributes)
         return tuple(result) if self.multiple else (result,)
 
+    def rebuild(self, saved: Saved) -> Saved:
+        """`saved` with the way from inputs to outputs, which realised values have forgotten.
+
+        Operations with a `vjp` of their own need no way.
+        """
+        if self.vjp is not None:
+            return saved
+        inputs = distinct_inputs(saved.inputs)
+        outputs = self.compute(inputs, saved.attributes)
+        return Saved(inputs, outputs, saved.attributes, saved.needed)
+
     def pull_back(self, saved: Saved, cotangents: tuple[Node | None, ...]) -> Cotangents:
-        """The cotangents of the inputs, None where not needed or zero."""
+        """The cotangents of the inputs, None where not needed or zero; `saved` comes from `rebuild`."""
         if self.vjp is not None:
             return self.vjp(saved, *cotangents)
-        inputs = _distinct(saved.inputs)
-        outputs = self.compute(inputs, saved.attributes)
-        return pull_back(outputs, cotangents, inputs, saved.needed)
+        return pull_back(saved.outputs, cotangents, saved.inputs, saved.needed)
 
 
-def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The nodes, with an alias for every repeated one: x·x has two inputs, not one."""
+def distinct_inputs(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The nodes, with another node of the same value for some.
+
+    For every repeated one, since x·x has two inputs, not one; and for views that the constructors
+    would fold into a view of them: then no path would lead through the input itself.
+    """
     seen: set[int] = set()
     result = []
     for node in nodes:
-        result.append(alias(node) if id(node) in seen else node)
+        folds = node.op is RESHAPE or node.op is PERMUTE
+        result.append(_whole(node) if folds or id(node) in seen else node)
         seen.add(id(node))
     return tuple(result)
+
+
+def _whole(node: Node) -> Node:
+    """The slice that is all of a node: an alias that is not folded away."""
+    rank = len(node.shape)
+    attributes = ((0,) * rank, node.shape, (1,) * rank)
+    return Node(SLICE, (node,), attributes, node.shape, node.dtype)
 
 
 def alias(node: Node) -> Node:
@@ -125,7 +146,8 @@ def derive_operation(operation: Operation) -> Operation:
         rest = iter(nodes[count:])
         cotangents = tuple(next(rest) if present else None for present in given)
         outputs = operation.compute(inputs, attributes)
-        flows = operation.pull_back(Saved(inputs, outputs, attributes, needed), cotangents)
+        saved = operation.rebuild(Saved(inputs, outputs, attributes, needed))
+        flows = operation.pull_back(saved, cotangents)
         return tuple(
             zeros_for(node) if flow is None else flow
             for flow, node, need in zip(flows, inputs, needed, strict=True)

@@ -145,9 +145,11 @@ class OperationGrad(GradNode):
         cotangents = tuple([None if flow is None else flow.node for flow in flows])
         if create_graph:
             return self._apply_recorded(flows, needed)
-        saved = Saved(self.inputs, self.outputs, self.attributes, needed)
+        saved = self.operation.rebuild(Saved(self.inputs, self.outputs, self.attributes, needed))
         grads = self.operation.pull_back(saved, cotangents)
-        self._check_versions(grads, cotangents)
+        self._check_versions(grads, cotangents, (*saved.inputs, *saved.outputs))
+        if saved.outputs is not self.outputs:
+            self._reuse_outputs(saved.outputs)
         return [None if grad is None else Flow(grad, None) for grad in grads]
 
     def _apply_recorded(
@@ -160,7 +162,8 @@ class OperationGrad(GradNode):
         inputs = (*self.inputs, *(flow.node for flow in present))
         attributes = (len(self.inputs), given, needed, self.attributes)
         outputs = derived.compute(inputs, attributes)
-        self._check_versions(outputs, tuple(flow.node for flow in present))
+        cotangents = tuple(flow.node for flow in present)
+        self._check_versions(outputs, cotangents, (*self.inputs, *self.outputs))
         edges = (*self.edges, *(flow.edge for flow in present))
         entry = OperationGrad(derived, inputs, outputs, attributes, edges)
         entry.guards = self.guards
@@ -174,13 +177,21 @@ class OperationGrad(GradNode):
                 results.append(None)
         return results
 
+    def _reuse_outputs(self, rebuilt: tuple[Node, ...]) -> None:
+        """Give outputs that were made again the values that were stored the first time."""
+        if self.operation.saves_outputs:
+            for again, stored in zip(rebuilt, self.outputs, strict=True):
+                if stored.buffer is not None and again.buffer is None and again.inputs:
+                    again.realize_as(stored.buffer)
+
     def _check_versions(
-        self, grads: Sequence[Node | None], cotangents: Sequence[Node | None]
+        self,
+        grads: Sequence[Node | None],
+        cotangents: Sequence[Node | None],
+        values: tuple[Node, ...],
     ) -> None:
-        if self.guards is None:
-            return
-        values = (*(self.inputs or ()), *self.outputs)
-        for (storage, version), value in zip(self.guards, values, strict=False):
+        """RuntimeError if a value that the gradients read was overwritten since it was saved."""
+        for (storage, version), value in zip(self.guards or (), values, strict=False):
             if storage is None or storage.version == version:
                 continue
             boundary = {id(node) for node in (*cotangents, *values) if node is not None}

@@ -4,6 +4,8 @@
 with `@host_function("name")`; results are converted to the shapes and dtypes that the node declares.
 """
 
+# pyright: basic
+# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar

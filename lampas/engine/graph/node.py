@@ -37,8 +37,8 @@ class Node:
         dtype: dtype,
     ) -> None:
         self.op = op
-        self.inputs = inputs
-        self.attributes = attributes
+        self.inputs: tuple[Node, ...] = inputs
+        self.attributes: tuple[Any, ...] = attributes
         self.shape = shape
         self.dtype = dtype
         self.buffer: Any = None
@@ -100,7 +100,7 @@ def sort_topologically(targets: Iterable[Node]) -> list[Node]:
             continue
         seen.add(key)
         stack.append((node, True))
-        for source in reversed(node.inputs):
-            if id(source) not in seen:
-                stack.append((source, False))
+        stack.extend(
+            [(source, False) for source in reversed(node.inputs) if id(source) not in seen]
+        )
     return order

@@ -5,6 +5,8 @@ tested against it.  Rules may return views of their inputs.  `evaluate(graph, le
 linear graph.  Half-precision sums and products accumulate in float32, as the compiled tier does.
 """
 
+# pyright: basic
+# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -198,10 +200,6 @@ def _matmul(arrays: Arrays) -> Array:
     if a.dtype.kind == "b":
         return np.matmul(a, b)
     return np.matmul(_wide(a), _wide(b)).astype(a.dtype)
-
-
-def _lgamma(x: Array) -> Array:
-    return lgamma(x)
 
 
 def _output(arrays: Arrays, position: int) -> Array:

@@ -1,5 +1,7 @@
 """The reference of views, movement and scans in NumPy."""
 
+# pyright: basic
+# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

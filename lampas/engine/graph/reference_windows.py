@@ -1,5 +1,7 @@
 """The reference of convolutions and max pooling: windows as a strided reading, then a contraction."""
 
+# pyright: basic
+# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,7 @@
 """Special functions of the reference tier, from SciPy, which is imported at first use."""
 
+# pyright: basic
+# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import numpy as np

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.dtype import get_default_dtype
 from lampas.engine.graph import build as g
-from lampas.engine.tensor.core import Tensor, wrap_view
-from lampas.engine.tensor.declare import method, public
+from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import as_inputs, require_tensor
 

@@ -6,6 +6,7 @@ matrix product of (kept by both, kept by the left, contracted) and (…, contrac
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -359,7 +360,7 @@ def _check_chain(chain: list[Tensor]) -> None:
             raise RuntimeError(
                 f"multi_dot(): tensor {position} must be 2D but got {len(tensor._shape)}D"
             )
-    for position, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+    for position, (a, b) in enumerate(itertools.pairwise(chain)):
         if a._shape[1] != b._shape[0]:
             raise RuntimeError(
                 f"multi_dot(): tensors {position} and {position + 1} with shapes {list(a._shape)} "

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import copy as copying
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved, alias
-from lampas.engine.dtype import ALIASES, DTYPES, bool_, can_cast, dtype, from_numpy_dtype
+from lampas.engine.dtype import ALIASES, DTYPES, dtype, from_numpy_dtype
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.tensor.core import Tensor, share, wrap, wrap_view
 from lampas.engine.tensor.declare import assign, check_in_place, method, public
 from lampas.engine.tensor.device import CPU, META, device, resolve_device
 from lampas.engine.tensor.door import record
-from lampas.engine.tensor.grad_mode import grad_mode
-from lampas.engine.tensor.operands import is_number, number, require_tensor
+from lampas.engine.tensor.operands import number
 from lampas.engine.tensor.storage import Storage, storage_of_array
 
 if TYPE_CHECKING:
@@ -288,7 +288,12 @@ def to_bool(self: Tensor) -> bool:
     return bool(item(self))
 
 
-method("__float__")(lambda self: float(item(self)))
+@method("__float__")
+def to_float(self: Tensor) -> float:
+    """The single value as a float."""
+    return float(item(self))  # type: ignore[arg-type]
+
+
 method("__complex__")(lambda self: complex(item(self)))
 
 
@@ -446,14 +451,8 @@ def deep_copy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if self._grad is not None:
         copied._grad = deep_copy(self._grad, memo)
     for name, value in self.__dict__.items():
-        copied.__dict__[name] = _deep(value, memo)
+        setattr(copied, name, copying.deepcopy(value, memo))
     return copied
-
-
-def _deep(value: Any, memo: dict[int, Any]) -> Any:
-    import copy
-
-    return copy.deepcopy(value, memo)
 
 
 def _copy_over(source: Tensor, storage: Storage) -> Tensor:

@@ -35,6 +35,7 @@ else:
 
         __slots__ = ()
 
+
 AS_STRIDED = Operation(
     "as_strided",
     lambda x, shape, strides, offset: g.as_strided(x, shape, strides, offset),

@@ -36,7 +36,7 @@ def record(
         inputs = _run_hooks(operation, inputs, attributes)
     nodes, place, traced = _read(operation, inputs)
     outputs = operation.compute(nodes, attributes)
-    if any([out is node for out in outputs for node in nodes]):
+    if any(out is node for out in outputs for node in nodes):
         outputs = tuple([alias(out) for out in outputs])
     if not traced:
         if operation.multiple:
@@ -149,7 +149,7 @@ def _guards(
 def _run_hooks(
     operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...]
 ) -> tuple[Input, ...]:
-    for hook in list(HOOKS):
+    for hook in HOOKS:
         changed = hook(operation, inputs, attributes)
         if changed is not None:
             inputs = changed

@@ -22,12 +22,8 @@ from lampas.engine.tensor.creation import tensor as make_tensor
 from lampas.engine.tensor.declare import assign, check_in_place, method, public
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import is_number
-from lampas.engine.tensor.shaping import (
-    reshape,
-    select,
-    slice_view,
-    unsqueeze,
-)
+from lampas.engine.tensor.parts import select, slice_view
+from lampas.engine.tensor.shaping import reshape, unsqueeze
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

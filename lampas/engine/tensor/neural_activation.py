@@ -52,7 +52,7 @@ def _relu_vjp(saved: Saved, ct: Node) -> Grads:
     return (g.where(g.less_equal(y, g.like(y, 0)), g.like(ct, 0), ct),)
 
 
-RELU = Operation("relu", _relu, vjp=_relu_vjp, saves="outputs")
+RELU = Operation("relu", _relu, vjp=_relu_vjp)
 
 
 def _leaky_relu(x: Node, slope: float) -> Node:
@@ -216,8 +216,8 @@ def _log_softmax_vjp(saved: Saved, ct: Node) -> Grads:
     return (g.cast(flow, saved.output.dtype),)
 
 
-SOFTMAX = function_of_one("softmax", _softmax, vjp=_softmax_vjp, saves="outputs")
-LOG_SOFTMAX = function_of_one("log_softmax", _log_softmax, vjp=_log_softmax_vjp, saves="outputs")
+SOFTMAX = function_of_one("softmax", _softmax, vjp=_softmax_vjp)
+LOG_SOFTMAX = function_of_one("log_softmax", _log_softmax, vjp=_log_softmax_vjp)
 
 # Public functions ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.derive.operation import Operation, Saved, distinct_inputs
 from lampas.engine.derive.pullback import pull_back
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
@@ -62,7 +62,7 @@ def _vjp(forward: Callable[..., Node]) -> Callable[[Saved, Node], tuple[Node | N
     """The pullback; a convolution is linear in each operand, so conjugates go in at the front."""
 
     def vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
-        inputs = tuple(g.conjugate(node) for node in saved.inputs)
+        inputs = distinct_inputs(tuple(g.conjugate(node) for node in saved.inputs))
         output = forward(*inputs, *saved.attributes)
         return pull_back((output,), (ct,), inputs, saved.needed)
 

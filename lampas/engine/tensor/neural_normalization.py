@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.derive.operation import Operation, Saved, distinct_inputs
 from lampas.engine.derive.pullback import pull_back
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.core import Tensor
@@ -101,8 +101,9 @@ def _normalize_vjp(
 
 
 def _general_vjp(saved: Saved, cotangents: tuple[Node | None, ...]) -> Grads:
-    outputs = _normalize(*saved.inputs, *saved.attributes)
-    return pull_back(outputs, cotangents, saved.inputs, saved.needed)
+    inputs = distinct_inputs(saved.inputs)
+    outputs = _normalize(*inputs, *saved.attributes)
+    return pull_back(outputs, cotangents, inputs, saved.needed)
 
 
 def _normalization(name: str, grad_name: str) -> Operation:

@@ -60,7 +60,6 @@ def _max_pool_operation(rank: int) -> Operation:
         _max_pool,
         vjp=_max_pool_vjp,
         grad_name=f"MaxPool{rank}DWithIndicesBackward0",
-        saves="outputs",
         multiple=True,
     )
 

@@ -42,13 +42,13 @@ def plain_number(value: Any) -> bool | int | float | complex:
         value = value.item()
     for kind in (bool, int, float, complex):
         if isinstance(value, kind):
-            return kind(value)
+            return kind(value)  # type: ignore[arg-type]
     raise TypeError(f"expected a number, got {type(value).__name__}")
 
 
 def is_number(value: Any) -> bool:
     """Whether `value` counts as a Python number in an operation."""
-    return isinstance(value, NUMBERS) or isinstance(value, np.generic)
+    return isinstance(value, (NUMBERS, np.generic))
 
 
 def require_tensor(name: str, argument: str, value: Any, position: int = 1) -> Tensor:

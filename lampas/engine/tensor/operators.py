@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.shape import Size, normalize_dim
-from lampas.engine.tensor import arithmetic, comparison, contraction, pointwise, shaping
+from lampas.engine.tensor import arithmetic, comparison, contraction, parts, pointwise
 from lampas.engine.tensor.conversion import from_numpy
 from lampas.engine.tensor.core import Tensor
-from lampas.engine.tensor.declare import method, public
+from lampas.engine.tensor.declare import PUBLIC, method, public
 from lampas.engine.tensor.operands import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def _declared(name: str) -> Callable[..., Any]:
+    """The function of an operation that its family defines by a table."""
+    return PUBLIC[name].function
 
 
 def _operand(value: Any) -> Any:
@@ -55,23 +60,23 @@ for _symbol, _function in (
     ("floordiv", arithmetic.floor_divide),
     ("mod", arithmetic.remainder),
     ("pow", arithmetic.pow),
-    ("and", comparison.bitwise_and),
-    ("or", comparison.bitwise_or),
-    ("xor", comparison.bitwise_xor),
-    ("lshift", comparison.bitwise_left_shift),
-    ("rshift", comparison.bitwise_right_shift),
+    ("and", _declared("bitwise_and")),
+    ("or", _declared("bitwise_or")),
+    ("xor", _declared("bitwise_xor")),
+    ("lshift", _declared("bitwise_left_shift")),
+    ("rshift", _declared("bitwise_right_shift")),
     ("matmul", contraction.matmul),
 ):
     _operator(f"__{_symbol}__", _function)
     _operator(f"__r{_symbol}__", _function, swapped=True)
 
 for _symbol, _function in (
-    ("eq", comparison.eq),
-    ("ne", comparison.ne),
-    ("lt", comparison.lt),
-    ("le", comparison.le),
-    ("gt", comparison.gt),
-    ("ge", comparison.ge),
+    ("eq", _declared("eq")),
+    ("ne", _declared("ne")),
+    ("lt", _declared("lt")),
+    ("le", _declared("le")),
+    ("gt", _declared("gt")),
+    ("ge", _declared("ge")),
 ):
     _operator(f"__{_symbol}__", _function)
 
@@ -109,7 +114,7 @@ def __len__(self: Tensor) -> int:
 def __iter__(self: Tensor) -> Iterator[Tensor]:
     if not self._shape:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(shaping.unbind(self, 0))
+    return iter(parts.unbind(self, 0))
 
 
 @method()
@@ -124,7 +129,7 @@ def __contains__(self: Tensor, element: Any) -> bool:
             "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
             f"{type(element)}."
         )
-    return bool(comparison.eq(self, element).any())  # type: ignore[attr-defined]
+    return bool(_declared("eq")(self, element).any())  # type: ignore[attr-defined]
 
 
 @method()

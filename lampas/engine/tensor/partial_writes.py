@@ -8,7 +8,7 @@ from lampas.engine.derive.operation import Operation
 from lampas.engine.dtype import promote_types
 from lampas.engine.graph import build as g
 from lampas.engine.shape import contiguous_strides, normalize_dim
-from lampas.engine.tensor import complex_numbers, joining, rearranging, shaping
+from lampas.engine.tensor import complex_numbers, joining, parts, rearranging, shaping
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
@@ -125,16 +125,16 @@ for _name, _view in (
     ("detach", lambda input: input.detach()),
     ("diagonal", rearranging.diagonal),
     ("expand", lambda input, size, **options: input.expand(size)),
-    ("narrow", shaping.narrow),
+    ("narrow", parts.narrow),
     ("permute", shaping.permute),
-    ("select", shaping.select),
+    ("select", parts.select),
     ("slice", lambda input, *args, **options: _slice(input, *args, **options)),
-    ("split", shaping.split),
-    ("split_with_sizes", shaping.split),
+    ("split", parts.split),
+    ("split_with_sizes", parts.split),
     ("squeeze", shaping.squeeze),
     ("t", shaping.t),
     ("transpose", shaping.transpose),
-    ("unbind", shaping.unbind),
+    ("unbind", parts.unbind),
     ("unfold", rearranging.unfold),
     ("unsqueeze", shaping.unsqueeze),
     ("view", lambda input, *args, **options: input.view(*args, **options)),
@@ -155,13 +155,13 @@ def _slice(
 @public(method=True)
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """As `chunk`, without the promise that the parts may be written to."""
-    return shaping.chunk(input, chunks, dim)
+    return parts.chunk(input, chunks, dim)
 
 
 @public(method=True)
 def unsafe_split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """As `split`, without the promise that the parts may be written to."""
-    return shaping.split(input, split_size, dim)
+    return parts.split(input, split_size, dim)
 
 
 @public(method=True)
@@ -169,7 +169,7 @@ def unsafe_split_with_sizes(
     input: Tensor, split_sizes: Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
     """As `split_with_sizes`, without the promise that the parts may be written to."""
-    return shaping.split(input, split_sizes, dim)
+    return parts.split(input, split_sizes, dim)
 
 
 @public()

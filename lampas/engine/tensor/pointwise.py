@@ -214,27 +214,27 @@ def _clamp_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
     wide = g.cast(x, kind)
     zero = g.like(ct, 0)
     limits = [g.cast(bound, kind) for bound in bounds]
-    low = limits[0] if has_low else None
-    high = limits[-1] if has_high else None
-    below = None if low is None else g.less(wide, low)
-    above = None if high is None else g.greater(wide, high)
+    below = g.less(wide, limits[0]) if has_low else None
+    above = g.greater(wide, limits[-1]) if has_high else None
     inside = ct
-    if below is not None:
-        inside = g.where(below, zero, inside)
-    if above is not None:
-        inside = g.where(above, zero, inside)
+    for outside in (below, above):
+        inside = inside if outside is None else g.where(outside, zero, inside)
     flows: list[Node | None] = [sum_back(inside, x) if saved.needed[0] else None]
-    if low is not None:
-        taken = below if high is None else g.bitwise_and(below, g.less(low, high))
-        flows.append(sum_back(g.where(taken, ct, zero), bounds[0]) if saved.needed[1] else None)
-    if high is not None:
-        taken = above if low is None else g.bitwise_or(above, g.greater_equal(low, high))
-        need = saved.needed[len(bounds)]
-        flows.append(sum_back(g.where(taken, ct, zero), bounds[-1]) if need else None)
+    if below is not None:
+        if above is not None:
+            below = g.bitwise_and(below, g.less(limits[0], limits[-1]))
+        flows.append(sum_back(g.where(below, ct, zero), bounds[0]) if saved.needed[1] else None)
+    if above is not None:
+        if below is not None:
+            above = g.bitwise_or(above, g.greater_equal(limits[0], limits[-1]))
+        flows.append(sum_back(g.where(above, ct, zero), bounds[-1]) if saved.needed[-1] else None)
     return tuple(flows)
 
 
 CLAMP = Operation("clamp", _clamp, vjp=_clamp_vjp, saves="inputs")
+CLAMP_TO_NUMBERS = Operation(
+    "clamp", _clamp, vjp=_clamp_vjp, grad_name="ClampBackward1", saves="inputs"
+)
 
 
 @public("clip", method=True, inplace=True, out=True)
@@ -245,7 +245,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     bounds = [bound for bound in (min, max) if bound is not None]
     kind = common_dtype("clamp", input, *bounds)
     inputs = as_inputs("clamp", input, *bounds)
-    return record(CLAMP, inputs, (min is not None, max is not None, kind))
+    has_tensors = any(isinstance(bound, Tensor) for bound in bounds)
+    operation = CLAMP if has_tensors else CLAMP_TO_NUMBERS
+    return record(operation, inputs, (min is not None, max is not None, kind))
 
 
 @public(method=True, inplace=True, out=True)

@@ -15,7 +15,6 @@ from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import method, public
 from lampas.engine.tensor.door import record, record_view
 from lampas.engine.tensor.joining import stack
-from lampas.engine.tensor.operands import require_tensor
 from lampas.engine.tensor.selection import INDEX_SELECT
 from lampas.engine.tensor.shaping import sizes_from
 from lampas.engine.tensor.values import array_of, node_of, tensor_of

@@ -10,7 +10,7 @@ RETURN_TYPES: dict[str, type] = {}
 
 def return_type(name: str, *fields: str) -> Any:
     """The tuple type of `name`'s results; made once, printed as PyTorch prints it."""
-    base = namedtuple(name, fields)  # noqa: PYI024 - the fields are data here
+    base = namedtuple(name, fields)
 
     def show(self: Any) -> str:
         rows = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))

@@ -14,10 +14,10 @@ from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.dimensions import one_dim
 from lampas.engine.tensor.door import record
+from lampas.engine.tensor.joining import cat
 from lampas.engine.tensor.operands import require_tensor
 from lampas.engine.tensor.reduction import sum_dtype
 from lampas.engine.tensor.returns import return_type
-from lampas.engine.tensor.joining import cat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -52,7 +52,7 @@ class Storage:
         self.revision = 0
         self.history = 0
         self.shared = False
-        self.reference = weakref.ref(self)
+        self.reference: weakref.ref[Any] = weakref.ref(self)
         self._await(node)
 
     def _await(self, node: Node) -> None:
@@ -93,7 +93,8 @@ class Storage:
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         if self.node.buffer is None:
             realize((self.node,))
-        return self.node.buffer
+        found: Buffer = self.node.buffer
+        return found
 
     def export(self) -> np.ndarray:
         """A 1-d array over memory that is this storage's alone; from now on it is shared."""

@@ -1,0 +1,436 @@
+"""Matrix functions on LAPACK (NumPy, SciPy) at node level, with their derivatives.
+
+Every function takes stacks of matrices.  The derivatives are those of Giles, "Collected matrix derivative
+results for forward and reverse mode algorithmic differentiation" (2008); of eigenvectors and singular vectors
+also Wan & Zhang, "Automatic differentiation for complex valued SVD" (2019); of Cholesky, Murray,
+"Differentiation of the Cholesky decomposition" (2016); of QR and LU, Roberts & Roberts, "QR and LQ
+decomposition matrix backpropagation algorithms" (2020); of the pseudo-inverse, Golub & Pereyra (1973).
+Below, a cotangent is written with a bar, and ᴴ is the conjugate transpose.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lampas.engine.derive.host_rules import host_vjp
+from lampas.engine.dtype import int32, int64
+from lampas.engine.graph import build as g
+from lampas.engine.graph.host import host_function
+from lampas.engine.tensor.contraction import stacked_product as mm
+from lampas.engine.tensor.contraction import transposed as adjoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lampas.engine.graph.node import Node
+
+Grads = tuple["Node | None", ...]
+Arrays = tuple[np.ndarray, ...]
+Shape = tuple[int, ...]
+
+
+# Building blocks ----------------------------------------------------------------------------------
+
+
+def each_matrix(function: Callable[..., Any], *stacks: np.ndarray) -> list[Any]:
+    """The function's results for every matrix of stacks of equal length."""
+    rows = [stack.reshape(-1, *stack.shape[-2:]) for stack in stacks]
+    return [function(*matrices) for matrices in zip(*rows, strict=True)]
+
+
+def mask(x: Node, keep: Callable[[Node, Node], Node], offset: int = 0) -> Node:
+    """x where keep(column - row, offset), else 0."""
+    rows, columns = x.shape[-2:]
+    gap = g.subtract(g.iota(columns), g.reshape(g.iota(rows), (rows, 1)))
+    return g.where(keep(gap, g.constant(offset, int64)), x, g.like(x, 0))
+
+
+def lower(x: Node, offset: int = 0) -> Node:
+    """The lower triangle."""
+    return mask(x, g.less_equal, offset)
+
+
+def upper(x: Node, offset: int = 0) -> Node:
+    """The upper triangle."""
+    return mask(x, g.greater_equal, offset)
+
+
+def diagonal_of(x: Node) -> Node:
+    """The diagonals of square matrices."""
+    return g.reshape(g.sum_dims(mask(x, g.equal), (len(x.shape) - 1,)), x.shape[:-1])
+
+
+def as_diagonal(x: Node) -> Node:
+    """Square matrices with x on their diagonals."""
+    size = x.shape[-1]
+    wide = g.expand(g.reshape(x, (*x.shape, 1)), (*x.shape, size))
+    return mask(wide, g.equal)
+
+
+def row(x: Node) -> Node:
+    """A stack of vectors as rows: (…, 1, n)."""
+    return g.reshape(x, (*x.shape[:-1], 1, x.shape[-1]))
+
+
+def identity(size: int, kind: Any) -> Node:
+    """The unit matrix."""
+    return as_diagonal(g.full((size,), 1, kind))
+
+
+def scaled(x: Node, factor: complex) -> Node:
+    """factor · x."""
+    return g.multiply(x, g.like(x, factor))
+
+
+def columns(x: Node, start: int, count: int) -> Node:
+    """A range of columns."""
+    return g.narrow(x, len(x.shape) - 1, start, count)
+
+
+def rows(x: Node, start: int, count: int) -> Node:
+    """A range of rows."""
+    return g.narrow(x, len(x.shape) - 2, start, count)
+
+
+def off_diagonal(x: Node, gaps: Node) -> Node:
+    """x / gaps off the diagonal, 0 on it."""
+    rows_, columns_ = x.shape[-2:]
+    on = g.equal(g.iota(columns_), g.reshape(g.iota(rows_), (rows_, 1)))
+    safe = g.where(on, g.like(gaps, 1), gaps)
+    return g.where(on, g.like(x, 0), g.divide(x, g.cast(safe, x.dtype)))
+
+
+# Inverse and solution -----------------------------------------------------------------------------
+
+
+def _zero_pivot(matrix: np.ndarray) -> int:
+    """Which diagonal element of U is zero (from 1), 0 if none."""
+    from scipy.linalg import lapack  # slow to import, and few programs need it
+
+    factor = lapack.get_lapack_funcs("getrf", (matrix,))
+    return int(factor(matrix)[2]) if matrix.size else 0
+
+
+@host_function("inverse")
+def _inverse_array(a: np.ndarray) -> Arrays:
+    info = np.zeros(a.shape[:-2], np.int32)
+    try:
+        return np.linalg.inv(a), info
+    except np.linalg.LinAlgError:
+        info = np.array(each_matrix(_zero_pivot, a), np.int32).reshape(a.shape[:-2])
+        safe = np.where((info != 0)[..., None, None], np.eye(a.shape[-1], dtype=a.dtype), a)
+        found = np.linalg.inv(safe)
+        return np.where((info != 0)[..., None, None], np.nan, found), info
+
+
+def inverse(a: Node) -> tuple[Node, Node]:
+    """(inverse, info): info is the place of a zero pivot, or 0."""
+    found, info = g.host("inverse", (a,), ((a.shape, a.dtype), (a.shape[:-2], int32)))
+    return found, info
+
+
+@host_vjp("inverse")
+def _inverse_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """Ā = -X ᴴ X̄ X ᴴ for X the inverse."""
+    turned = adjoint(outputs[0])
+    return (g.negative(mm(mm(turned, cts[0]), turned)),)
+
+
+@host_function("solve")
+def _solve_array(a: np.ndarray, b: np.ndarray) -> Arrays:
+    info = np.zeros(a.shape[:-2], np.int32)
+    try:
+        return np.linalg.solve(a, b), info
+    except np.linalg.LinAlgError:
+        info = np.array(each_matrix(_zero_pivot, a), np.int32).reshape(a.shape[:-2])
+        bad = (info != 0)[..., None, None]
+        found = np.linalg.solve(np.where(bad, np.eye(a.shape[-1], dtype=a.dtype), a), b)
+        return np.where(bad, np.nan, found), info
+
+
+def solve(a: Node, b: Node) -> tuple[Node, Node]:
+    """(X, info) with a X = b, for stacks of equal shape."""
+    found, info = g.host("solve", (a, b), ((b.shape, b.dtype), (a.shape[:-2], int32)))
+    return found, info
+
+
+@host_vjp("solve")
+def _solve_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """B̄ = A⁻ᴴ X̄, Ā = -B̄ Xᴴ."""
+    to_b = solve(adjoint(inputs[0]), cts[0])[0]
+    return g.negative(mm(to_b, adjoint(outputs[0]))), to_b
+
+
+@host_function("solve_triangular")
+def _triangular_array(a: np.ndarray, b: np.ndarray, is_upper: bool, unit: bool) -> np.ndarray:
+    import scipy.linalg  # slow to import, and few programs need it
+
+    if not b.size:
+        return b
+
+    def one(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+        function = scipy.linalg.lapack.get_lapack_funcs("trtrs", (matrix, right))
+        found, info = function(matrix, right, lower=not is_upper, unitdiag=unit)
+        return np.full_like(right, np.inf) if info else found
+
+    return np.array(each_matrix(one, a, b)).reshape(b.shape)
+
+
+def solve_triangular(a: Node, b: Node, is_upper: bool, unit: bool = False) -> Node:
+    """X with a X = b, reading one triangle of a."""
+    parameters = (is_upper, unit)
+    return g.host("solve_triangular", (a, b), ((b.shape, b.dtype),), parameters)[0]
+
+
+@host_vjp("solve_triangular")
+def _triangular_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    is_upper, unit = parameters
+    to_b = solve_triangular(adjoint(inputs[0]), cts[0], not is_upper, unit)
+    full = g.negative(mm(to_b, adjoint(outputs[0])))
+    offset = int(unit)
+    return upper(full, offset) if is_upper else lower(full, -offset), to_b
+
+
+# Cholesky and LU ----------------------------------------------------------------------------------
+
+
+@host_function("cholesky")
+def _cholesky_array(a: np.ndarray) -> Arrays:
+    info = np.zeros(a.shape[:-2], np.int32)
+    try:
+        return np.linalg.cholesky(a), info
+    except np.linalg.LinAlgError:
+        pairs = each_matrix(_cholesky_one, a)
+        found = np.array([pair[0] for pair in pairs]).reshape(a.shape)
+        return found, np.array([pair[1] for pair in pairs], np.int32).reshape(a.shape[:-2])
+
+
+def _cholesky_one(matrix: np.ndarray) -> tuple[np.ndarray, int]:
+    from scipy.linalg import lapack  # slow to import, and few programs need it
+
+    factor = lapack.get_lapack_funcs("potrf", (matrix,))
+    found, info = factor(matrix, lower=True, clean=True)
+    return found, int(info)
+
+
+def cholesky(a: Node) -> tuple[Node, Node]:
+    """(lower factor, info): info is the order of a minor that is not positive, or 0."""
+    found, info = g.host("cholesky", (a,), ((a.shape, a.dtype), (a.shape[:-2], int32)))
+    return found, info
+
+
+@host_vjp("cholesky")
+def _cholesky_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """Ā = sym(L⁻ᴴ Φ(Lᴴ L̄) L⁻¹), Φ: the lower triangle with half of the diagonal."""
+    factor = outputs[0]
+    turned = adjoint(factor)
+    middle = lower(mm(turned, lower(cts[0])))
+    middle = g.subtract(middle, scaled(mask(middle, g.equal), 0.5))
+    left = solve_triangular(turned, middle, True)
+    whole = adjoint(solve_triangular(turned, adjoint(left), True))
+    return (scaled(g.add(whole, adjoint(whole)), 0.5),)
+
+
+@host_function("lu")
+def _lu_array(a: np.ndarray, pivot: bool) -> Arrays:
+    height, width = a.shape[-2:]
+    k = min(height, width)
+    found = each_matrix(_lu_one if pivot else _lu_plain, a)
+    lead = a.shape[:-2]
+
+    def stack(position: int, shape: Shape, kind: Any) -> np.ndarray:
+        return np.array([each[position] for each in found], kind).reshape(*lead, *shape)
+
+    return (
+        stack(0, (height, height), a.dtype),
+        stack(1, (height, k), a.dtype),
+        stack(2, (k, width), a.dtype),
+        stack(3, (k,), np.int32),
+        stack(4, (), np.int32),
+    )
+
+
+def _lu_one(matrix: np.ndarray) -> tuple[Any, ...]:
+    from scipy.linalg import lapack  # slow to import, and few programs need it
+
+    height, width = matrix.shape
+    k = min(height, width)
+    if not matrix.size:
+        empty = np.zeros((0,), np.int32)
+        return np.eye(height), np.zeros((height, k)), np.zeros((k, width)), empty, 0
+    packed, pivots, info = lapack.get_lapack_funcs("getrf", (matrix,))(matrix)
+    order = np.arange(height)
+    for place, other in enumerate(pivots):
+        order[[place, other]] = order[[other, place]]
+    unit = np.tril(packed[:, :k], -1) + np.eye(height, k)
+    return np.eye(height)[:, order], unit, np.triu(packed[:k]), pivots + 1, info
+
+
+def _lu_plain(matrix: np.ndarray) -> tuple[Any, ...]:
+    """Without exchange of rows."""
+    height, width = matrix.shape
+    k = min(height, width)
+    work = matrix.copy()
+    for step in range(k):
+        with np.errstate(all="ignore"):
+            work[step + 1 :, step] /= work[step, step]
+        outer = np.outer(work[step + 1 :, step], work[step, step + 1 :])
+        work[step + 1 :, step + 1 :] -= outer
+    zero = np.flatnonzero(np.diagonal(work[:k, :k]) == 0)
+    info = int(zero[0]) + 1 if zero.size else 0
+    unit = np.tril(work[:, :k], -1) + np.eye(height, k)
+    return np.eye(height), unit, np.triu(work[:k]), np.arange(1, k + 1), info
+
+
+def lu(a: Node, pivot: bool = True) -> tuple[Node, ...]:
+    """(P, L, U, pivots from 1, info) with a = P L U."""
+    height, width = a.shape[-2:]
+    k = min(height, width)
+    lead = a.shape[:-2]
+    results = (
+        ((*lead, height, height), a.dtype),
+        ((*lead, height, k), a.dtype),
+        ((*lead, k, width), a.dtype),
+        ((*lead, k), int32),
+        (lead, int32),
+    )
+    return g.host("lu", (a,), results, (pivot,))
+
+
+@host_vjp("lu")
+def _lu_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """Square part: P L⁻ᴴ [tril(Lᴴ L̄, -1) + triu(Ū Uᴴ)] U⁻ᴴ; what sticks out enters the brackets."""
+    order, low, high = outputs[:3]
+    height, width = inputs[0].shape[-2:]
+    k = min(height, width)
+    to_low = lower(cts[1], -1) if cts[1] is not None else g.full(low.shape, 0, low.dtype)
+    to_high = upper(cts[2]) if cts[2] is not None else g.full(high.shape, 0, high.dtype)
+    low1, high1 = rows(low, 0, k), columns(high, 0, k)
+    left = mm(adjoint(low1), rows(to_low, 0, k))
+    right = mm(columns(to_high, 0, k), adjoint(high1))
+    if width > k:
+        tail = columns(to_high, k, width - k)
+        left = g.subtract(left, mm(tail, adjoint(columns(high, k, width - k))))
+    if height > k:
+        below = rows(to_low, k, height - k)
+        right = g.subtract(right, mm(adjoint(rows(low, k, height - k)), below))
+    middle = g.add(lower(left, -1), upper(right))
+    turned = adjoint(low1)
+    inner = adjoint(solve_triangular(high1, adjoint(middle), True))
+    whole = solve_triangular(turned, inner, True, True)
+    if width > k:
+        extra = solve_triangular(turned, columns(to_high, k, width - k), True, True)
+        whole = g.concatenate([whole, extra], len(whole.shape) - 1)
+    if height > k:
+        below = rows(to_low, k, height - k)
+        extra = adjoint(solve_triangular(high1, adjoint(below), True))
+        whole = g.concatenate([whole, extra], len(whole.shape) - 2)
+    return (mm(order, whole),)
+
+
+# Determinant --------------------------------------------------------------------------------------
+
+
+@host_function("slogdet")
+def _slogdet_array(a: np.ndarray) -> Arrays:
+    sign, log = np.linalg.slogdet(a)
+    return np.asarray(sign, a.dtype), np.asarray(log)
+
+
+def slogdet(a: Node) -> tuple[Node, Node]:
+    """(sign, log of the magnitude) of the determinant."""
+    lead = a.shape[:-2]
+    sign, log = g.host("slogdet", (a,), ((lead, a.dtype), (lead, a.dtype.to_real())))
+    return sign, log
+
+
+@host_vjp("slogdet")
+def _slogdet_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """Ā = (l̄ + i·c) A⁻ᴴ with c = -Im(sign · conj(sign̄))."""
+    a, sign = inputs[0], outputs[0]
+    weight = None if cts[1] is None else g.cast(cts[1], a.dtype)
+    if a.dtype.is_complex and cts[0] is not None:
+        turn = g.imaginary(g.multiply(sign, g.conjugate(cts[0])))
+        part = scaled(g.cast(g.negative(turn), a.dtype), 1j)
+        weight = part if weight is None else g.add(weight, part)
+    if weight is None:
+        return (None,)
+    flow = adjoint(inverse(a)[0])
+    return (g.multiply(g.reshape(weight, (*weight.shape, 1, 1)), flow),)
+
+
+@host_function("det")
+def _det_array(a: np.ndarray) -> np.ndarray:
+    return np.asarray(np.linalg.det(a), a.dtype)
+
+
+def det(a: Node) -> Node:
+    """The determinant."""
+    return g.host("det", (a,), ((a.shape[:-2], a.dtype),))[0]
+
+
+@host_vjp("det")
+def _det_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """Ā = d̄ · conj(cofactors), which exist for singular matrices too."""
+    a = inputs[0]
+    cofactors = g.host("cofactors", (a,), ((a.shape, a.dtype),))[0]
+    return (g.multiply(g.reshape(cts[0], (*cts[0].shape, 1, 1)), g.conjugate(cofactors)),)
+
+
+@host_function("cofactors")
+def _cofactor_array(a: np.ndarray) -> np.ndarray:
+    """With A = U S Vᴴ and pᵢ the product of all singular values but sᵢ:
+    det(U) det(Vᴴ) · conj(U diag(p) Vᴴ)."""
+    u, s, vh = np.linalg.svd(a)
+    size = a.shape[-1]
+    others = np.ones_like(s)
+    for place in range(size):
+        others[..., place] = np.prod(np.delete(s, place, axis=-1), axis=-1)
+    factor = np.linalg.det(u) * np.linalg.det(vh)
+    adjoint_ = np.conjugate((u * others[..., None, :]) @ vh)
+    return np.asarray(factor[..., None, None] * adjoint_, a.dtype)
+
+
+@host_vjp("cofactors")
+def _cofactor_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """The derivative of det(A) · A⁻ᵀ, for regular A."""
+    a = inputs[0]
+    found = inverse(a)[0]
+    turned = adjoint(found)
+    size = det(a)
+    wide = g.reshape(size, (*size.shape, 1, 1))
+    inner = g.sum_dims(
+        g.multiply(cts[0], g.conjugate(g.transpose(found))), (len(a.shape) - 2, len(a.shape) - 1)
+    )
+    first = g.multiply(g.multiply(inner, g.conjugate(wide)), turned)
+    moved = mm(mm(turned, g.transpose(cts[0])), turned)
+    return (g.subtract(first, g.multiply(g.conjugate(wide), moved)),)
+
+
+# The exponential ----------------------------------------------------------------------------------
+
+
+@host_function("matrix_exp")
+def _exponential_array(a: np.ndarray) -> np.ndarray:
+    import scipy.linalg  # slow to import, and few programs need it
+
+    return np.asarray(scipy.linalg.expm(a)) if a.size else a
+
+
+def matrix_exp(a: Node) -> Node:
+    """The matrix exponential."""
+    return g.host("matrix_exp", (a,), ((a.shape, a.dtype),))[0]
+
+
+@host_vjp("matrix_exp")
+def _exponential_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """The upper right block of exp([[Aᴴ, X̄], [0, Aᴴ]]) (Mathias, 1996)."""
+    turned, ct = adjoint(inputs[0]), cts[0]
+    size, last = turned.shape[-1], len(turned.shape) - 1
+    zero = g.full(turned.shape, 0, turned.dtype)
+    block = g.concatenate(
+        [g.concatenate([turned, ct], last), g.concatenate([zero, turned], last)], last - 1
+    )
+    return (columns(rows(matrix_exp(block), 0, size), size, size),)
