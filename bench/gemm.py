@@ -46,9 +46,10 @@ SPINNING = 0.25  # seconds that PyTorch's threads go on turning after a call: no
 
 
 def operand(batch: int, rows: int, columns: int, letter: str) -> numpy.ndarray:
-    """Return random matrices, stored by columns for the letter T."""
-    shape = (rows, columns) if letter == "N" else (columns, rows)
-    values = numpy.random.default_rng(0).standard_normal((batch, *shape), numpy.float32)
+    """Return random matrices in aligned memory, stored by columns for the letter T."""
+    shape = (batch, rows, columns) if letter == "N" else (batch, columns, rows)
+    values = Buffer.allocate(4 * batch * rows * columns).array(numpy.float32, shape)
+    numpy.random.default_rng(0).standard_normal(out=values, dtype=numpy.float32)
     return values if letter == "N" else values.transpose(0, 2, 1)
 
 
@@ -149,7 +150,7 @@ def compare(
     """Return the line of one shape."""
     batch, m, n, k, layout = shape
     a, b = operand(batch, m, k, layout[0]), operand(batch, k, n, layout[1])
-    c = numpy.empty((batch, m, n), numpy.float32)
+    c = operand(batch, m, n, "N")
     peak, peak_operations = peak_product(threads)
     calls = [lampas_product(a, b, c, threads), torch_product(a, b), peak]
     best = [float("inf")] * 3

@@ -24,7 +24,7 @@ import numpy
 from lampas.engine.device import native
 from lampas.engine.device.pool import current_pool, get_num_threads, native_functions
 
-SERIAL_NANOSECONDS = 12_000  # below this estimate a record is not worth waking another thread
+SERIAL_NANOSECONDS = 7_000  # below this estimate a record is not worth waking another thread
 CHUNK_NANOSECONDS = (
     4_000  # a chunk should last about this long: claiming one costs a hundredth of it
 )

@@ -45,6 +45,8 @@ SWAPPED = 90.0  # transposing a tile on its way to C
 RECORD = 1500.0  # a record of its own
 CACHE_WAY = 4096  # bytes between addresses that share a set of the first cache
 UNITS_WANTED = 32
+UNITS_OF_PANELS = 12  # where each unit that shares a panel has to read or copy it again
+FEW_PANELS = 4
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def choice(
     block = max(problem.k, 1)
     stored_plain = layout == "across" and problem.c_element == problem.element
     longest = depth_block(target)
-    if problem.k > longest + longest // 2 and stored_plain:
+    if problem.k > 2 * longest and stored_plain:
         block = -(-problem.k // -(-problem.k // longest))
     row_bytes = element_bytes(problem.element) * block * shape.rows
     rows_in_cache = max(1, cache_share(target) // row_bytes)
@@ -217,15 +219,22 @@ def choice(
         unit_panels = min(cut.panels, 8)
     else:
         unit_tiles, unit_panels = cut.tiles, 1
-    unit_tiles, unit_panels = shrink(cut, unit_tiles, unit_panels, problem.batches)
+    if feed == "pack" and access != "packed" and cut.panels <= FEW_PANELS:
+        # A is read where it lies: a tile of it should pass all panels while it is in the cache.
+        groups = -(-UNITS_WANTED // problem.batches)
+        unit_tiles = max(1, min(unit_tiles, cut.tiles // groups))
+    else:
+        wanted = UNITS_WANTED if feed == "pack" else UNITS_OF_PANELS
+        wanted = -(-wanted // problem.batches)
+        unit_tiles, unit_panels = shrink(cut, unit_tiles, unit_panels, wanted)
     return Choice(swapped, layout, access, feed, unit_tiles, unit_panels, block)
 
 
-def shrink(cut: Cut, unit_tiles: int, unit_panels: int, batches: int) -> tuple[int, int]:
+def shrink(cut: Cut, unit_tiles: int, unit_panels: int, wanted: int) -> tuple[int, int]:
     """Make units smaller until there are enough of them, and even."""
     while True:
         groups = -(-cut.tiles // unit_tiles), -(-cut.panels // unit_panels)
-        if groups[0] * groups[1] * batches >= UNITS_WANTED or unit_tiles * unit_panels == 1:
+        if groups[0] * groups[1] >= wanted or unit_tiles * unit_panels == 1:
             break
         if unit_panels > 1 and unit_panels * 2 >= unit_tiles:
             unit_panels = -(-unit_panels // 2)
