@@ -323,7 +323,7 @@ def test_a_weight_gradient_packs_nothing() -> None:
 
 
 def test_big_products_are_packed() -> None:
-    choice = best_choice(plain_problem(1024, 1024, 1024, "NN"), x86_avx512())
+    choice = best_choice(plain_problem(2048, 2048, 2048, "NN"), x86_avx512())
     assert choice.feed == "pack"
     assert choice.depth_block == 512
 
