@@ -59,7 +59,8 @@ def load(data: bytes, relocate: Callable[[str], None], unsafe: bool) -> Any:
     def fetch(name: StorageName) -> np.ndarray:
         return copied(contents[name.key])
 
-    return Machine(data, find_symbol, StorageBank(fetch, relocate).find, start).run()
+    bank = StorageBank(fetch, relocate)
+    return bank.finish(Machine(data, find_symbol, bank.find, start).run())
 
 
 def _storages(data: bytes, place: int, scout: StorageBank) -> dict[str, memoryview]:
@@ -72,7 +73,7 @@ def _storages(data: bytes, place: int, scout: StorageBank) -> dict[str, memoryvi
     view = memoryview(data)
     contents = {}
     for key in keys:
-        name = scout.storages[key].name
+        name = scout.storages[key]
         if place + _COUNT.size > len(data):
             refuse("it is cut off before the end of its storages")
         (count,) = _COUNT.unpack_from(data, place)

@@ -140,7 +140,7 @@ def _load_zip(data: memoryview, writable: bool, relocate: Relocate, unsafe: bool
     content = bytes(archive.read(pickles[0]))
     if unsafe:
         return unsafe_loading.unpickle(io.BytesIO(content), bank)
-    return Machine(content, find_symbol, bank.find).run()
+    return bank.finish(Machine(content, find_symbol, bank.find).run())
 
 
 def _check_byte_order(archive: ZipReader, prefix: str) -> None:

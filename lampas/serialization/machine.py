@@ -35,6 +35,10 @@ class Symbol:
         """The data that `name(*arguments)` stands for."""
         refuse(f"{self.name} cannot be applied")
 
+    def create(self, arguments: tuple[Any, ...]) -> Any:
+        """The data that `name.__new__(name, *arguments)` stands for."""
+        return self.apply(arguments)
+
     def build(self, target: Any, state: Any) -> Any:
         """`target`, made by this symbol, with a pickled state given to it."""
         refuse(f"{self.name} takes no state")
@@ -69,7 +73,7 @@ class Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.makers: dict[int, tuple[Any, Symbol]] = {}
-        self.memo_places: dict[int, list[int]] = {}
+        self.memo_places: dict[int, int] = {}
         self.find_symbol = find_symbol
         self.find_storage = find_storage
 
@@ -163,7 +167,7 @@ class Machine:
         """Stores the top of the stack in the memo."""
         value = self.memo[number] = self.top()
         if id(value) in self.makers:
-            self.memo_places.setdefault(id(value), []).append(number)
+            self.memo_places[id(value)] = number
 
     def recall(self, number: int) -> None:
         """Pushes a value of the memo."""
@@ -204,13 +208,13 @@ class Machine:
             refuse("its pickle names something by what is not text")
         self.push(self.find_symbol(module, name))
 
-    def apply(self, arguments: Any, symbol: Any) -> None:
-        """Constructs what a symbol stands for."""
+    def apply(self, arguments: Any, symbol: Any, new: bool = False) -> None:
+        """Constructs what a symbol stands for; `new` leaves out a class's __init__."""
         if not isinstance(symbol, Symbol):
             refuse(f"its pickle calls a {type(symbol).__name__}")
         if type(arguments) is not tuple:
             refuse("its pickle calls a symbol without a tuple of arguments")
-        made = symbol.apply(arguments)
+        made = symbol.create(arguments) if new else symbol.apply(arguments)
         # The value is kept along with its maker, so that its id stays its own.
         self.makers[id(made)] = (made, symbol)
         self.push(made)
@@ -223,9 +227,8 @@ class Machine:
             refuse(f"its pickle gives a state to a {type(target).__name__}")
         rebuilt = made[1].build(target, state)
         self.makers[id(rebuilt)] = (rebuilt, made[1])
-        if rebuilt is not target:
-            for number in self.memo_places.pop(id(target), ()):
-                self.memo[number] = rebuilt
+        if rebuilt is not target and id(target) in self.memo_places:
+            self.memo[self.memo_places[id(target)]] = rebuilt
         self.push(rebuilt)
 
     def load_storage(self, identifier: Any) -> None:
@@ -291,9 +294,9 @@ def _dict_of(machine: Machine) -> dict[Any, Any]:
     return machine.pop()
 
 
-def _reduce(machine: Machine) -> None:
+def _reduce(machine: Machine, new: bool = False) -> None:
     arguments = machine.pop()
-    machine.apply(arguments, machine.pop())
+    machine.apply(arguments, machine.pop(), new)
 
 
 def _set_one(machine: Machine) -> None:
@@ -394,7 +397,7 @@ _ACTIONS: dict[int, Callable[[Machine], None]] = {
         "c": _named_symbol,
         "\x93": _stack_symbol,
         "R": _reduce,
-        "\x81": _reduce,  # NEWOBJ: a class and the arguments of __new__
+        "\x81": lambda m: _reduce(m, new=True),
         "b": lambda m: m.build(m.pop()),
         "\x80": _protocol,
         "\x95": lambda m: m.take(8) and None,  # FRAME: only a hint for reading ahead

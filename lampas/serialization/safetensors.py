@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import safetensors
 from safetensors import SafetensorError, deserialize, serialize
 
 import lampas
@@ -27,12 +28,15 @@ _CODES = {
     "BOOL": "bool",
     "C64": "complex64",
 }
+_SPEC = getattr(safetensors, "TensorSpec", None)
 _NAMES = {name: code for code, name in _CODES.items()}
 
 
 def dump(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """The bytes of a safetensors file. Raises TypeError for values that are no tensors, ValueError
     for a dtype that the format does not have."""
+    # The arrays must outlive the call below, which is given their addresses.
+    arrays: dict[str, np.ndarray] = {}
     entries = {}
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
@@ -40,19 +44,23 @@ def dump(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) 
         kind = tensor.dtype.name
         if kind not in _NAMES:
             raise ValueError(f"safetensors have no dtype {kind} (tensor {name!r})")
-        entries[name] = {
-            "dtype": kind,
-            "shape": list(tensor.shape),
-            "data": _bytes_of(tensor),
-        }
+        arrays[name] = _array_of(tensor)
+        entries[name] = _entry(kind, list(tensor.shape), arrays[name])
     return bytes(serialize(entries, metadata=metadata))
 
 
-def _bytes_of(tensor: Tensor) -> bytes:
+def _array_of(tensor: Tensor) -> np.ndarray:
     flat = tensor.detach().contiguous()
     if flat.dtype is lampas.bfloat16:
         flat = flat.view(lampas.int16)
-    return np.ascontiguousarray(flat.numpy()).tobytes()
+    return np.ascontiguousarray(flat.numpy())
+
+
+def _entry(kind: str, shape: list[int], array: np.ndarray) -> Any:
+    """One tensor as the package wants it: described by address since 0.7, by its bytes before."""
+    if _SPEC is None:
+        return {"dtype": kind, "shape": shape, "data": array.tobytes()}
+    return _SPEC(dtype=kind, shape=shape, data_ptr=array.ctypes.data, data_len=array.nbytes)
 
 
 def parse(data: bytes) -> dict[str, Tensor]:

@@ -54,6 +54,7 @@ class FileStorage:
 
     name: StorageName
     bank: StorageBank
+    used: bool = False
 
     @property
     def numel(self) -> int:
@@ -83,7 +84,8 @@ class StorageBank:
     def __init__(self, fetch: Callable[[StorageName], np.ndarray], relocate: Any) -> None:
         self.fetch = fetch
         self.relocate = relocate
-        self.storages: dict[str, FileStorage] = {}
+        self.storages: dict[str, StorageName] = {}
+        self.found: list[FileStorage] = []
         self.bases: dict[tuple[str, Any], Tensor] = {}
         self.arrays: dict[str, np.ndarray] = {}
 
@@ -93,10 +95,18 @@ class StorageBank:
         known = self.storages.get(name.key)
         if known is None:
             self.relocate(name.location)
-            known = self.storages[name.key] = FileStorage(name, self)
-        elif known.name.nbytes != name.nbytes:
+            self.storages[name.key] = name
+        elif known.nbytes != name.nbytes:
             refuse(f"it declares the storage {shown(name.key)} with two sizes")
-        return FileStorage(name, self)
+        storage = FileStorage(name, self)
+        self.found.append(storage)
+        return storage
+
+    def finish(self, result: Any) -> Any:
+        """`result`, if every storage that was named belongs to a tensor."""
+        if not all(storage.used for storage in self.found):
+            refuse("it has a storage that belongs to no tensor, which is not supported")
+        return result
 
     def base(self, name: StorageName, kind: dtype) -> Tensor:
         """A one-dimensional tensor over a whole storage, read as `kind`."""
@@ -168,6 +178,7 @@ def make_tensor(
     check_extent(offset, shape, strides, storage.name.nbytes // kind.itemsize)
     if requires_grad and not (kind.is_floating_point or kind.is_complex):
         refuse(f"it has a tensor of {kind.name} that requires grad")
+    storage.used = True
     tensor = storage.bank.tensor(storage.name, offset, shape, strides, kind)
     return tensor.requires_grad_() if requires_grad else tensor
 

@@ -55,8 +55,14 @@ class Registered(Symbol):
         self.value = value
 
     def apply(self, arguments: Arguments) -> Any:
-        """Calls it; a class is made as pickle makes it."""
+        """Calls it."""
         return self.value(*arguments)
+
+    def create(self, arguments: Arguments) -> Any:
+        """Makes an instance without its __init__, as pickle does."""
+        if not isinstance(self.value, type):
+            refuse(f"{self.name} is no class")
+        return self.value.__new__(self.value, *arguments)
 
     def build(self, target: Any, state: Any) -> Any:
         """Gives a state as pickle does."""
@@ -262,39 +268,27 @@ def _tensor_of_type(arguments: Arguments) -> Tensor:
     return _with_attributes(tensor, state)
 
 
-class _ArrayType:
-    """numpy.dtype while it is being read."""
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        self.order = "="
-
-    def resolve(self) -> np.dtype[Any]:
-        """The dtype. Only plain numbers, booleans and texts are read."""
-        if self.code[:1] not in "biufcSU" or not self.code[1:].isdigit():
-            refuse("it has a NumPy array of something other than numbers")
-        kind = np.dtype(self.code)
-        return kind.newbyteorder(">") if self.order == ">" else kind
-
-
-def _array_type(arguments: Arguments) -> _ArrayType:
+def _array_type(arguments: Arguments) -> np.dtype[Any]:
+    """numpy.dtype: only plain numbers, booleans and texts are read."""
     if len(arguments) != 3 or type(arguments[0]) is not str:
         refuse("it has a NumPy dtype that is not understood")
-    return _ArrayType(arguments[0])
+    code = arguments[0]
+    if code[:1] not in tuple("biufcSU") or not code[1:].isdigit() or len(code) > 9:
+        refuse("it has a NumPy array of something other than numbers")
+    return np.dtype(code)
 
 
-def _array_type_state(target: _ArrayType, state: Any) -> _ArrayType:
+def _array_type_state(target: np.dtype[Any], state: Any) -> np.dtype[Any]:
     if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
         refuse("it has a NumPy dtype that is not understood")
     if len(state) > 4 and any(part is not None for part in state[2:5]):
         refuse("it has a NumPy array of something other than numbers")
-    target.order = state[1]
-    return target
+    return target.newbyteorder(">") if state[1] == ">" else target
 
 
 def _array_scalar(arguments: Arguments) -> Any:
-    _expect(arguments, _ArrayType, bytes)
-    kind = arguments[0].resolve()
+    _expect(arguments, np.dtype, bytes)
+    kind = arguments[0]
     if len(arguments[1]) != kind.itemsize:
         refuse("it has a NumPy number of a wrong size")
     return np.frombuffer(arguments[1], kind)[0]
@@ -310,9 +304,9 @@ def _array_state(target: np.ndarray, state: Any) -> np.ndarray:
         refuse("it has a NumPy array that is not understood")
     _, shape, kind, column_major, data = state
     check_shape(shape)
-    if not isinstance(kind, _ArrayType) or type(data) is not bytes:
+    if not isinstance(kind, np.dtype) or type(data) is not bytes:
         refuse("it has a NumPy array of something other than numbers")
-    flat = np.frombuffer(data, kind.resolve())
+    flat = np.frombuffer(data, kind)
     if flat.size != int(np.prod(shape, dtype=object)):
         refuse("it has a NumPy array whose size is not its data's")
     return flat.reshape(shape, order="F" if column_major else "C").copy()
