@@ -269,6 +269,14 @@ def matrix_exp(A: Tensor) -> Tensor:
 public(method=True)(matrix_exp)
 
 
+ZEROTH_POWER = Operation(
+    "linalg_matrix_power",
+    lambda a: g.expand(f.identity(a.shape[-1], a.dtype), a.shape),
+    vjp=lambda saved, ct: (g.full(ct.shape, 0, ct.dtype),),
+    saves="none",
+)
+
+
 @public(namespace="linalg", out=True)
 def matrix_power(A: Tensor, n: int) -> Tensor:
     """The n-th power of square matrices by repeated squaring; of the inverse for negative n."""
@@ -277,9 +285,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     if n < 0:
         return matrix_power(inv(A), -n)
     if n == 0:
-        size = A._shape[-1]
-        unit = tensor_of(np.eye(size), A.dtype)
-        return unit.expand(A._shape).clone()  # type: ignore[attr-defined]
+        return record(ZEROTH_POWER, (A,))
     result: Tensor | None = None
     square = A
     while True:

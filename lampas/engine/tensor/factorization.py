@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,8 +88,8 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
 
 def _lu(input: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """(LU in one matrix, pivots counted from 1), and info if wanted."""
-    found = tuple(lu_factor_ex(input, pivot=pivot, check_errors=not get_infos))
-    return found if get_infos else found[:2]
+    found = lu_factor_ex(input, pivot=pivot, check_errors=not get_infos)
+    return found if get_infos else tuple(found)[:2]
 
 
 _lu.__name__ = "lu"
@@ -97,7 +98,7 @@ public(method=True)(_lu)
 
 @host_function("permutation")
 def _permutation_array(pivots: np.ndarray, size: int) -> np.ndarray:
-    rows = pivots.reshape(-1, pivots.shape[-1])
+    rows = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     result = np.empty((len(rows), size, size))
     for number, row in enumerate(rows):
         order = np.arange(size)
@@ -200,9 +201,7 @@ def _ldl_array(a: np.ndarray, hermitian: bool) -> tuple[np.ndarray, ...]:
     def one(matrix: np.ndarray) -> tuple[Any, ...]:
         factor = lapack.get_lapack_funcs(name, (matrix,))
         packed, pivots, info = factor(matrix, lower=1)
-        # LAPACK's wrapper counts from 0; its 2 × 2 blocks are negative and not shifted.
-        shifted = np.where(pivots < 0, pivots, pivots + 1)
-        return np.tril(packed), shifted, info
+        return np.tril(packed), pivots, info
 
     found = f.each_matrix(one, a)
     lead = a.shape[:-2]
@@ -247,14 +246,17 @@ def _ldl_solve_array(
     name = "hetrs" if hermitian and packed.dtype.kind == "c" else "sytrs"
     lead = np.broadcast_shapes(packed.shape[:-2], b.shape[:-2])
     size = packed.shape[-1]
-    factors = np.broadcast_to(packed, (*lead, size, size)).reshape(-1, size, size)
-    swaps = np.broadcast_to(pivots, (*lead, size)).reshape(-1, size)
+    count = math.prod(lead)
+    factors = np.broadcast_to(packed, (*lead, size, size)).reshape(count, size, size)
+    swaps = np.broadcast_to(pivots, (*lead, size)).reshape(count, size)
     right = np.broadcast_to(b, (*lead, *b.shape[-2:]))
+    if not right.size:
+        return right
     found = []
-    for matrix, swap, side in zip(factors, swaps, right.reshape(-1, *b.shape[-2:]), strict=True):
+    sides = right.reshape(count, *b.shape[-2:])
+    for matrix, swap, side in zip(factors, swaps, sides, strict=True):
         solver = lapack.get_lapack_funcs(name, (matrix,))
-        places = np.where(swap < 0, swap, swap - 1)
-        found.append(solver(matrix, places, side, lower=1)[0])
+        found.append(solver(matrix, swap, side, lower=1)[0])
     return np.array(found).reshape(right.shape)
 
 

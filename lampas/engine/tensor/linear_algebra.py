@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lampas.engine.derive.operation import Operation
+from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.dtype import dtype
 from lampas.engine.graph import build as g
 from lampas.engine.tensor import matrix_functions as f
@@ -23,6 +23,8 @@ from lampas.engine.tensor.values import array_of
 
 if TYPE_CHECKING:
     from lampas.engine.graph.node import Node
+
+Grads = tuple["Node | None", ...]
 
 
 class LinAlgError(RuntimeError):
@@ -312,7 +314,21 @@ def _cholesky_solve(b: Node, factor: Node, is_upper: bool) -> Node:
     return f.solve_triangular(f.adjoint(low), half, True)
 
 
-CHOLESKY_SOLVE = Operation("cholesky_solve", _cholesky_solve)
+def _factor_flow(common: Node, factor: Node, is_upper: bool) -> Node:
+    """The factor's cotangent; the triangle that is not read takes part, as in PyTorch."""
+    both = g.negative(g.add(common, f.adjoint(common)))
+    flow = f.mm(factor, both) if is_upper else f.mm(both, factor)
+    return g.sum_to(flow, factor.shape)
+
+
+def _cholesky_solve_vjp(saved: Saved, ct: Node) -> Grads:
+    b, factor = saved.inputs
+    to_b = _cholesky_solve(ct, factor, saved.attributes[0])
+    common = f.mm(to_b, f.adjoint(saved.output))
+    return g.sum_to(to_b, b.shape), _factor_flow(common, factor, saved.attributes[0])
+
+
+CHOLESKY_SOLVE = Operation("cholesky_solve", _cholesky_solve, vjp=_cholesky_solve_vjp)
 
 
 @public(method=True, out=True)
@@ -328,7 +344,13 @@ def _cholesky_inverse(factor: Node, is_upper: bool) -> Node:
     return _cholesky_solve(unit, factor, is_upper)
 
 
-CHOLESKY_INVERSE = Operation("cholesky_inverse", _cholesky_inverse)
+def _cholesky_inverse_vjp(saved: Saved, ct: Node) -> Grads:
+    found = saved.output
+    common = f.mm(f.mm(found, ct), found)
+    return (_factor_flow(common, saved.inputs[0], saved.attributes[0]),)
+
+
+CHOLESKY_INVERSE = Operation("cholesky_inverse", _cholesky_inverse, vjp=_cholesky_inverse_vjp)
 
 
 @public(method=True, out=True)

@@ -10,6 +10,7 @@ Below, a cotangent is written with a bar, and ᴴ is the conjugate transpose.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,8 @@ Shape = tuple[int, ...]
 
 def each_matrix(function: Callable[..., Any], *stacks: np.ndarray) -> list[Any]:
     """The function's results for every matrix of stacks of equal length."""
-    rows = [stack.reshape(-1, *stack.shape[-2:]) for stack in stacks]
+    count = math.prod(stacks[0].shape[:-2])
+    rows = [stack.reshape(count, *stack.shape[-2:]) for stack in stacks]
     return [function(*matrices) for matrices in zip(*rows, strict=True)]
 
 
