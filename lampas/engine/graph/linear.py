@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from lampas.engine.graph.node import sort_topologically
-from lampas.engine.graph.primitives import BUFFER, CONSTANT, SCALAR, Primitive
+from lampas.engine.graph.primitives import BUFFER, SCALAR, Primitive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,21 +79,37 @@ class Linearization:
 
 
 def linearize(targets: Sequence[Node]) -> Linearization:
-    """Number the nodes that `targets` need and make the structural key."""
-    nodes = sort_topologically(targets)
+    """Number the nodes that `targets` need, inputs before users, and make the structural key.
+
+    One walk does both: this runs for every program that is started.
+    """
     number: dict[int, int] = {}
+    nodes: list[Node] = []
     key: list[Any] = []
     leaves: list[int] = []
-    for position, node in enumerate(nodes):
-        number[id(node)] = position
+    stack = list(reversed(targets))
+    while stack:
+        node = stack[-1]
+        if id(node) in number:
+            stack.pop()
+            continue
+        inputs = node.inputs
+        if inputs:
+            waiting = [source for source in inputs if id(source) not in number]
+            if waiting:
+                waiting.reverse()
+                stack.extend(waiting)
+                continue
+        stack.pop()
         op = node.op
-        if op is BUFFER or op is SCALAR:
-            leaves.append(position)
+        if inputs:
+            key.append((op, tuple([number[id(source)] for source in inputs]), node.attributes))
+        elif op is BUFFER or op is SCALAR:
+            leaves.append(len(nodes))
             key.append((op, node.shape, node.dtype))
-        elif op is CONSTANT:
-            key.append((op, node.attributes, node.dtype))
         else:
-            sources = tuple([number[id(source)] for source in node.inputs])
-            key.append((op, sources, node.attributes))
+            key.append((op, node.attributes, node.dtype))
+        number[id(node)] = len(nodes)
+        nodes.append(node)
     outputs = tuple([number[id(node)] for node in targets])
     return Linearization((tuple(key), outputs), tuple(nodes), tuple(leaves), outputs)

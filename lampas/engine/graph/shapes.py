@@ -54,8 +54,10 @@ def _binary(inputs: tuple[Node, ...]) -> Result:
     a, b = inputs
     if a.dtype is not b.dtype:
         raise InternalError("shape rule", f"operands differ in dtype: {a}, {b}")
-    shape = a.shape if a.shape == b.shape else broadcast([a.shape, b.shape])
-    return shape, a.dtype
+    shape, other = a.shape, b.shape
+    if shape == other or not other:
+        return shape, a.dtype
+    return (broadcast([shape, other]) if shape else other), a.dtype
 
 
 def _compare(inputs: tuple[Node, ...]) -> Result:
