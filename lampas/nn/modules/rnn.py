@@ -397,6 +397,16 @@ class GRU(_SingleState):
         )  # fmt: skip
 
 
+def _check_pair(input: Tensor, state: tuple[Tensor, Tensor]) -> None:
+    ranks = [part.dim() for part in state]
+    if ranks != [input.dim()] * 2:
+        kind = "batched 3-D" if input.dim() == 3 else "unbatched 2-D"
+        raise RuntimeError(
+            f"For {kind} input, hx and cx should also be {input.dim()}-D but got "
+            f"({ranks[0]}-D, {ranks[1]}-D) tensors"
+        )
+
+
 class LSTM(RNNBase):
     """Long short-term memory; the state is a pair (h, c). `proj_size` projects h."""
 
@@ -422,11 +432,6 @@ class LSTM(RNNBase):
         self, input: Any, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Any, tuple[Tensor, Tensor]]:
         if hx is not None and not isinstance(input, PackedSequence):
-            if hx[0].dim() != input.dim() or hx[1].dim() != input.dim():
-                kind = "batched 3-D" if input.dim() == 3 else "unbatched 2-D"
-                raise RuntimeError(
-                    f"For {kind} input, hx and cx should also be {input.dim()}-D but got "
-                    f"({hx[0].dim()}-D, {hx[1].dim()}-D) tensors"
-                )
+            _check_pair(input, hx)
         output, final = self._forward(input, hx)
         return output, (final[0], final[1])

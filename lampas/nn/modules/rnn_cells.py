@@ -107,12 +107,11 @@ class RNNCellBase(Module):
                 f"hidden has inconsistent hidden_size: got {hidden.size(-1)}, expected "
                 f"{self.hidden_size}"
             )
-        if hidden is not None and input.dim() == hidden.dim() == 2:
-            if input.size(0) != hidden.size(0):
-                raise RuntimeError(
-                    f"Input batch size {input.size(0)} doesn't match hidden batch size "
-                    f"{hidden.size(0)}"
-                )
+        batched = hidden is not None and input.dim() == hidden.dim() == 2
+        if hidden is not None and batched and input.size(0) != hidden.size(0):
+            raise RuntimeError(
+                f"Input batch size {input.size(0)} doesn't match hidden batch size {hidden.size(0)}"
+            )
 
     def _start(self, input: Tensor) -> Tensor:
         return zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
