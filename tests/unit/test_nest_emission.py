@@ -443,3 +443,22 @@ def test_complex_is_refused_by_name() -> None:
     nest = builder.build()
     with pytest.raises(NotImplementedError, match="complex64"):
         emit(nest)
+
+
+@pytest.mark.parametrize("bound", [0.0, float("nan")])
+@pytest.mark.parametrize("first", [True, False])
+def test_nan_passes_extremes_with_constants(bound: float, first: bool) -> None:
+    for op in ("maximum", "minimum"):
+        nest = NestBuilder(1)
+        value = nest.load(nest.operand(float32, "input", (CONTIGUOUS,)))
+        pair = (
+            (nest.constant(bound, float32), value)
+            if first
+            else (value, nest.constant(bound, float32))
+        )
+        nest.store(nest.operand(float32, "output", (CONTIGUOUS,)), nest.apply(op, *pair))
+        source = np.array([-1.0, 2.0, np.nan, -np.inf, np.inf], np.float32)
+        target = np.zeros_like(source)
+        run(nest.build(), [source, target], (5,), [(1,), (1,)])
+        wanted = {"maximum": np.maximum, "minimum": np.minimum}[op](source, np.float32(bound))
+        np.testing.assert_array_equal(target, wanted)

@@ -126,12 +126,19 @@ def extreme(largest: bool) -> Rule:
     def rule(b: Builder, values: list[Value], kind: dtype) -> Value:
         x, y = values
         word = greater_word(kind) if largest else less_word(kind)
+        if is_number(y):  # one instruction: a comparison with NaN is false and leaves x
+            return b.select(b.compare(word, y, x), y, x)
         chosen = b.select(b.compare(word, x, y), x, y)
         if not is_float(x.type):
             return chosen
         return b.select(b.compare("uno", x, x), x, chosen)
 
     return rule
+
+
+def is_number(value: Value) -> bool:
+    """Whether a value is a constant of a floating type other than NaN."""
+    return is_float(value.type) and "%" not in value.text and "0x7FF8" not in value.text
 
 
 def safe_divide(b: Builder, x: Value, y: Value, kind: dtype) -> tuple[Value, Value]:
