@@ -351,8 +351,9 @@ def test_a_new_size_needs_no_new_kernel() -> None:
 @pytest.mark.parametrize("element", ["float", "double"])
 def test_kernels_compile_for_other_machines(target, element: str) -> None:
     shape = tile_shape(target, element)
+    kind = float32 if element == "float" else float64
     for access, layout in (("row", "across"), ("packed", "along")):
-        kernel = GemmKernel(target, element, shape.rows, access, layout, element)
+        kernel = GemmKernel(target, element, shape.rows, access, layout, element, b_kind=kind)
         assert object_code(kernel_text(kernel), target)[:4] == b"\x7fELF"
     kind = float32 if element == "float" else float64
     dot = DotKernel(target, element, 1, False, element)

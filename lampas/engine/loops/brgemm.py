@@ -22,7 +22,7 @@ from lampas.engine.loops.brgemm_batch import Batched, fold_batches
 from lampas.engine.loops.brgemm_dot import DotKernel
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue, storing_as
 from lampas.engine.loops.brgemm_kernel import GemmKernel
-from lampas.engine.loops.brgemm_pack import STRETCH, PackInteger, PackKernel
+from lampas.engine.loops.brgemm_pack import STRETCH, Mode, PackInteger, PackKernel
 from lampas.engine.loops.brgemm_plan import (
     Choice,
     Cut,
@@ -30,6 +30,7 @@ from lampas.engine.loops.brgemm_plan import (
     Problem,
     best_choice,
     copy_mode,
+    copying_mode,
     cut_of,
     element_bytes,
     estimate,
@@ -183,10 +184,18 @@ class PlanBuilder:
                 turned.c_element,
                 turned.epilogue,
             )
+        kind, mode = self.copied()
         return GemmKernel(
             self.target, turned.element, self.cut.height, made.access, made.layout, turned.c_element,
-            turned.epilogue, self.cut.tiles == 1, self.shape.rows <= MOST_WIDE_ROWS,
+            turned.epilogue, kind, mode, self.cut.tiles == 1, self.shape.rows <= MOST_WIDE_ROWS,
         )  # fmt: skip
+
+    def copied(self) -> tuple[dtype, Mode]:
+        """Return the dtype of B as the macro kernel sees it, and how its panels are copied."""
+        turned = self.turned
+        if self.made.feed == "copy" and turned.b.kind is not None:
+            return turned.b.kind, copying_mode(turned.b.column, turned.b.row)
+        return (float64 if turned.element == "double" else float32), "copy"
 
     def groups(self) -> int:
         """Return the number of units of one batch."""
@@ -227,7 +236,7 @@ class PlanBuilder:
         sizes = (1, 1) if repeated else batch
         each = (tall * width + (panels - tall) * low) * depth
         place = "scratch", self.reserve(each * sizes[0] * sizes[1] * self.bytes)
-        mode = "copy" if matrix.row == 1 else "turn" if matrix.column == 1 else "pick"
+        mode = copying_mode(matrix.row, matrix.column)
         assert matrix.kind is not None
         kernel = PackKernel(self.target, matrix.kind, self.turned.element, width, low, mode)
         integers = [0] * len(PackInteger)
@@ -253,7 +262,7 @@ class PlanBuilder:
         b_panel, b_stride = {
             "pack": (width * turned.k, width),
             "dot": (turned.b.column, 1),
-        }.get(made.feed, (width, turned.b.row))
+        }.get(made.feed, (width * turned.b.column, turned.b.row))
         if made.feed == "dot":
             stored = (c.row, 0, c.column)
         a_row, a_stride = {
@@ -265,7 +274,7 @@ class PlanBuilder:
             Integer.TILES: cut.tiles, Integer.TALL: cut.tall, Integer.COLUMNS: turned.n,
             Integer.DEPTH: turned.k, Integer.A_ROW: a_row, Integer.A_STRIDE: a_stride,
             Integer.B_PANEL: b_panel,
-            Integer.B_STRIDE: b_stride,
+            Integer.B_STRIDE: b_stride, Integer.B_ACROSS: turned.b.column,
             Integer.C_TILE_ROW: stored[0], Integer.C_PANEL: stored[1], Integer.C_STRIDE: stored[2],
             Integer.UNIT_TILES: made.unit_tiles, Integer.UNIT_PANELS: made.unit_panels,
             Integer.DEPTH_BLOCK: made.depth_block, Integer.COPY: copy_mode(made),

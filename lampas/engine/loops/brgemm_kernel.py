@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lampas.engine.dtype import dtype, float32
 from lampas.engine.llvm.target import Target
-from lampas.engine.llvm.text import Builder, Module, Value
+from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.brgemm_arguments import (
     COPY_ALL,
     COPY_NARROW,
@@ -22,6 +23,7 @@ from lampas.engine.loops.brgemm_arguments import (
     Integer,
     Operand,
 )
+from lampas.engine.loops.brgemm_pack import Mode, PackKernel, StretchWriter
 from lampas.engine.loops.brgemm_store import (
     FIRST,
     LAST,
@@ -31,13 +33,15 @@ from lampas.engine.loops.brgemm_store import (
     TileFunction,
 )
 from lampas.engine.loops.brgemm_tile import Access, TileShape, tile_shape, wide_shape
+from lampas.engine.loops.emit_types import memory_type
 
 
 @dataclass(frozen=True)
 class GemmKernel:
     """What is compiled into one macro kernel.
 
-    A `lone` kernel serves problems of one tile, so it needs no lower one; a `wide` one has the wide shape too.
+    `b_kind` and `b_mode` say how a panel of B is copied where it has to be (brgemm_pack.py); packed panels count as
+    plain ones. A `lone` kernel serves problems of one tile, so it needs no lower one; a `wide` one has the wide shape too.
     """
 
     target: Target
@@ -47,6 +51,8 @@ class GemmKernel:
     layout: Layout
     c_element: str
     epilogue: Epilogue | None = None
+    b_kind: dtype = float32
+    b_mode: Mode = "copy"
     lone: bool = False
     wide: bool = False
 
@@ -77,7 +83,13 @@ class MacroWriter:
         )
         form = kernel.access, kernel.layout, kernel.c_element, kernel.epilogue
         self.tiles = [TileFunction(module, self.shape, height, *form) for height in heights]
-        write_copy_panel(module, self.shape)
+        width = self.shape.columns
+        copying = PackKernel(
+            kernel.target, kernel.b_kind, kernel.element, width, width, kernel.b_mode
+        )
+        self.copy = StretchWriter(module, copying, width)
+        self.copy.write()
+        self.b_element = memory_type(kernel.b_kind)
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
         self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
 
@@ -110,7 +122,7 @@ class MacroWriter:
         group, row_group = b.divide(rest, self.row_groups), b.remainder(rest, self.row_groups)
         size = self.integer(Integer.BATCH1)
         self.batch = b.divide(batch, size), b.remainder(batch, size)
-        kinds = self.shape.element, self.shape.element, self.kernel.c_element
+        kinds = self.shape.element, self.b_element, self.kernel.c_element
         self.a, self.bb, self.c = (
             self.batched(place, first, kind)
             for place, first, kind in zip(
@@ -146,12 +158,13 @@ class MacroWriter:
         columns = b.subtract(self.integer(Integer.COLUMNS), column)
         stride = self.integer(Integer.B_STRIDE)
         offset = b.add(b.multiply(panel, self.integer(Integer.B_PANEL)), b.multiply(k, stride))
-        source = b.element_pointer(self.bb, offset, shape.element)
+        source = b.element_pointer(self.bb, offset, self.b_element)
         copied = self.copy_wanted(columns)
         with b.branch(copied) as (yes, no):
             with yes:
-                values = [source, stride, self.scratch, inside, columns]
-                b.call("copy_panel", "void", values)
+                across, valid = self.integer(Integer.B_ACROSS), b.minimum(columns, shape.columns)
+                values = [source, across, stride, self.scratch, inside, valid]
+                b.call(self.copy.name, "void", values)
             with no:
                 pass
         rows = b.phi([(self.scratch, yes.end), (source, no.end)])
@@ -209,36 +222,3 @@ class MacroWriter:
             height = b.select(tall, b.value(self.kernel.height), self.kernel.height - 1)
             along = b.multiply(k, height)
         return b.element_pointer(self.a, b.add(start, along), self.shape.element)
-
-
-def write_copy_panel(module: Module, shape: TileShape) -> None:
-    """void copy_panel(source, stride, scratch, depth, columns): copy rows, padding them with zeros."""
-    parameters = [
-        ("ptr", "source"),
-        ("i64", "stride"),
-        ("ptr", "scratch"),
-        ("i64", "depth"),
-        ("i64", "columns"),
-    ]
-    b: Builder = module.function("copy_panel", parameters, internal=True)
-    source, stride, scratch, depth, columns = b.arguments
-    whole = b.compare("sge", columns, shape.columns)
-    bytes_aligned = shape.lanes * (8 if shape.element == "double" else 4)
-    with b.branch(whole) as (full, narrow):
-        for arm, masked in ((full, False), (narrow, True)):
-            with arm:
-                lefts = [b.subtract(columns, v * shape.lanes) for v in range(shape.vectors)]
-                masks = [b.lane_mask(shape.lanes, left) for left in lefts] if masked else []
-                with b.loop(0, depth) as k:
-                    row = b.element_pointer(source, b.multiply(k, stride), shape.element)
-                    target = b.element_pointer(scratch, b.multiply(k, shape.columns), shape.element)
-                    for v in range(shape.vectors):
-                        place = b.element_pointer(row, v * shape.lanes, shape.element)
-                        goal = b.element_pointer(target, v * shape.lanes, shape.element)
-                        loaded = (
-                            b.masked_load(shape.kind, place, masks[v])
-                            if masked
-                            else b.load(shape.kind, place)
-                        )
-                        b.store(loaded, goal, bytes_aligned)
-    b.ret()

@@ -122,7 +122,8 @@ class StretchWriter:
             ("i64", "depth"),
             ("i64", "valid"),
         ]
-        self.b: Builder = module.function(f"stretch{width}", parameters, internal=True)
+        self.name = f"stretch{width}"
+        self.b: Builder = module.function(self.name, parameters, internal=True)
         self.source, self.across, self.along, self.target, self.depth, self.valid = self.b.arguments
 
     def write(self) -> None:

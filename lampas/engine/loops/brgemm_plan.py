@@ -16,6 +16,7 @@ from lampas.engine.llvm.target import Target
 from lampas.engine.loops.brgemm_arguments import COPY_ALL, COPY_NARROW
 from lampas.engine.loops.brgemm_dot import COLUMNS, MOST_ROWS
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
+from lampas.engine.loops.brgemm_pack import Mode
 from lampas.engine.loops.brgemm_store import Layout
 from lampas.engine.loops.brgemm_tile import (
     MOST_WIDE_ROWS,
@@ -31,8 +32,8 @@ Feed = Literal["direct", "copy", "pack", "dot"]
 TILE_STEP = 0.30  # one row of a tile, one step of k
 WIDE_ROW = 2.5  # one vector of B in a wide tile, which waits for memory, in tile steps
 TILE_START = 45.0  # entering and leaving a tile
-COPIED = 0.06  # an element moved in vectors
-TURNED = 0.17  # an element transposed in registers
+COPIED = 0.12  # an element moved in vectors to memory and back
+TURNED = 0.30  # an element transposed in registers on the way
 PICKED = 1.2  # an element moved alone
 STEPS_FIGHT = 1.6  # slowdown when successive steps of k in A fall into the same cache sets
 PANEL_FIGHTS = 1.8  # the same in a panel of B that is read many times
@@ -198,7 +199,7 @@ def feeds(problem: Problem) -> list[Feed]:
     plain = problem.b.kind is None or plain_element(problem.b.kind) == problem.element
     if plain and (problem.b.column == 1 or problem.n == 1):
         return ["direct", "copy", "pack"]
-    return ["pack"]
+    return ["copy", "pack"]
 
 
 def choice(
@@ -265,7 +266,8 @@ def estimate(problem: Problem, made: Choice, target: Target) -> float:
     total += pack_cost(turned, made)
     if made.feed == "copy":
         row_groups = -(-cut.tiles // made.unit_tiles)
-        total += row_groups * cut.panels * shape.columns * turned.k * COPIED * turned.batches
+        each = move_cost(turned.b.column, turned.b.row) / 2
+        total += row_groups * cut.panels * shape.columns * turned.k * each * turned.batches
     return total
 
 
@@ -308,9 +310,14 @@ def pack_cost(turned: Problem, made: Choice) -> float:
     return total
 
 
+def copying_mode(across: int, along: int) -> Mode:
+    """Return how a matrix with these strides is packed."""
+    return "copy" if across == 1 else "turn" if along == 1 else "pick"
+
+
 def move_cost(across: int, along: int) -> float:
-    """Return the cost of packing one element of a matrix with these strides."""
-    return COPIED * 2 if across == 1 else TURNED if along == 1 else PICKED
+    """Return the cost of packing one element of a matrix with these strides (half of it stays in the cache)."""
+    return {"copy": COPIED, "turn": TURNED, "pick": PICKED}[copying_mode(across, along)]
 
 
 def copy_mode(made: Choice) -> int:
