@@ -177,7 +177,7 @@ def mutated_pickle(source, parts):
 
 def touch(value):
     """Reads every tensor of a loaded object that is small enough."""
-    if isinstance(value, lampas.Tensor) and not value.is_meta and value.numel() < 1000:
+    if isinstance(value, lampas.Tensor) and not value.is_meta and 0 < value.numel() < 1000:
         value.tolist()
     elif isinstance(value, dict):
         for item in value.values():
