@@ -70,7 +70,7 @@ class ElementwiseOptimizer(Optimizer):
             if gradient is None:
                 continue
             state = self.state[parameter] if names or self._counts_steps else {}
-            fresh = None in map(state.get, names)
+            fresh = _lacks(state, names)
             if fresh or (self._counts_steps and "step" not in state):
                 self._begin_state(parameter, gradient, group, state)
             step = 0.0
@@ -100,6 +100,14 @@ class ElementwiseOptimizer(Optimizer):
             # Old checkpoints hold counts as Python numbers.
             if isinstance(values, dict) and isinstance(values.get("step"), int | float):
                 values["step"] = counter(float(values["step"]))
+
+
+def _lacks(state: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Whether a state tensor is missing. (`None in` would compare tensors with None.)"""
+    for name in names:  # noqa: SIM110
+        if state.get(name) is None:
+            return True
+    return False
 
 
 def check_fused(fused: bool | None, foreach: bool | None, differentiable: bool) -> None:

@@ -20,12 +20,36 @@ from lampas.engine.derive.operation import Operation
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import dtype
 from lampas.engine.graph import build as g
-from lampas.engine.graph.node import Node, buffer_node, scalar_node
+from lampas.engine.graph.node import Node, buffer_node, scalar_node, sort_topologically
+from lampas.engine.graph.primitives import BUFFER
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import check_in_place
 from lampas.engine.tensor.door import HOOKS, record
 
 Rule = Callable[[Node, Node, Sequence[Node], Sequence[Node], Any], Sequence[Node]]
+
+
+class Template:
+    """A rule's graph for one kind of row, ready to be made again: nothing is inferred twice."""
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+        places = {id(node): place for place, node in enumerate(inputs)}
+        self.steps: list[tuple[Any, ...]] = []
+        for node in sort_topologically(outputs):
+            if id(node) in places:
+                continue
+            places[id(node)] = len(places)
+            sources = tuple([places[id(source)] for source in node.inputs])
+            self.steps.append((node.op, sources, node.attributes, node.shape, node.dtype))
+        self.outputs = [places[id(node)] for node in outputs]
+
+    def instantiate(self, inputs: list[Node]) -> list[Node]:
+        """The outputs for other inputs of the same kind."""
+        nodes = list(inputs)
+        append = nodes.append
+        for op, sources, attributes, shape, kind in self.steps:
+            append(Node(op, tuple([nodes[place] for place in sources]), attributes, shape, kind))
+        return [nodes[place] for place in self.outputs]
 
 
 class Update:
@@ -34,6 +58,7 @@ class Update:
     def __init__(self, name: str, rule: Rule) -> None:
         self.rule = rule
         self.operation = Operation(name, self._forward, multiple=True)
+        self._templates: dict[Any, Template] = {}
 
     def _forward(self, *nodes_and_attributes: Any) -> list[Node]:
         """Inputs: the numbers, then (parameter, gradient, *states) of each parameter."""
@@ -49,7 +74,18 @@ class Update:
             results.extend(self._row(row, casts[real], options))
         return results
 
-    def _row(self, row: Sequence[Node], numbers: list[Node], options: Any) -> list[Node]:
+    def _row(self, row: list[Node], numbers: list[Node], options: Any) -> list[Node]:
+        key = (options, *[(node.dtype, node.shape) for node in row])
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= _TEMPLATES_KEPT:
+                self._templates.clear()
+            template = self._templates[key] = self._make_template(row, numbers, options)
+        return template.instantiate([*row, *numbers])
+
+    def _make_template(self, row: list[Node], numbers: list[Node], options: Any) -> Template:
+        leaves = [Node(BUFFER, (), (), node.shape, node.dtype) for node in (*row, *numbers)]
+        row, numbers = leaves[: len(row)], leaves[len(row) :]
         kind = row[0].dtype
         x, gradient, *states = [g.cast(node, kind) for node in row]
         if kind.is_complex:
@@ -61,7 +97,8 @@ class Update:
         else:
             made = list(self.rule(x, gradient, states, numbers, options))
         before = (row[0], *row[2:])
-        return [g.cast(new, old.dtype) for new, old in zip(made, before, strict=True)]
+        outputs = [g.cast(new, old.dtype) for new, old in zip(made, before, strict=True)]
+        return Template(leaves, outputs)
 
     def apply(
         self,
@@ -105,6 +142,7 @@ class Update:
             target._write(new._value(), new._tape_edge())
 
 
+_TEMPLATES_KEPT = 4096  # kinds of parameters (dtypes, shapes, options) of one algorithm
 _REAL_PART = {"complex64": lampas.float32, "complex128": lampas.float64}
 
 
@@ -152,8 +190,9 @@ class Counters:
             array = np.array(value, kind.numpy)
             node = buffer_node(Buffer.from_array(array), (), kind)
             self._made[value, kind] = node
+            self._read[id(node)] = (node, float(array))
         tensor._write(node, None, recorded=False)
-        return self.read(tensor)
+        return self._read[id(node)][1]
 
     def scale(self, tensor: Tensor, factor: float) -> float:
         """Multiplies in the tensor's dtype; returns the product."""
