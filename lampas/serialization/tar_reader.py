@@ -5,6 +5,7 @@ Only these three regular members are looked at (POSIX.1-1988 headers); nothing i
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from lampas.serialization.storages import (
 from lampas.serialization.symbols import find_symbol
 
 _BLOCK = 512
+_OCTAL = re.compile(rb"[0-7]{1,12}")
 _INT64 = struct.Struct("<q")
 _MOST_DIMENSIONS = 64
 
@@ -34,11 +36,10 @@ def is_tar(data: bytes) -> bool:
 
 
 def _checksum_holds(header: bytes) -> bool:
-    try:
-        stored = int(header[148:156].strip(b" \0") or b"x", 8)
-    except ValueError:
+    stored = header[148:156].strip(b" \0")
+    if not _OCTAL.fullmatch(stored):
         return False
-    return stored == sum(header[:148]) + 8 * 32 + sum(header[156:])
+    return int(stored, 8) == sum(header[:148]) + 8 * 32 + sum(header[156:])
 
 
 def _members(data: bytes) -> dict[str, bytes]:
@@ -50,7 +51,7 @@ def _members(data: bytes) -> dict[str, bytes]:
             refuse("its tar archive is damaged")
         name = header[:100].split(b"\0")[0].decode("ascii", "replace")
         size_text = header[124:136].strip(b" \0")
-        if not size_text.isdigit() or header[156:157] not in (b"0", b"\0"):
+        if not _OCTAL.fullmatch(size_text) or header[156:157] not in (b"0", b"\0"):
             refuse("its tar archive has a member that is no plain file")
         size = int(size_text, 8)
         start = place + _BLOCK
