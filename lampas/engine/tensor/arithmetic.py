@@ -195,7 +195,11 @@ def _truncated(a: Node, b: Node) -> Node:
     return g.floor_divide(g.subtract(a, g.fmod(a, b)), b)
 
 
-TRUNCATED_DIVIDE = binary_operation("div", _truncated, saves="none")
+def _zero_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    return tuple(g.full(node.shape, 0, node.dtype) for node in saved.inputs)
+
+
+TRUNCATED_DIVIDE = binary_operation("div", _truncated, vjp=_zero_vjp, saves="none")
 FLOOR_DIVIDE = binary_operation("floor_divide", g.floor_divide, saves="none")
 REMAINDER = binary_operation("remainder", g.remainder)
 FMOD = binary_operation("fmod", g.fmod)

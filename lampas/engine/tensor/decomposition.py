@@ -219,6 +219,9 @@ def _least_squares(a: Node, b: Node, atol: Node, rtol: Node) -> Node:
     return f.mm(inverse, g.expand(b, (*lead, *b.shape[-2:])))
 
 
+NO_RESIDUALS = Operation(
+    "linalg_lstsq", lambda a: g.full((0,), 0, a.dtype.to_real()), vjp=lambda saved, ct: (None,)
+)
 LSTSQ = Operation("linalg_lstsq", _least_squares, saves="inputs")
 
 
@@ -238,7 +241,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
         raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-2)")
     limits = _tolerances("linalg.lstsq", A, None, rcond)
     solution = record(LSTSQ, (A, right, *limits))
-    empty = A.new_empty((0,), dtype=A.dtype.to_real())  # type: ignore[attr-defined]
+    empty = record(NO_RESIDUALS, (A,))
     rank = tensor_of(np.zeros(0, np.int64))
     if driver != "gels":
         rank = record(RANK, (A.detach(), *limits), (False,))  # type: ignore[attr-defined]
@@ -249,7 +252,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
         residuals = (gap * gap.conj()).sum(-2)
         residuals = residuals.real if A.dtype.is_complex else residuals
         residuals = residuals.squeeze(-1) if vector else residuals
-    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else empty  # type: ignore[attr-defined]
+    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else empty.detach()  # type: ignore[attr-defined]
     solution = solution.squeeze(-1) if vector else solution
     return LSTSQ_RESULT(solution, residuals, rank, values)
 

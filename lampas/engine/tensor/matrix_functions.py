@@ -243,7 +243,7 @@ def _lu_array(a: np.ndarray, pivot: bool) -> Arrays:
     lead = a.shape[:-2]
 
     def stack(position: int, shape: Shape, kind: Any) -> np.ndarray:
-        return np.array([each[position] for each in found], kind).reshape(*lead, *shape)
+        return np.array([each[position] for each in found], kind).reshape((*lead, *shape))
 
     return (
         stack(0, (height, height), a.dtype),

@@ -409,9 +409,9 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
 @public(namespace="linalg")
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 … N-1 of each element, along a new last dimension."""
-    size = x._shape[-1] if N is None else N
-    if not x._shape:
+    if not x._shape and N is None:
         raise RuntimeError("linalg.vander: input must be at least one-dimensional")
+    size = x._shape[-1] if N is None else N
     if size <= 1 and N is not None and N <= 1:
         raise RuntimeError("N must be greater than 1.")
     kind = x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else None

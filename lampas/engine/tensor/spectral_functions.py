@@ -56,13 +56,13 @@ def _gaps(values: Node) -> Node:
 
 @host_vjp("eigh")
 def _eigh_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
-    """Ā = V (diag(λ̄) + (Vᴴ V̄) / (λⱼ - λᵢ)) Vᴴ."""
+    """Ā = V (diag(λ̄) + skew(Vᴴ V̄)/2 / (λⱼ - λᵢ)) Vᴴ."""
     values, vectors = outputs
     kind = vectors.dtype
     turned = adjoint(vectors)
     middle = None
     if cts[1] is not None:
-        middle = off_diagonal(mm(turned, cts[1]), _gaps(values))
+        middle = off_diagonal(scaled(_skew(mm(turned, cts[1])), 0.5), _gaps(values))
     if cts[0] is not None:
         direct = as_diagonal(g.cast(cts[0], kind))
         middle = direct if middle is None else g.add(middle, direct)
