@@ -92,6 +92,8 @@ class Generator:
 
     def shape(self) -> tuple[int, ...]:
         r = self.random
+        if self.items and r.random() < 0.5:
+            return r.choice(self.items).shape
         while True:
             sizes = [r.choice(SIZES) for _ in range(r.choice((0, 1, 1, 2, 2, 2, 3, 3, 4)))]
             if sizes and r.random() < 0.03:
@@ -575,7 +577,7 @@ def random_graph(seed: int, steps: int = 0) -> RandomGraph:
     for _ in range(g.random.choice((1, 2, 3))):
         g.leaf()
     families = [family for family, weight in FAMILIES for _ in range(weight)]
-    for _ in range(steps or g.random.choice((3, 6, 10, 16))):
+    for _ in range(steps or g.random.choice((3, 6, 12, 24, 40))):
         g.random.choice(families)(g)
     used = {id(source) for item in g.items for source in item.node.inputs}
     ends = [i for i in g.items if id(i.node) not in used and i.node.op.kind != "leaf"]

@@ -134,7 +134,7 @@ class Fuser:
     def join(self, number: int, key: int, operands: list[Path], needed: set[int]) -> bool:
         """Put an entry into a region if it fits there; tell whether it did."""
         region = self.region(key)
-        if region is None or len(region.members) >= MOST_MEMBERS:
+        if region is None or len(region.members) >= MOST_MEMBERS or 0 in region.space:
             return False
         if region is not self.order.steps[key] and not self.fits_product(region, number, operands):
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from lampas.engine.errors import InternalError
 from lampas.engine.schedule.steps import Contraction, Region
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class Order:
                 else:
                     result.append(self.steps[key])
                     done |= 1 << key
+            if len(rest) == len(keys):
+                raise InternalError("fuse", f"steps {rest} wait for each other")
             keys = rest
         return result
 
