@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, fields, replace
 
 TIERS = ("auto", "reference", "compiled")
@@ -45,7 +45,7 @@ class Settings:
     pending: int = 20_000
 
     @contextlib.contextmanager
-    def override(self, **values: object) -> Iterator[Settings]:
+    def override(self, **values: object) -> Generator[Settings, None, None]:
         """Set attributes inside a ``with`` block and restore them afterwards."""
         before = replace(self)
         for name in values:

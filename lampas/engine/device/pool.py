@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import threading
+from collections.abc import Callable
 
 import numpy
 
@@ -88,7 +89,7 @@ def serve(pointer: int, number: int, keep: numpy.ndarray) -> None:
 
 
 @functools.cache
-def native_functions() -> tuple:
+def native_functions() -> tuple[NativeCall, NativeCall, NativeCall]:
     """Compile the runner; return ctypes functions (run, worker, wake)."""
     names = ["lampas_run", "lampas_worker", "lampas_wake"]
     found = compile_functions(runner_module(host()), names)
@@ -97,6 +98,9 @@ def native_functions() -> tuple:
     worker = ctypes.CFUNCTYPE(None, pointer, number)(found["lampas_worker"])
     wake = ctypes.CFUNCTYPE(None, pointer)(found["lampas_wake"])
     return run, worker, wake
+
+
+NativeCall = Callable[..., None]
 
 
 class State:
@@ -118,7 +122,7 @@ def get_num_threads() -> int:
     return state.threads
 
 
-def set_num_threads(count: int) -> None:
+def set_num_threads(count: object) -> None:
     """Use `count` threads from the next program on; raise RuntimeError unless it is positive.
 
     Programs that were built for fewer threads go on using fewer.

@@ -125,7 +125,7 @@ class DiskCache:
 
     def entries(self) -> list[tuple[float, int, str]]:
         """List (time of last use, bytes, path) of all entries."""
-        found = []
+        found: list[tuple[float, int, str]] = []
         try:
             with os.scandir(self.directory) as items:
                 for item in items:

@@ -18,7 +18,7 @@ Address by `element_pointer` (getelementptr) only: arithmetic through ptrtoint i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from lampas.engine.llvm.values import (
@@ -419,7 +419,9 @@ class Builder:
         return self.emit(f"phi {kind} {listed}", kind)
 
     @contextmanager
-    def loop(self, start: Operand, stop: Operand, step: Operand = 1) -> Iterator[Value]:
+    def loop(
+        self, start: Operand, stop: Operand, step: Operand = 1
+    ) -> Generator[Value, None, None]:
         """Count an i64 index from start while index < stop; yields the index."""
         with self.carrying_loop(start, stop, step, ()) as built:
             yield built.index
@@ -427,7 +429,7 @@ class Builder:
     @contextmanager
     def carrying_loop(
         self, start: Operand, stop: Operand, step: Operand, values: Sequence[Value]
-    ) -> Iterator[Loop]:
+    ) -> Generator[Loop, None, None]:
         """Count like `loop` and carry values: `built.values` inside, `built.carry(new)` at the end of the
         body, and after the ``with`` block `built.results`. The test stands at the bottom behind one guard."""
         first, limit, stride = self.value(start), self.value(stop), self.value(step)
@@ -452,7 +454,7 @@ class Builder:
         built.results = [self.phi([(old, before), (new, end)]) for old, new in pairs]
 
     @contextmanager
-    def when(self, condition: Value) -> Iterator[None]:
+    def when(self, condition: Value) -> Generator[None, None, None]:
         """Run the body only if the condition (i1) holds."""
         inside, after = self.label("then"), self.label("done")
         self.line(f"br {condition}, label %{inside}, label %{after}")
@@ -462,7 +464,7 @@ class Builder:
         self.begin(after)
 
     @contextmanager
-    def branch(self, condition: Value) -> Iterator[tuple[Branch, Branch]]:
+    def branch(self, condition: Value) -> Generator[tuple[Branch, Branch], None, None]:
         """Two arms: ``with b.branch(c) as (yes, no):`` then ``with yes: …`` and ``with no: …`` inside, in that
         order. After it, `b.phi([(x, yes.end), (y, no.end)])` may merge values."""
         labels = self.label("then"), self.label("else"), self.label("done")

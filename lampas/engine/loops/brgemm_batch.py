@@ -50,22 +50,24 @@ def fold_batches(
     part = replace(
         problem, a=matrices[0], b=matrices[1], c=matrices[2], batch=(batch_sizes[0], batch_sizes[1])
     )
-    listed = tuple((own[0], own[1], *tail) for own, tail in zip(whole[3:], tails, strict=True))
+    listed = tuple(
+        (own[0], own[1], tail[0], tail[1]) for own, tail in zip(whole[3:], tails, strict=True)
+    )
     bytes_each = operand_bytes(problem)
-    found = []
+    found: list[Batched] = []
     for position in product(*(range(size) for size in outer)):
         starts = [
             width * sum(p * s for p, s in zip(position, row, strict=False))
             for width, row in zip(bytes_each, rows, strict=True)
         ]
-        offsets = dict(zip(("a", "b", "c"), starts, strict=False))
+        offsets: dict[str, int] = dict(zip(("a", "b", "c"), starts, strict=False))
         found.append(Batched(part, offsets, listed, tuple(starts[3:])))
     return found
 
 
 def operand_bytes(problem: Problem) -> list[int]:
     """Return the element sizes of A, B, C and the epilogue's extra operands."""
-    found = []
+    found: list[int] = []
     for matrix in (problem.a, problem.b, problem.c):
         assert matrix.kind is not None
         found.append(matrix.kind.itemsize)

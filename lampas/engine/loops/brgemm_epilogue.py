@@ -93,10 +93,6 @@ class NestEpilogue:
         """The dtype of C."""
         return self.nest.operands[self.result].dtype
 
-    @property
-    def key(self) -> str:
-        return str(self.nest)
-
     def emit(self, b: Builder, sums: Value, place: Place) -> Value:
         """Emit the nest for one vector; return what is to be stored in C, in its memory form."""
         return EpilogueWriter(b, self, sums, place).write()
@@ -141,7 +137,8 @@ class EpilogueWriter:
                 return bitcast(b, arguments[0], kinds[0], kind)
             case "store":
                 return self.store(int(instruction.attribute or 0), arguments[0])
-        return ELEMENT_RULES[instruction.op](b, arguments, kinds[-1])
+            case elementwise:
+                return ELEMENT_RULES[elementwise](b, arguments, kinds[-1])
 
     def address(self, operand: int) -> tuple[Value, Value]:
         """Return the address of an extra operand at the first lane, and its column stride."""

@@ -48,13 +48,15 @@ class Place:
 class Epilogue(Protocol):
     """What is done to the sums before they are stored.
 
-    `key` tells epilogues apart. `operands` and `integers` are how many it appends to the kernel's arrays; its first
+    Equal epilogues are the same code. `operands` and `integers` are how many it appends to the kernel's arrays; its first
     ones stand at `FIRST_OPERAND` and `FIRST_INTEGER` (brgemm_arguments.py). `emit` returns the vector to store.
     """
 
-    key: str
-    operands: int
-    integers: int
+    @property
+    def operands(self) -> int: ...
+
+    @property
+    def integers(self) -> int: ...
 
     def emit(self, b: Builder, sums: Value, place: Place) -> Value: ...
 
@@ -105,8 +107,10 @@ class TileFunction:
         c_element: str,
         epilogue: Epilogue | None,
     ) -> None:
-        self.shape, self.height, self.access, self.layout = shape, height, access, layout
-        self.c_element, self.epilogue = c_element, epilogue
+        self.shape, self.height, self.epilogue = shape, height, epilogue
+        self.access: Access = access
+        self.layout: Layout = layout
+        self.c_element = c_element
         self.name = f"tile{height}"
         self.b = module.function(self.name, TILE_PARAMETERS, internal=True)
         self.call = TileCall(*self.b.arguments)
@@ -158,7 +162,7 @@ class TileFunction:
     def store_straight(self, sums: list[Value]) -> None:
         """Store from the registers, or add to what earlier blocks of K left in C."""
         b, shape = self.b, self.shape
-        places = []
+        places: list[Value] = []
         for r in range(self.height):
             row = self.c_row(r)
             offsets = [v * shape.lanes for v in range(shape.vectors)]
