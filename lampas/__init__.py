@@ -26,6 +26,15 @@ from lampas.engine.dtype import (
 from lampas.engine.numeric_limits import finfo, iinfo
 from lampas.engine.shape import Size, broadcast_shapes
 from lampas.engine.tensor import Tensor, device, is_grad_enabled, is_inference_mode_enabled
+from lampas.engine.tensor.autocast import (
+    clear_autocast_cache,
+    get_autocast_dtype,
+    is_autocast_cache_enabled,
+    is_autocast_cpu_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_dtype,
+)
 from lampas.engine.tensor.construction import typed_constructors
 from lampas.engine.tensor.generator import Generator, default_generator
 from lampas.engine.tensor.grad_switches import (
@@ -58,6 +67,7 @@ LAZY_MODULES = (
     "torch_version types utils version vision xpu"
 ).split()
 LAZY_NAMES = {
+    "autocast": "lampas.amp",
     "install_alias": "lampas.alias",
     "uninstall_alias": "lampas.alias",
     "load": "lampas.serialization",
@@ -86,6 +96,13 @@ __all__ = [
     "Tensor",
     "__version__",
     "broadcast_shapes",
+    "clear_autocast_cache",
+    "get_autocast_dtype",
+    "is_autocast_cache_enabled",
+    "is_autocast_cpu_enabled",
+    "is_autocast_enabled",
+    "set_autocast_cache_enabled",
+    "set_autocast_dtype",
     "can_cast",
     "default_generator",
     "device",

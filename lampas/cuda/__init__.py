@@ -9,6 +9,10 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from lampas import _lazy
+
+__getattr__, __dir__ = _lazy.attach(__name__, ["amp"])
+
 __all__ = [
     "current_device",
     "device_count",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from lampas.engine.dtype import can_cast
+from lampas.engine.tensor.autocast import wrap as wrap_for_autocast
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.grad_mode import grad_mode
 
@@ -55,6 +56,8 @@ def public(
     """
 
     def declare(function: F) -> F:
+        prefix = f"{namespace}." if namespace in ("fft", "linalg") else ""
+        function = wrap_for_autocast(prefix + function.__name__.rstrip("_"), function)
         for name in (function.__name__.rstrip("_") if not names else function.__name__, *names):
             _declare(function, name, namespace, method, inplace, out)
         return function

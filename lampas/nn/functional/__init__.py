@@ -1,5 +1,6 @@
 """Functions of neural networks under PyTorch's names, one file for each family."""
 
+from lampas.engine.tensor.autocast import wrap as _wrap_for_autocast
 from lampas.nn.functional import padding as _padding
 from lampas.nn.functional.activation import *  # noqa: F403
 from lampas.nn.functional.attention import *  # noqa: F403
@@ -19,3 +20,7 @@ from lampas.nn.functional.sampling import *  # noqa: F403
 from lampas.nn.functional.vision import *  # noqa: F403
 
 pad = _padding.pad
+
+for _name, _function in list(globals().items()):
+    if callable(_function):
+        globals()[_name] = _wrap_for_autocast(_name, _function)

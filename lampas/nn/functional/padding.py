@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lampas.engine.tensor import Tensor, constant_pad_nd, tensor
+from lampas.engine.tensor.autocast import in_full_precision
 
 __all__ = ["pad"]
 
@@ -32,6 +33,7 @@ def pad(
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in INDEX_RULES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    input = in_full_precision(input)
     spatial = len(amounts) // 2
     if spatial not in (1, 2, 3) or input.dim() not in (spatial + 1, spatial + 2):
         raise NotImplementedError(
