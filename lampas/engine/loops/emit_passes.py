@@ -134,6 +134,8 @@ class ReductionPass:
             return shaped(loop.results, states)
         copies = self.writer.copies
         step = self.lanes * copies
+        if self.writer.always_masked:
+            return self.masked_tail(scope, start, stop, states)
         middle = self.b.add(start, self.b.bit_and(self.b.subtract(stop, start), -step))
         with self.b.carrying_loop(start, middle, step, flat(states)) as loop:
             inner = scope.enter(last, loop.index, self.lanes)
