@@ -15,7 +15,7 @@ from lampas.engine.tensor.arithmetic import Scalar, sum_back
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
-from lampas.engine.tensor.operands import check_broadcast, require_tensor
+from lampas.engine.tensor.operands import accumulation_dtype, check_broadcast, require_tensor
 
 if TYPE_CHECKING:
     from lampas.engine.graph.node import Node, Shape
@@ -301,10 +301,15 @@ def _blend(name: str, build: Any, grad_name: str) -> Operation:
     """beta · input + alpha · product; with beta 0 the input is not read (NaN in it is dropped)."""
 
     def forward(x: Node, a: Node, b: Node, beta: Scalar, alpha: Scalar) -> Node:
-        result = _scaled(build(a, b), alpha)
-        if beta == 0:
-            return result
-        return g.add(g.expand(_scaled(g.cast(x, result.dtype), beta), result.shape), result)
+        kind = a.dtype
+        wide = accumulation_dtype(kind)
+        if not (kind.is_floating_point or kind.is_complex):
+            beta, alpha = int(beta), int(alpha)  # type: ignore[arg-type]
+        result = _scaled(build(g.cast(a, wide), g.cast(b, wide)), alpha)
+        if beta != 0:
+            base = _scaled(g.cast(x, wide), beta)
+            result = g.add(g.expand(base, result.shape), result)
+        return g.cast(result, kind)
 
     return Operation(name, forward, grad_name=grad_name, saves="inputs")
 
@@ -324,18 +329,7 @@ ADDBMM = _blend("addbmm", _batch_sum, "AddbmmBackward0")
 BADDBMM = _blend("baddbmm", g.matmul, "BaddbmmBackward0")
 
 
-def _check_scales(kind: dtype, beta: Scalar, alpha: Scalar) -> None:
-    if kind.is_floating_point or kind.is_complex:
-        return
-    for name, value in (("beta", beta), ("alpha", alpha)):
-        if isinstance(value, float):
-            raise RuntimeError(
-                f"For integral input tensors, argument {name} must not be a floating point number."
-            )
-
-
-def _check_blend(input: Tensor, target: Shape, kind: dtype, beta: Scalar, alpha: Scalar) -> None:
-    _check_scales(kind, beta, alpha)
+def _check_blend(input: Tensor, target: Shape, kind: dtype) -> None:
     shape = input._shape
     lead = len(target) - len(shape)
     fits = lead >= 0 and all(
@@ -367,7 +361,7 @@ def addmm(
     kind = same_dtype("addmm", mat1, mat2)
     if a[1] != b[0]:
         raise _refuse_product(a, b)
-    _check_blend(input, (a[0], b[1]), kind, beta, alpha)
+    _check_blend(input, (a[0], b[1]), kind)
     return record(ADDMM, (input, mat1, mat2), (beta, alpha))
 
 
@@ -383,7 +377,7 @@ def addmv(
         )
     if mat._shape[1] != vec._shape[0]:
         _refuse_matmul(mat._shape, vec._shape)
-    _check_blend(input, mat._shape[:1], same_dtype("addmv", mat, vec), beta, alpha)
+    _check_blend(input, mat._shape[:1], same_dtype("addmv", mat, vec))
     return record(ADDMV, (input, mat, vec), (beta, alpha))
 
 
@@ -409,7 +403,7 @@ def addbmm(
     """beta · input + alpha · Σ batch1[i] @ batch2[i]."""
     _check_batches(batch1, batch2)
     target = (batch1._shape[1], batch2._shape[2])
-    _check_blend(input, target, batch1._node.dtype, beta, alpha)
+    _check_blend(input, target, batch1._node.dtype)
     return record(ADDBMM, (input, batch1, batch2), (beta, alpha))
 
 
@@ -420,7 +414,7 @@ def baddbmm(
     """beta · input + alpha · (batch1[i] @ batch2[i]) for each i."""
     _check_batches(batch1, batch2)
     target = (*batch1._shape[:2], batch2._shape[2])
-    _check_blend(input, target, batch1._node.dtype, beta, alpha)
+    _check_blend(input, target, batch1._node.dtype)
     return record(BADDBMM, (input, batch1, batch2), (beta, alpha))
 
 

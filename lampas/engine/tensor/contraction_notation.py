@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation
+from lampas.engine.dtype import int64
 from lampas.engine.graph import build as g
 from lampas.engine.shape import contiguous_strides, normalize_dims
 from lampas.engine.tensor.contraction import matmul, same_dtype
@@ -181,6 +182,8 @@ def _without_ones(node: Node, term: Labels, sizes: dict[int, int]) -> tuple[Node
 def _summed(node: Node, term: Labels, others: set[int], result: Labels) -> tuple[Node, Labels]:
     """Labels that stand in this term alone are summed at once."""
     dims = [d for d, label in enumerate(term) if label not in others and label not in result]
+    if dims and not others and not (node.dtype.is_floating_point or node.dtype.is_complex):
+        node = g.cast(node, int64)
     kept = [d for d in range(len(term)) if d not in dims]
     total = g.sum_dims(node, dims)
     return g.reshape(total, tuple(node.shape[d] for d in kept)), tuple(term[d] for d in kept)

@@ -269,7 +269,7 @@ def logdet(input: Tensor) -> Tensor:
 
 
 def _factor(a: Node, is_upper: bool) -> tuple[Node, Node]:
-    found, info = f.cholesky(f.adjoint(a) if is_upper else a)
+    found, info = f.cholesky(a, is_upper)
     return (f.adjoint(found) if is_upper else found), info
 
 

@@ -185,7 +185,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     if indices.dtype.is_floating_point or indices.dtype.is_complex or indices.dtype is bool_:
         raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     parts = []
-    rest = indices
+    rest = indices.long()  # type: ignore[attr-defined]
     for size in reversed(shape):
         parts.append(rest.remainder(size))  # type: ignore[attr-defined]
         rest = rest.div(size, rounding_mode="floor")  # type: ignore[attr-defined]

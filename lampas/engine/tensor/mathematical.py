@@ -27,7 +27,13 @@ from lampas.engine.tensor.arithmetic import (
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
-from lampas.engine.tensor.operands import as_inputs, common_dtype, float_dtype, require_tensor
+from lampas.engine.tensor.operands import (
+    accumulation_dtype,
+    as_inputs,
+    common_dtype,
+    float_dtype,
+    require_tensor,
+)
 from lampas.engine.tensor.pointwise import apply_function, function_operation
 from lampas.engine.tensor.returns import return_type
 
@@ -112,13 +118,15 @@ def _log_sum(base: float) -> Callable[[Node, Node], Node]:
             high, low = g.where(swap, b, a), g.where(swap, a, b)
             gap = g.subtract(low, high)
             return g.add(high, g.log(g.add(g.exp(gap), _like(a, 1))))
+        kind = a.dtype
+        a, b = (g.cast(x, accumulation_dtype(kind)) for x in (a, b))
         high = g.maximum(a, b)
         gap = g.negative(g.absolute(g.subtract(a, b)))
         rest = g.log1p(power(gap))
         if log is None:
             rest = g.divide(rest, _like(rest, math.log(2)))
         same = g.bitwise_and(g.equal(a, b), g.isinf(a))
-        return g.where(same, a, g.add(high, rest))
+        return g.cast(g.where(same, a, g.add(high, rest)), kind)
 
     return build
 
@@ -320,13 +328,16 @@ def frexp(input: Tensor) -> Any:
 
 
 def _sinc(x: Node) -> Node:
+    kind = x.dtype
+    x = g.cast(x, accumulation_dtype(kind))
     scaled = g.multiply(x, _like(x, math.pi))
     none = g.equal(x, _like(x, 0))
-    return g.where(none, _like(x, 1), g.divide(g.sin(scaled), scaled))
+    return g.cast(g.where(none, _like(x, 1), g.divide(g.sin(scaled), scaled)), kind)
 
 
 def _sinc_vjp(saved: Saved, ct: Node) -> Grads:
-    x = g.cast(saved.inputs[0], saved.attributes[0])
+    kind = accumulation_dtype(saved.attributes[0])
+    x, ct = g.cast(saved.inputs[0], kind), g.cast(ct, kind)
     scaled = g.multiply(x, _like(x, math.pi))
     slope = g.divide(
         g.subtract(g.multiply(scaled, g.cos(scaled)), g.sin(scaled)), g.multiply(scaled, x)

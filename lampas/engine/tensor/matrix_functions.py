@@ -199,7 +199,8 @@ def _triangular_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Gra
 
 
 @host_function("cholesky")
-def _cholesky_array(a: np.ndarray) -> Arrays:
+def _cholesky_array(a: np.ndarray, is_upper: bool) -> Arrays:
+    a = np.conjugate(np.swapaxes(a, -1, -2)) if is_upper else a
     info = np.zeros(a.shape[:-2], np.int32)
     try:
         return np.linalg.cholesky(a), info
@@ -217,22 +218,25 @@ def _cholesky_one(matrix: np.ndarray) -> tuple[np.ndarray, int]:
     return found, int(info)
 
 
-def cholesky(a: Node) -> tuple[Node, Node]:
-    """(lower factor, info): info is the order of a minor that is not positive, or 0."""
-    found, info = g.host("cholesky", (a,), ((a.shape, a.dtype), (a.shape[:-2], int32)))
+def cholesky(a: Node, is_upper: bool) -> tuple[Node, Node]:
+    """(lower factor, info): info is the order of a minor that is not positive, or 0.
+
+    With `is_upper` the upper triangle of a is read.
+    """
+    results = ((a.shape, a.dtype), (a.shape[:-2], int32))
+    found, info = g.host("cholesky", (a,), results, (is_upper,))
     return found, info
 
 
 @host_vjp("cholesky")
 def _cholesky_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
-    """Ā = sym(L⁻ᴴ Φ(Lᴴ L̄) L⁻¹), Φ: the lower triangle with half of the diagonal."""
+    """Ā = L⁻ᴴ S L⁻¹ with S = (T + tril(T, -1)ᴴ)/2 and T = tril(Lᴴ L̄)."""
     factor = outputs[0]
     turned = adjoint(factor)
     middle = lower(mm(turned, lower(cts[0])))
-    middle = g.subtract(middle, scaled(mask(middle, g.equal), 0.5))
+    middle = scaled(g.add(middle, adjoint(lower(middle, -1))), 0.5)
     left = solve_triangular(turned, middle, True)
-    whole = adjoint(solve_triangular(turned, adjoint(left), True))
-    return (scaled(g.add(whole, adjoint(whole)), 0.5),)
+    return (adjoint(solve_triangular(turned, adjoint(left), True)),)
 
 
 @host_function("lu")

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.dtype import dtype
+from lampas.engine.dtype import dtype, get_default_dtype
 from lampas.engine.graph import build as g
 from lampas.engine.shape import normalize_dim, normalize_dims
 from lampas.engine.tensor.core import Tensor
@@ -19,7 +19,7 @@ from lampas.engine.tensor.decomposition import svdvals
 from lampas.engine.tensor.dimensions import finish, kept_shape, reduced_dims
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.linear_algebra import inv, inv_ex, require_matrices, solve
-from lampas.engine.tensor.operands import require_tensor
+from lampas.engine.tensor.operands import accumulation_dtype, require_tensor
 from lampas.engine.tensor.values import array_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Grads = tuple["Node | None", ...]
 
 
 def _vector_norm(x: Node, order: float, dims: tuple[int, ...], keepdim: bool, kind: dtype) -> Node:
-    size = g.absolute(g.cast(x, kind))
+    size = g.absolute(g.cast(x, accumulation_dtype(kind)))
     if order == math.inf:
         total = g.max_dims(size, dims)
     elif order == -math.inf:
@@ -47,14 +47,14 @@ def _vector_norm(x: Node, order: float, dims: tuple[int, ...], keepdim: bool, ki
     else:
         powers = g.sum_dims(g.power(size, g.like(size, order)), dims)
         total = g.power(powers, g.like(size, 1 / order))
-    return finish(total, dims, keepdim)
+    return finish(g.cast(total, kind.to_real()), dims, keepdim)
 
 
 def _vector_norm_vjp(saved: Saved, ct: Node) -> Grads:
     order, dims, _, kind = saved.attributes
-    x = g.cast(saved.inputs[0], kind)
+    x = g.cast(saved.inputs[0], accumulation_dtype(kind))
     kept = kept_shape(x.shape, dims)
-    norm, ct = g.reshape(saved.output, kept), g.reshape(ct, kept)
+    norm, ct = (g.cast(g.reshape(y, kept), x.dtype.to_real()) for y in (saved.output, ct))
     flow = _norm_flow(x, norm, ct, order, dims)
     source = saved.inputs[0].dtype
     if flow.dtype.is_complex and not source.is_complex:
@@ -316,6 +316,8 @@ def cov(
             f"{len(input._shape)} dimensions"
         )
     x: Any = input.reshape(1, -1) if len(input._shape) < 2 else input  # type: ignore[attr-defined]
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
+        x = x.to(get_default_dtype())
     count = x._shape[1]
     weights: Any = None
     for each in (fweights, aweights):

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.dtype import (
+    bfloat16,
     dtype,
+    float16,
+    float32,
     get_default_dtype,
     infer_python_dtype,
     result_dtype,
@@ -113,6 +116,11 @@ def check_broadcast(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, 
     except RuntimeError as error:
         given = " and ".join(str(list(shape)) for shape in shapes)
         raise RuntimeError(f"{error} (in {name}() of shapes {given})") from None
+
+
+def accumulation_dtype(kind: dtype) -> dtype:
+    """The dtype in which a formula of several steps computes: float32 for half types."""
+    return float32 if kind is float16 or kind is bfloat16 else kind
 
 
 def float_dtype(kind: dtype) -> dtype:

@@ -142,7 +142,9 @@ def positive(input: Tensor) -> Tensor:
 @public(method=True, inplace=True, out=True)
 def square(input: Tensor) -> Tensor:
     """input · input."""
-    return record(SQUARE, (require_tensor("square", "input", input),))
+    if require_tensor("square", "input", input)._node.dtype is bool_:
+        return mul(input.long(), 1)  # type: ignore[attr-defined]
+    return record(SQUARE, (input,))
 
 
 # Rounding -----------------------------------------------------------------------------------------

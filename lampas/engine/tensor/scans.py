@@ -119,18 +119,32 @@ def _logcumsumexp_array(x: np.ndarray, dim: int) -> np.ndarray:
         wide = x.astype(np.float64)
         return np.logaddexp.accumulate(wide, axis=dim)
     wide = x.astype(np.complex128)
-    peak = np.maximum.accumulate(wide.real, axis=dim)
     result = np.moveaxis(np.array(wide), dim, 0)
-    tops = np.moveaxis(peak, dim, 0)
     for step in range(1, len(result)):
-        top = np.where(np.isfinite(tops[step]), tops[step], 0)
-        total = np.exp(result[step - 1] - top) + np.exp(result[step] - top)
-        result[step] = np.log(total) + top
+        a, b = result[step - 1], result[step]
+        high, low = np.where(a.real < b.real, (b, a), (a, b))
+        result[step] = high + np.log1p(np.exp(low - high))
     return np.moveaxis(result, 0, dim)
 
 
 def _logcumsumexp_node(x: Node, dim: int) -> Node:
     return g.host("logcumsumexp", (x,), ((x.shape, x.dtype),), (dim,))[0]
+
+
+def _complex_logcumsumexp_flow(x: Node, out: Node, ct: Node, dim: int) -> Node:
+    """The weights exp(x_j - out_i) themselves, in a square."""
+    rank, count = len(x.shape), x.shape[dim]
+    order = [*(d for d in range(rank) if d != dim), dim]
+    rows, sums, flow = (g.permute(each, order) for each in (x, out, ct))
+    lead = rows.shape[:-1]
+    inputs = g.reshape(rows, (*lead, count, 1))
+    gap = g.subtract(inputs, g.reshape(sums, (*lead, 1, count)))
+    place = g.iota(count)
+    used = g.greater_equal(place, g.reshape(place, (count, 1)))
+    weights = g.where(used, g.conjugate(g.exp(gap)), g.like(x, 0))
+    terms = g.multiply(weights, g.reshape(flow, (*lead, 1, count)))
+    total = g.reshape(g.sum_dims(terms, (rank,)), rows.shape)
+    return g.permute(total, sorted(range(rank), key=order.__getitem__))
 
 
 def _logcumsumexp_vjp(saved: Saved, ct: Node) -> Grads:
@@ -140,9 +154,7 @@ def _logcumsumexp_vjp(saved: Saved, ct: Node) -> Grads:
     if not x.shape:
         return (ct,)
     if x.dtype.is_complex:
-        flow = g.multiply(g.conjugate(g.exp(g.negative(out))), ct)
-        total = g.flip(g.cumulative(g.flip(flow, (dim,)), dim, "sum"), (dim,))
-        return (g.multiply(g.conjugate(g.exp(x)), total),)
+        return (_complex_logcumsumexp_flow(x, out, ct, dim),)
 
     def half(part: Node) -> Node:
         weight = g.subtract(g.log(part), out)

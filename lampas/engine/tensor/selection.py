@@ -243,6 +243,8 @@ INDEX_SELECT = Operation("index_select", _index_select, saves="inputs")
 def _index_add(x: Node, index: Node, source: Node, dim: int, alpha: Scalar) -> Node:
     source = _row(source)
     if alpha != 1:
+        if x.dtype.kind == "unsigned":
+            alpha = int(alpha) % (1 << 8 * x.dtype.itemsize)  # type: ignore[arg-type]
         source = g.multiply(source, g.like(source, alpha))
     return g.reshape(g.index_add(_row(x), dim, _row(_whole(index)), source), x.shape)
 
