@@ -28,8 +28,9 @@ def pull_back(
 ) -> tuple[Node | None, ...]:
     """The cotangents of the needed inputs (None: no path leads there).  Inputs must be distinct."""
     wanted = {id(node) for node, need in zip(inputs, needed, strict=True) if need}
-    order = _between(outputs, {id(node) for node in inputs})
-    active = _active(order, wanted)
+    boundary = {id(node) for node in inputs}
+    order = _between(outputs, boundary)
+    active = _active(order, wanted, boundary)
     flows: dict[int, Node] = {}
     results: dict[int, dict[int, Node]] = {}
     for node, ct in zip(outputs, cotangents, strict=True):
@@ -92,10 +93,12 @@ def _between(outputs: Sequence[Node], boundary: set[int]) -> list[Node]:
     return order
 
 
-def _active(order: list[Node], wanted: set[int]) -> set[int]:
-    """The nodes that depend on a wanted input."""
+def _active(order: list[Node], wanted: set[int], boundary: set[int]) -> set[int]:
+    """The nodes that depend on a wanted input; an input may itself be made from another one."""
     active = set(wanted)
     for node in order:
+        if id(node) in boundary:
+            continue
         if any(id(source) in active for source in node.inputs):
             active.add(id(node))
     return active
