@@ -1,6 +1,7 @@
 """Neural networks: modules, their functions, initialisation and utilities (PyTorch's `torch.nn`)."""
 
-from lampas.nn import attention, functional, init, modules, parameter, utils
+from lampas.nn import attention, functional, init, modules, parallel, parameter, utils
 from lampas.nn.functional import LinearCrossEntropyOptions
 from lampas.nn.modules import *  # noqa: F403
+from lampas.nn.parallel import DataParallel
 from lampas.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
