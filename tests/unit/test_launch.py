@@ -208,6 +208,19 @@ def test_workers_that_slept_wake_up(kernels: dict[str, int]) -> None:
     assert (y == 80 * (x + 1)).all()
 
 
+def test_threads_that_cannot_start_are_done_without(
+    kernels: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pool: object, number: int) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pool.Pool, "start", refuse)
+    set_num_threads(3)
+    x, y = numpy.arange(5000), numpy.zeros(5000, numpy.int64)
+    adding(kernels, 5000, 3, LONG).run([address(x), address(y)])
+    assert (y == 3 * (x + 1)).all()
+
+
 def test_python_exits_while_workers_wait() -> None:
     code = (
         "from lampas.engine.device.pool import current_pool, set_num_threads\n"

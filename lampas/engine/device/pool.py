@@ -67,7 +67,12 @@ class Pool:
         skip = -(address // 8) % 8
         self.words = storage[skip : skip + POOL_WORDS]
         self.pointer = address + 8 * skip
-        self.workers = [self.start(number) for number in range(1, threads)]
+        self.workers: list[threading.Thread] = []
+        try:
+            for number in range(1, threads):
+                self.workers.append(self.start(number))
+        except RuntimeError:
+            pass  # the system grants no more threads, or Python is shutting down: fewer will do
 
     def start(self, number: int) -> threading.Thread:
         # The thread must keep the words alive, not the pool: bind what it needs.

@@ -31,7 +31,11 @@ PASSES = (
 lock = threading.RLock()
 addresses: dict[tuple[str, str], int] = {}
 serials = itertools.count()
-os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+if hasattr(os, "register_at_fork"):
+    # No child may find the lock held by a thread that it does not have.
+    os.register_at_fork(
+        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+    )
 
 
 @functools.cache

@@ -362,12 +362,16 @@ class Builder:
 
     # ---- memory ---------------------------------------------------------------------------------------------
 
-    def element_pointer(self, base: Value, index: Operand, kind: str) -> Value:
-        """Return the address of element `index` (elements of type `kind`) after `base`."""
+    def element_pointer(self, base: Value, index: Operand, kind: str, inside: bool = True) -> Value:
+        """Return the address of element `index` (elements of type `kind`) after `base`.
+
+        Unless `inside` is false it has to lie in the same array (or one past its end).
+        """
         place = self.value(index)
         if place.text == "0":
             return base
-        return self.emit(f"getelementptr inbounds {kind}, {base}, {place}", "ptr")
+        word = "getelementptr inbounds" if inside else "getelementptr"
+        return self.emit(f"{word} {kind}, {base}, {place}", "ptr")
 
     def load(self, kind: str, pointer: Value, alignment: int = 0, metadata: str = "") -> Value:
         """Load; the alignment defaults to that of one element."""

@@ -155,9 +155,12 @@ class TileFunction:
         b, shape = self.b, self.shape
         line = 64 // shape_bytes(shape)
         for r in range(self.height):
-            row = self.c_row(r)
+            row = b.multiply(self.call.c_stride, r)
             for offset in range(0, shape.columns, line):
-                b.prefetch(b.element_pointer(row, offset, shape.element), write=True)
+                place = b.add(row, offset)
+                b.prefetch(
+                    b.element_pointer(self.call.c, place, self.c_element, inside=False), write=True
+                )
 
     def store_straight(self, sums: list[Value]) -> None:
         """Store from the registers, or add to what earlier blocks of K left in C."""

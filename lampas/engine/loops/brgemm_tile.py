@@ -152,7 +152,7 @@ class TileWriter:
         b = self.b
         distance = b.multiply(self.b_stride, STEPS_AHEAD)
         for place in places:
-            b.prefetch(b.element_pointer(place, distance, self.shape.element))
+            b.prefetch(b.element_pointer(place, distance, self.shape.element, inside=False))
 
     def accumulate(self, lone: Value, loaded: Value, total: Value) -> Value:
         if self.shape.fma:
