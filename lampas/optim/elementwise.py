@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import lampas
+from lampas.engine.realize.realize import realize
 from lampas.optim.optimizer import Group, Optimizer
 from lampas.optim.update import Counters, Update, counter, plain_number
 
@@ -58,6 +59,9 @@ class ElementwiseOptimizer(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             self._update_group(group)
+        if not any(group.get("differentiable") for group in self.param_groups):
+            # The end of a training step: what is pending is one program, the same in every step.
+            realize(())
         return loss
 
     def _update_group(self, group: Group) -> None:

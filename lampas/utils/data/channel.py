@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import lampas
+from lampas.utils.data.memory import array_of
 
 # Arrays below this total are cheaper in the stream than as a file, a descriptor and a mapping.
 SHARED_BYTES = 32 * 1024
@@ -42,14 +43,6 @@ def _tensor_from_bytes(buffer: Any, dtype: Any, shape: tuple[int, ...], grad: bo
     return tensor.requires_grad_() if grad else tensor
 
 
-def _array_of(tensor: Any) -> np.ndarray:
-    """The bytes of a tensor as a contiguous array of a dtype that NumPy has."""
-    tensor = tensor.detach().contiguous()
-    if tensor.dtype is lampas.bfloat16:
-        tensor = tensor.view(lampas.int16)
-    return np.ascontiguousarray(tensor.numpy())
-
-
 class _Pickler(pickle.Pickler):
     """Pickles tensors as an out-of-band buffer, a dtype and a shape."""
 
@@ -64,7 +57,8 @@ class _Pickler(pickle.Pickler):
                 "a DataLoader worker cannot send a tensor that requires grad and is no leaf: "
                 "call detach() on it in the dataset or in collate_fn"
             )
-        buffer = pickle.PickleBuffer(_array_of(tensor).reshape(-1).view(np.uint8))
+        array = np.ascontiguousarray(array_of(tensor))
+        buffer = pickle.PickleBuffer(array.reshape(-1).view(np.uint8))
         shape, grad = tuple(tensor.shape), tensor.requires_grad
         return _tensor_from_bytes, (buffer, tensor.dtype, shape, grad)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import lampas
+from lampas.utils.data.memory import stack_tensors
 
 CollateTable = dict[Any, Callable[..., Any]]
 
@@ -111,7 +112,7 @@ def collate(batch: Sequence[Any], *, collate_fn_map: CollateTable | None = None)
 
 def collate_tensor_fn(batch: Sequence[Any], *, collate_fn_map: CollateTable | None = None) -> Any:
     """Stacks tensors along a new first dimension."""
-    return lampas.stack(list(batch), 0)
+    return stack_tensors(batch)
 
 
 def collate_numpy_array_fn(

@@ -15,6 +15,7 @@ import numpy as np
 import lampas
 from lampas.utils.data.collate import collate_tensor_fn, default_collate, default_collate_fn_map
 from lampas.utils.data.dataset import IterableDataset, Subset, TensorDataset
+from lampas.utils.data.memory import is_plain, settle, take_rows
 
 
 class MapFetcher:
@@ -37,8 +38,9 @@ class MapFetcher:
             if batch is not None:
                 return batch
         many = getattr(self.dataset, "__getitems__", None)
-        samples = many(index) if many else [self.dataset[place] for place in index]
-        return self.collate_fn(samples)
+        if many:
+            return self.collate_fn(many(index))
+        return self.collate_fn([settle(self.dataset[place]) for place in index])
 
 
 class IterableFetcher:
@@ -58,7 +60,7 @@ class IterableFetcher:
             raise StopIteration
         if not self.auto_collation:
             return next(self.samples)
-        batch = list(itertools.islice(self.samples, len(index)))
+        batch = [settle(sample) for sample in itertools.islice(self.samples, len(index))]
         self.ended = len(batch) < len(index)
         if not batch or (self.ended and self.drop_last):
             raise StopIteration
@@ -104,7 +106,7 @@ class _RowTable:
                 return None
             places = indices if places is None else indices[places]
             dataset = dataset.dataset
-        if type(dataset) is not TensorDataset or not all(map(_is_plain, dataset.tensors)):
+        if type(dataset) is not TensorDataset or not all(map(is_plain, dataset.tensors)):
             return None
         return _RowTable(dataset.tensors, places)
 
@@ -118,15 +120,6 @@ class _RowTable:
                 return None
             if self.places is not None:
                 rows = self.places[rows]
-            return [lampas.from_numpy(tensor.numpy().take(rows, 0)) for tensor in self.tensors]
+            return [take_rows(tensor, rows) for tensor in self.tensors]
         except (IndexError, TypeError, ValueError):
             return None
-
-
-def _is_plain(tensor: Any) -> bool:
-    """Whether NumPy can hold the tensor and no gradient is to flow through its rows."""
-    return (
-        type(tensor) is lampas.Tensor
-        and not tensor.requires_grad
-        and tensor.dtype is not lampas.bfloat16
-    )
