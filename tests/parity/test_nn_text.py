@@ -135,7 +135,7 @@ FAILING = {
 
 
 def _failure(library, text):
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:
         exec(text, {"nn": library.nn, "T": library})
     return type(caught.value), str(caught.value)
 

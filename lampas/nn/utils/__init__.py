@@ -1,7 +1,7 @@
 """Utilities of modules: gradients, parametrisations, sequences, fusion.
 
-What builds on the layers themselves is imported when it is first read, since the recurrent layers
-need `rnn` from here.
+The recurrent layers import `rnn` from here, so what is imported at once needs only the base class
+and the convolutions; the parametrisations are imported when they are first read.
 """
 
 from lampas import _lazy
@@ -13,19 +13,16 @@ from lampas.nn.utils.clip_grad import (
     get_total_norm,
 )
 from lampas.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from lampas.nn.utils.fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
+from lampas.nn.utils.init import skip_init
+from lampas.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
+from lampas.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
 __getattr__, __dir__ = _lazy.attach(
-    __name__,
-    ["fusion", "init", "parametrizations", "parametrize", "prune", "stateless"],
-    {
-        "fuse_conv_bn_eval": "lampas.nn.utils.fusion",
-        "fuse_conv_bn_weights": "lampas.nn.utils.fusion",
-        "fuse_linear_bn_eval": "lampas.nn.utils.fusion",
-        "fuse_linear_bn_weights": "lampas.nn.utils.fusion",
-        "remove_spectral_norm": "lampas.nn.utils.spectral_norm",
-        "remove_weight_norm": "lampas.nn.utils.weight_norm",
-        "skip_init": "lampas.nn.utils.init",
-        "spectral_norm": "lampas.nn.utils.spectral_norm",
-        "weight_norm": "lampas.nn.utils.weight_norm",
-    },
+    __name__, ["parametrizations", "parametrize", "prune", "stateless"]
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from lampas.engine.tensor import Tensor, empty_like, eye, from_numpy, no_grad
 from lampas.nn import functional as F
-from lampas.nn.modules import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from lampas.nn.modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from lampas.nn.modules.module import Module
 from lampas.nn.utils import parametrize
 from lampas.nn.utils.weight_norm import norm_except_dim, normalized_weight

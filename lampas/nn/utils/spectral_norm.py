@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from lampas.engine.tensor import Tensor, no_grad
 from lampas.nn import functional as F
-from lampas.nn.modules import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from lampas.nn.modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from lampas.nn.modules.module import Module
 from lampas.nn.parameter import Parameter, is_lazy
 
