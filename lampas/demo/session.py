@@ -69,7 +69,7 @@ class Outcome:
 
 
 def train(torch: Any, options: Options) -> Outcome:
-    """Train by the options, with a progress bar unless they say quiet."""
+    """Train by the options; on a terminal, with a progress bar unless they say quiet."""
     from tqdm import tqdm  # slow to import
 
     data = load_digits()
@@ -81,7 +81,10 @@ def train(torch: Any, options: Options) -> Outcome:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
     outcome = Outcome([], numpy.zeros(0), 0.0, len(images) * options.epochs, 0.0)
     steps = options.epochs * -(-len(images) // options.batch)
-    with kernel_clock() as clock, tqdm(total=steps, unit="step", disable=options.quiet) as bar:
+    with (
+        kernel_clock() as clock,
+        tqdm(total=steps, unit="step", disable=options.quiet or None) as bar,
+    ):
         for number in range(1, options.epochs + 1):
             epoch, start = Epoch(), time.perf_counter()
             for loss in digits.train_epoch(torch, model, optimizer, images, labels, options.batch):
@@ -145,7 +148,8 @@ def _report(outcome: Outcome, options: Options, picture: Path) -> None:
         f"test accuracy {outcome.accuracy:.1f} % ({wrong} of {len(outcome.predictions):,} wrong), "
         f"{outcome.images_per_second:,.0f} images/s, training {outcome.seconds:.2f} s, "
         f"first step {outcome.first_step * 1e3:.0f} ms, "
-        f"{outcome.kernel_share:.0%} of the time in compiled kernels"
+        f"{outcome.kernel_share:.0%} of the time in compiled kernels",
+        soft_wrap=True,
     )
     if outcome.accuracy < options.target:
         console.print(f"[red]below the target of {options.target:.1f} %[/red]")
