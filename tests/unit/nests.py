@@ -179,7 +179,9 @@ def random_nest(seed: int) -> tuple[Nest, tuple[int, ...]]:
         grown(nest, choose, values, names, kind)
         if reduced and choose.random() < 0.4 and sums < 3:
             sums += 1
-            half = kind.is_floating_point and kind.itemsize == 2  # a last place of a sum is much to sin
+            half = (
+                kind.is_floating_point and kind.itemsize == 2
+            )  # a last place of a sum is much to sin
             reduce_kind = choose.choice(["max" if half else "sum", "max", "min", "argmax"])
             values.append(nest.cast(nest.reduce(reduce_kind, values[-1]), kind))
     store_all(nest, choose, values, kept, reduced, kind)

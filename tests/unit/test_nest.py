@@ -197,3 +197,8 @@ def test_blocks_depend_on_sizes_and_are_few() -> None:
     assert split.block((1000,)) == 0
     assert split.block((10**7,)) == 156250
     assert split.block((10**5,)) == 16384
+
+
+def test_costly_functions_make_smaller_grains() -> None:
+    light, costly = (Signature(simple(op, [float32]), 4096) for op in ("negative", "exp"))
+    assert (light.grain((10**6,)), costly.grain((10**6,))) == (4, 2)

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from lampas.engine.loops.emit_elements import HEAVY
 from lampas.engine.loops.nest import STRIDED, Nest
 
-GRAIN_ELEMENTS = 16384
+GRAIN_ELEMENTS = 16384  # of light work; each costly function counts as much again
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +52,5 @@ class Signature:
         if nest.blocked:
             inner = prod(sizes[nest.kept + 1 :]) * block
         own = 1 if nest.mode == "row" else min(self.stretch, sizes[nest.kept - 1])
-        return max(1, GRAIN_ELEMENTS // max(1, inner * own))
+        costly = sum(instruction.op in HEAVY for instruction in nest.instructions)
+        return max(1, GRAIN_ELEMENTS // (1 + costly) // max(1, inner * own))
