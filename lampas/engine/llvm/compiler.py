@@ -29,7 +29,7 @@ PASSES = (
 )
 # fmt: on
 lock = threading.RLock()
-addresses: dict[tuple[str, str], int] = {}
+addresses: dict[tuple[str, str], int] = {}  # by the text's key, not the text, which is long
 serials = itertools.count()
 if hasattr(os, "register_at_fork"):
     # No child may find the lock held by a thread that it does not have.
@@ -130,16 +130,16 @@ def compile_functions(module: Module | str, names: Iterable[str]) -> dict[str, i
     A module with the same text is compiled and linked once in a process. The code lives as long as the process.
     """
     text, wanted = str(module), list(names)
+    key = key_of(text)
     with lock:
-        missing = [name for name in wanted if (text, name) not in addresses]
-        if not missing:
+        if all((key, name) in addresses for name in wanted):
             counters.memory_hits += 1
         else:
-            link(text, wanted)
-        return {name: addresses[text, name] for name in wanted}
+            link(key, text, wanted)
+        return {name: addresses[key, name] for name in wanted}
 
 
-def link(text: str, names: list[str]) -> None:
+def link(key: str, text: str, names: list[str]) -> None:
     """Load a module's object into the process under a library name of its own."""
     code = object_code(text)
     start = time.perf_counter()
@@ -148,7 +148,7 @@ def link(text: str, names: list[str]) -> None:
         library.export_symbol(name)
     tracker = library.link(linker(), f"lampas{next(serials)}")
     for name in names:
-        addresses[text, name] = tracker[name]
+        addresses[key, name] = tracker[name]
     tracker.detach()  # the code is never unloaded: threads may be inside it when Python shuts down
     counters.link_ms += (time.perf_counter() - start) * 1e3
 

@@ -69,7 +69,7 @@ class GemmPlan:
     scratch_bytes: int
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16)
 def kernel_text(kernel: Kernel) -> str:
     return str(kernel.module())
 

@@ -191,16 +191,25 @@ class StretchWriter:
     def turn(self, done: Value) -> None:
         """The source runs along k: transpose squares of lanes × lanes."""
         b, lanes = self.b, self.lanes
-        blank = undefined(vector(self.kernel.element, lanes))
         with b.loop(0, done, lanes) as k:
-            for first, count in self.groups():
-                rows = [self.read(first + i, k, lanes) for i in range(count)]
-                for j, column in enumerate(transpose(b, rows + [blank] * (lanes - count))):
-                    if count == 1:
-                        column = b.extract(column, 0)
-                    elif count < lanes:
-                        column = b.shuffle(column, column, range(count))
-                    b.store(column, self.to_place(b.add(k, j), first))
+            if self.width % lanes == 0:
+                with b.loop(0, self.width, lanes) as first:
+                    self.turn_square(first, k, lanes)
+            else:
+                for first, count in self.groups():
+                    self.turn_square(b.value(first), k, count)
+
+    def turn_square(self, first: Value, k: Value, count: int) -> None:
+        """Transpose `count` rows of one square."""
+        b, lanes = self.b, self.lanes
+        blank = undefined(vector(self.kernel.element, lanes))
+        rows = [self.read(b.add(first, i), k, lanes) for i in range(count)]
+        for j, column in enumerate(transpose(b, rows + [blank] * (lanes - count))):
+            if count == 1:
+                column = b.extract(column, 0)
+            elif count < lanes:
+                column = b.shuffle(column, column, range(count))
+            b.store(column, self.to_place(b.add(k, j), first))
 
     def turn_narrow(self, done: Value) -> None:
         """Transpose where the last rows are missing: the last one is read in their place and then zeroed."""

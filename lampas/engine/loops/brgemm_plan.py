@@ -38,6 +38,7 @@ PICKED = 1.2  # an element moved alone
 STEPS_FIGHT = 1.6  # slowdown when successive steps of k in A fall into the same cache sets
 PANEL_FIGHTS = 1.8  # the same in a panel of B that is read many times
 PANEL_SPARSE = 1.08  # when a panel of B that is read many times is not packed
+SPARSE_BYTES = 512  # rows of B further apart than this are
 TOO_DEEP = 1.1  # when K had to stay in one long block
 TOO_BIG = 1.15  # when A does not stay in the second cache from panel to panel
 DOT_STEP = 0.45  # one vector of a line of B against the rows, in a product of few rows
@@ -274,11 +275,12 @@ def estimate(problem: Problem, made: Choice, target: Target) -> float:
 def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
     """Return the factor by which memory slows the tiles down."""
     factor = 1.0
+    row_bytes = turned.b.row * element_bytes(turned.element)
     if made.access == "column" and fights(turned.a.column, turned) and turned.k > 128:
         factor *= STEPS_FIGHT
     if made.feed == "direct" and cut.tiles > 1 and fights(turned.b.row, turned):
         factor *= PANEL_FIGHTS
-    elif made.feed == "direct" and cut.tiles > 8:
+    elif made.feed == "direct" and cut.tiles > 8 and row_bytes > SPARSE_BYTES:
         factor *= PANEL_SPARSE
     if made.depth_block > 2 * depth_block(target):
         factor *= TOO_DEEP

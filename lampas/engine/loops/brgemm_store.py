@@ -247,17 +247,21 @@ class TileFunction:
     def store_along(self, sums: list[Value]) -> None:
         """Transpose in squares of lanes × lanes and store C's rows."""
         b, shape, lanes = self.b, self.shape, self.shape.lanes
-        stack = b.allocate(shape.element, lanes * shape.columns)
+        width = lanes * shape_bytes(shape)
+        stack = b.allocate(shape.element, self.height * shape.columns)
+        turned = b.allocate(shape.element, lanes * shape.columns)
+        for number, total in enumerate(sums):
+            b.store(total, b.element_pointer(stack, number * lanes, shape.element), width)
         for top in range(0, self.height, lanes):
             used = min(lanes, self.height - top)
-            for v in range(shape.vectors):
-                square = [sums[(top + i) * shape.vectors + v] for i in range(used)]
+            with b.loop(0, shape.columns, lanes) as first:
+                places = [b.add(first, (top + i) * shape.columns) for i in range(used)]
+                square = [b.load_element(shape.kind, stack, place) for place in places]
                 square += [undefined(shape.kind)] * (lanes - used)
                 for j, row in enumerate(transpose(b, square)):
-                    position = (v * lanes + j) * lanes
-                    place = b.element_pointer(stack, position, shape.element)
-                    b.store(row, place, lanes * shape_bytes(shape))
-            self.finish_columns(stack, top, used)
+                    place = b.multiply(b.add(first, j), lanes)
+                    b.store(row, b.element_pointer(turned, place, shape.element), width)
+            self.finish_columns(turned, top, used)
 
     def finish_columns(self, stack: Value, top: int, used: int) -> None:
         b, shape, call = self.b, self.shape, self.call
