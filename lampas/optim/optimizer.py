@@ -19,6 +19,7 @@ from lampas.utils.hooks import RemovableHandle
 
 StateDict = dict[str, Any]
 Group = dict[str, Any]
+HookTable = OrderedDict[int, Callable[..., Any]]
 
 _global_optimizer_pre_hooks: dict[int, Callable[..., Any]] = OrderedDict()
 _global_optimizer_post_hooks: dict[int, Callable[..., Any]] = OrderedDict()
@@ -66,6 +67,13 @@ class Optimizer:
     `params` are tensors, (name, tensor) pairs, or dicts with "params" and a group's own options.
     Raises TypeError or ValueError for parameters that cannot be optimized.
     """
+
+    _optimizer_step_pre_hooks: HookTable
+    _optimizer_step_post_hooks: HookTable
+    _optimizer_state_dict_pre_hooks: HookTable
+    _optimizer_state_dict_post_hooks: HookTable
+    _optimizer_load_state_dict_pre_hooks: HookTable
+    _optimizer_load_state_dict_post_hooks: HookTable
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults

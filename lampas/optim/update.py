@@ -208,4 +208,4 @@ def counter(value: float = 0.0) -> Tensor:
 
 def plain_number(value: Any) -> float:
     """A learning rate or the like as a Python number; a tensor must have one element."""
-    return float(value.item()) if isinstance(value, Tensor) else value
+    return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]

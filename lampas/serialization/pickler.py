@@ -67,10 +67,14 @@ class StoredBytes:
         return self.storage.buffer().array(self.kind.numpy, (self.numel,))
 
 
-class Pickler(pickle._Pickler):  # type: ignore[misc, name-defined]
+# The stubs of the standard library leave it out.
+_PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined]
+
+
+class Pickler(_PythonPickler):
     """Python's own pickler (the one written in Python, whose name writing can be replaced)."""
 
-    dispatch: ClassVar[dict[Any, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[Any, Any]] = dict(_PythonPickler.dispatch)
 
     def __init__(self, stream: Any, protocol: int) -> None:
         super().__init__(stream, protocol)

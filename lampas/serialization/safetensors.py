@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import safetensors
-from safetensors import SafetensorError, deserialize, serialize
+from safetensors import SafetensorError
 
 import lampas
 from lampas.engine.tensor.core import Tensor
@@ -28,7 +28,11 @@ _CODES = {
     "BOOL": "bool",
     "C64": "complex64",
 }
-_SPEC = getattr(safetensors, "TensorSpec", None)
+# The package has no types of its own.
+_package: Any = safetensors
+_serialize = _package.serialize
+_deserialize = _package.deserialize
+_SPEC: Any = getattr(safetensors, "TensorSpec", None)
 _NAMES = {name: code for code, name in _CODES.items()}
 
 
@@ -46,7 +50,7 @@ def dump(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) 
             raise ValueError(f"safetensors have no dtype {kind} (tensor {name!r})")
         arrays[name] = _array_of(tensor)
         entries[name] = _entry(kind, list(tensor.shape), arrays[name])
-    return bytes(serialize(entries, metadata=metadata))
+    return bytes(_serialize(entries, metadata=metadata))
 
 
 def _array_of(tensor: Tensor) -> np.ndarray:
@@ -66,7 +70,7 @@ def _entry(kind: str, shape: list[int], array: np.ndarray) -> Any:
 def parse(data: bytes) -> dict[str, Tensor]:
     """The tensors of a safetensors file's bytes. Raises SerializationError for a malformed one."""
     try:
-        entries = deserialize(data)
+        entries = _deserialize(data)
     except SafetensorError as error:
         raise SerializationError(f"cannot load the safetensors file: {error}") from None
     return {name: _tensor_of(name, entry) for name, entry in entries}

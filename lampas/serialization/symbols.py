@@ -252,7 +252,7 @@ def _with_attributes(tensor: Tensor, state: Any) -> Tensor:
     for name, value in state.items():
         if hasattr(Tensor, name):
             refuse("it gives a tensor an attribute that hides a method")
-        tensor.__dict__[name] = value
+        setattr(tensor, name, value)
     return tensor
 
 

@@ -58,7 +58,7 @@ class _Pickler(pickle.Pickler):
                 "call detach() on it in the dataset or in collate_fn"
             )
         array = np.ascontiguousarray(array_of(tensor))
-        buffer = pickle.PickleBuffer(array.reshape(-1).view(np.uint8))
+        buffer = pickle.PickleBuffer(array.reshape(-1).view(np.uint8).data)
         shape, grad = tuple(tensor.shape), tensor.requires_grad
         return _tensor_from_bytes, (buffer, tensor.dtype, shape, grad)
 

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from lampas.utils.data.collate import default_collate, default_convert
@@ -138,7 +139,7 @@ class DataLoader(Generic[Sample]):
                     f"{methods!r}, but got multiprocessing_context={context!r}"
                 )
             context = multiprocessing.get_context(context)
-        if context is not None and not isinstance(context, multiprocessing.context.BaseContext):
+        if context is not None and not isinstance(context, BaseContext):
             raise TypeError(
                 "multiprocessing_context option should be a valid context object or a string "
                 f"specifying the start method, but got multiprocessing_context={context}"

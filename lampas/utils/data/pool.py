@@ -119,9 +119,9 @@ class WorkerPool:
 
         The list is empty on timeout. Raises WorkerDied as soon as a worker has ended.
         """
-        places = {channel: place for place, channel in enumerate(self.channels)}
+        places: dict[Any, int] = {end: place for place, end in enumerate(self.channels)}
         sentinels = {process.sentinel: i for i, process in enumerate(self.processes)}
-        ready = wait([*places, *sentinels], timeout)
+        ready: list[Any] = wait([*places, *sentinels], timeout)
         dead = [sentinels[item] for item in ready if item in sentinels]
         if dead:
             raise self._death(dead)
