@@ -104,6 +104,13 @@ def _active(order: list[Node], wanted: set[int], boundary: set[int]) -> set[int]
     return active
 
 
+def depends(outputs: Sequence[Node], inputs: Sequence[Node], wanted: set[int]) -> list[bool]:
+    """For each output, whether it is made of an input whose id is wanted."""
+    boundary = {id(node) for node in inputs}
+    active = _active(_between(outputs, boundary), wanted, boundary)
+    return [id(node) in active for node in outputs]
+
+
 def reaches(starts: Sequence[Node | None], goal: Node, boundary: set[int]) -> bool:
     """Whether the value of `goal` is used by `starts`, not looking past the boundary."""
     seen: set[int] = set()

@@ -21,7 +21,7 @@ from lampas.engine.derive.operation import (
     derive_operation,
     ghost,
 )
-from lampas.engine.derive.pullback import reaches
+from lampas.engine.derive.pullback import depends, reaches
 from lampas.engine.graph import build as g
 
 if TYPE_CHECKING:
@@ -167,11 +167,14 @@ class OperationGrad(GradNode):
         edges = (*self.edges, *(flow.edge for flow in present))
         entry = OperationGrad(derived, inputs, outputs, attributes, edges)
         entry.guards = self.guards
+        wanted = {id(node) for node, edge in zip(inputs, edges, strict=True) if edge is not None}
+        varies = depends(outputs, inputs, wanted)
         results: list[Flow | None] = []
         position = 0
         for need in needed:
             if need:
-                results.append(Flow(outputs[position], Edge(entry, position)))
+                edge = Edge(entry, position) if varies[position] else None
+                results.append(Flow(outputs[position], edge))
                 position += 1
             else:
                 results.append(None)

@@ -62,6 +62,6 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     lead = len(self._shape) - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, self._shape[lead:], strict=True)):
         raise RuntimeError(f"size {list(shape)} is not expandable to size {list(self._shape)}.")
-    same = shape == self._shape
+    same = bool(shape) and shape == self._shape
     source = self if same or self.dtype.is_floating_point or self.dtype.is_complex else self.long()  # type: ignore[attr-defined]
     return record(SUM_TO_SIZE, (source,), (shape,))
