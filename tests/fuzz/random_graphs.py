@@ -499,7 +499,8 @@ def grow_scatter(g: Generator) -> None:
         return
     kind = g.random.choice(("scatter", "one", "index_add", "index_put"))
     if kind == "scatter" or kind == "one":
-        shape = tuple(1 if n == dim else size for n, size in enumerate(x.shape))
+        count = 1 if kind == "one" else g.random.choice((2, 5))
+        shape = tuple(count if n == dim else size for n, size in enumerate(x.shape))
         index = g.index(shape, x.shape[dim])
         source = g.leaf(shape, x.dtype)
         mode = g.random.choice(("set", "add", "multiply", "maximum"))

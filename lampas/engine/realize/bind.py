@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.device.launch import Record
 from lampas.engine.loops.nest import MEMORY
+from lampas.engine.loops.serial import INNER_BLOCK, SerialInteger
 from lampas.engine.realize.kernels import nest_kernel, product_kernel
 from lampas.engine.realize.profile import Cost, nest_cost
 from lampas.engine.schedule.draft import NestCall
+from lampas.engine.schedule.serial import SerialCall
 
 if TYPE_CHECKING:
     from lampas.engine.schedule.contract import GemmCall
@@ -72,11 +74,13 @@ class Slots:
 
 
 def bind_call(
-    call: NestCall | GemmCall, schedule: Schedule, slots: Slots
+    call: NestCall | GemmCall | SerialCall, schedule: Schedule, slots: Slots
 ) -> tuple[list[Record], list[Cost]]:
     """The records of a call and what they cost."""
     if isinstance(call, NestCall):
         return [nest_record(call, slots)], [nest_cost(call)]
+    if isinstance(call, SerialCall):
+        return [serial_record(call, slots)], [Cost()]
     records = gemm_records(call, slots)
     entries = schedule.graph.entries
     product = entries[call.entry]
@@ -100,6 +104,19 @@ def nest_record(call: NestCall, slots: Slots) -> Record:
     extent, grain = signature.extent(call.sizes), signature.grain(call.sizes, call.block)
     work = estimate(call)
     return Record(address, tuple(operands), tuple(integers), extent, grain, work, describe(call))
+
+
+def serial_record(call: SerialCall, slots: Slots) -> Record:
+    """The record of a scattered write or scan."""
+    operands: list[Slot] = []
+    for place, offset in call.places:
+        slot, start = slots.of_place(place)
+        operands.append((slot, start + offset))
+    address = product_kernel(call.kernel)
+    walked, inner = call.integers[SerialInteger.WALKED], call.integers[SerialInteger.INNER]
+    work = call.extent * walked * min(inner, INNER_BLOCK)
+    name = call.kernel.name
+    return Record(address, tuple(operands), call.integers, call.extent, 1, work, name)
 
 
 def gemm_records(call: GemmCall, slots: Slots) -> list[Record]:

@@ -16,7 +16,6 @@ from lampas.engine import llvm, loops
 from lampas.engine.llvm.cache import disk_cache, key_of
 from lampas.engine.llvm.compiler import compile_function
 from lampas.engine.llvm.target import host
-from lampas.engine.loops.brgemm import kernel_text
 from lampas.engine.loops.emit import emit
 from lampas.engine.loops.signature import Signature
 from lampas.engine.realize.statistics import statistics
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
 
     from lampas.engine.loops.brgemm import Kernel
     from lampas.engine.loops.nest import Nest
+    from lampas.engine.loops.serial import SerialKernel
 
 nests: dict[Nest, tuple[int, Signature]] = {}
-products: dict[Kernel, int] = {}
+products: dict[Kernel | SerialKernel, int] = {}
 
 
 @functools.cache
@@ -72,12 +72,12 @@ def nest_kernel(nest: Nest) -> tuple[int, Signature]:
     return found
 
 
-def product_kernel(kernel: Kernel) -> int:
-    """The address of a kernel of a matrix product."""
+def product_kernel(kernel: Kernel | SerialKernel) -> int:
+    """The address of a kernel that describes itself."""
     found = products.get(kernel)
     if found is None:
         structure = f"{type(kernel).__name__} {kernel!r}"
-        name, _, text = remembered(structure, lambda: (kernel.name, 0, kernel_text(kernel)))
+        name, _, text = remembered(structure, lambda: (kernel.name, 0, str(kernel.module())))
         found = products[kernel] = compile_function(text, name)
         statistics.kernels += 1
     return found

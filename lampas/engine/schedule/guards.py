@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, final
 from lampas.engine.dtype import bool_
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.draft import DraftOperand, NestCall
-from lampas.engine.schedule.kinds import PICKING
+from lampas.engine.schedule.kinds import PICKING, SERIAL
 from lampas.engine.schedule.nesting import RegionWriter
 from lampas.engine.schedule.reading import squeeze
+from lampas.engine.schedule.serial import serial_form
 from lampas.engine.schedule.steps import Region, numel
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Guard:
     def error(self) -> Exception:
         """The exception for a bad index, of the type that PyTorch raises."""
         where = f"out of bounds for dimension {self.dim} with size {self.size}"
-        if self.op == "gather":
-            return RuntimeError(f"gather(): index is {where}; it must lie in [0, {self.size})")
+        if self.op in ("gather", "scatter"):
+            return RuntimeError(f"{self.op}(): index is {where}; it must lie in [0, {self.size})")
         return IndexError(f"index out of range in self: {self.op}() got an index that is {where}")
 
 
@@ -51,12 +52,24 @@ def picked_dims(paths: Paths, number: int) -> list[tuple[int, int, int]]:
     return [(index, d, shape[d]) for index, d in zip(entry.sources[1:], dims, strict=True)]
 
 
+def checked_dims(paths: Paths, number: int) -> list[tuple[int, int, int]]:
+    """The indices that an entry's kernel relies on; host steps check their own."""
+    entry = paths.entries[number]
+    if entry.op in PICKING:
+        return picked_dims(paths, number) if paths.looped[number] else []
+    form = serial_form(paths, number)
+    if form is None or form.index is None:
+        return []
+    index = entry.sources[2 if entry.op is p.INDEX_PUT else 1]
+    return [(index, form.dim, form.size)]
+
+
 def make_guards(paths: Paths, cells: Cells) -> list[Guard]:
     """The guards of all picking entries; the same index and size are checked once."""
     found: dict[tuple[int, int], Guard] = {}
     for number, entry in enumerate(paths.entries):
-        if entry.op in PICKING and paths.looped[number]:
-            for index, dim, size in picked_dims(paths, number):
+        if entry.op in PICKING or entry.op in SERIAL:
+            for index, dim, size in checked_dims(paths, number):
                 if (index, size) not in found and paths.entries[index].numel:
                     call = guard_call(paths, index, size, len(found), cells)
                     early = from_leaves(paths, index)

@@ -34,6 +34,7 @@ NEST_DTYPES: Final = frozenset(
 COMPLEX_ONLY: Final = frozenset({p.CONJUGATE, p.REAL, p.IMAGINARY, p.COMPLEX})
 PICKING: Final = frozenset({p.GATHER, p.INDEX_SELECT, p.INDEX})
 ASSEMBLED: Final = frozenset({p.CONCATENATE, p.AS_STRIDED_SCATTER, p.AS_STRIDED_ACCUMULATE})
+SERIAL: Final = frozenset({p.SCATTER, p.INDEX_ADD, p.INDEX_PUT, p.CUMULATIVE})
 CHEAP: Final = frozenset(
     {
         *(p.CAST, p.BITCAST, p.NEGATIVE, p.ABSOLUTE, p.LOGICAL_NOT, p.BITWISE_NOT, p.ADD),
@@ -43,10 +44,10 @@ CHEAP: Final = frozenset(
 )
 
 HOST_REASONS: Final[dict[Primitive, str]] = {
-    p.SCATTER: "writes collide: the order of positions decides",
-    p.INDEX_ADD: "sums collide: a fixed order needs sorting first",
-    p.INDEX_PUT: "writes collide: the order of positions decides",
-    p.CUMULATIVE: "a scan carries along its dimension",
+    p.SCATTER: "an index that does not cover the other dimensions, or a source that strides cannot fold",
+    p.INDEX_ADD: "a source that strides cannot fold",
+    p.INDEX_PUT: "indices of several dimensions",
+    p.CUMULATIVE: "an operand that strides cannot fold",
     p.SORT_INDEX: "sorting",
     p.CONVOLUTION: "no convolution kernel is planned here",
     p.CONVOLUTION_BACKWARD_INPUT: "no convolution kernel is planned here",

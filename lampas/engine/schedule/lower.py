@@ -20,8 +20,10 @@ from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
-from lampas.engine.schedule.nesting import Cells, assembly_calls
+from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
+from lampas.engine.schedule.reading import plain_reading
+from lampas.engine.schedule.serial import SerialCall, serial_call, serial_form
 from lampas.engine.schedule.settle import settle
 from lampas.engine.schedule.simplify import simplify
 from lampas.engine.schedule.steps import Assembly, Contraction, HostStep, Region, ScheduleStep
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.paths import Paths
     from lampas.engine.schedule.plan_memory import Key
 
-Call = NestCall | GemmCall | HostStep
+Call = NestCall | GemmCall | SerialCall | HostStep
 
 
 @final
@@ -92,7 +94,7 @@ class Lowering:
         self.keep_for_guards()
         for place, step in enumerate(schedule.steps):
             schedule.calls.append(self.calls_of(place, step))
-        raising = any(isinstance(step, HostStep) for step in schedule.steps)
+        raising = any(isinstance(call, HostStep) for calls in schedule.calls for call in calls)
         if raising or not all(guard.early for guard in schedule.guards):
             schedule.donations.clear()  # a run that raises must leave its operands as they were
         self.list_lives()
@@ -122,16 +124,36 @@ class Lowering:
     def calls_of(self, place: int, step: ScheduleStep) -> list[Call]:
         schedule = self.schedule
         if isinstance(step, HostStep):
-            return [step]
+            return self.serial(place, step) or [step]
         if isinstance(step, Contraction):
             return [self.product(place, step)]
         if isinstance(step, Assembly):
-            in_place = self.base_dies(place, step)
+            entry = self.entries[step.entry]
+            in_place = entry.op is p.AS_STRIDED_SCATTER and self.base_dies(
+                place, step.entry, {self.paths.base(entry.sources[1])}
+            )
             return list(assembly_calls(step, self.paths, schedule.cells, in_place))
         calls = region_calls(step, self.paths, schedule.cells, schedule.scratch)
         if len(calls) == 1:
             self.find_heirs(place, calls[0])
         return list(calls)
+
+    def serial(self, place: int, step: HostStep) -> list[Call]:
+        """The calls of a scattered write or scan: a copy of the base unless it dies, then the walk."""
+        form = serial_form(self.paths, step.entry)
+        if form is None:
+            return []
+        calls: list[Call] = []
+        if form.index is not None:
+            entry = self.entries[step.entry]
+            others = {self.paths.base(source) for source in entry.sources[1:]}
+            if not self.base_dies(place, step.entry, others):
+                whole = plain_reading(entry.shape)
+                copied = copy_call(
+                    self.paths, entry.sources[0], step.entry, whole, self.schedule.cells
+                )
+                calls.extend([copied] if copied else [])
+        return [*calls, serial_call(self.paths, step.entry, form)]
 
     def product(self, place: int, step: Contraction) -> Call:
         """The call of a matrix product; products of integers are the host's."""
@@ -151,18 +173,16 @@ class Lowering:
         inside = number in self.written and number not in self.schedule.outputs
         return inside and self.last_read.get(number) == place
 
-    def base_dies(self, place: int, step: Assembly) -> bool:
-        """Whether a strided write may overwrite its base; if so, the place is taken over."""
-        entry = self.entries[step.entry]
-        if entry.op is not p.AS_STRIDED_SCATTER or step.entry in self.schedule.outputs:
+    def base_dies(self, place: int, number: int, others: set[int]) -> bool:
+        """Whether a partial write may overwrite its base; if so, the place is taken over."""
+        base = self.entries[number].sources[0]
+        if number in self.schedule.outputs or base in others:
             return False
-        base = entry.sources[0]
-        values = {b for b, _ in [self.paths.follow(entry.sources[1])]}
-        if self.entries[base].op.kind == "view" or base in values:
+        if self.entries[base].op.kind == "view":
             return False
         if not self.dies_in_arena(base, place) or ("entry", base) in self.inherited():
             return False
-        self.schedule.takes_over["entry", step.entry] = ("entry", base)
+        self.schedule.takes_over["entry", number] = ("entry", base)
         return True
 
     def inherited(self) -> set[Key]:
@@ -229,7 +249,7 @@ class Lowering:
         for place, calls in enumerate(schedule.calls):
             found: set[Key] = set()
             for call in calls:
-                if not isinstance(call, HostStep):
+                if isinstance(call, NestCall | GemmCall):
                     listed = call.places.values() if isinstance(call, GemmCall) else call.places
                     found.update(where for where, _ in listed if where[0] == "scratch")
             for where in sorted(found):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry, LinearGraph
-from lampas.engine.schedule.kinds import PICKING, fits_nest
+from lampas.engine.schedule.kinds import PICKING, SERIAL, fits_nest
 from lampas.engine.schedule.reading import Reading, apply_view, plain_reading
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def settle(graph: LinearGraph) -> LinearGraph:
     renumbered: list[int] = []
     for entry in graph.entries:
         sources = [renumbered[source] for source in entry.sources]
-        if entry.op is p.MATMUL and fits_nest(entry, ()):
+        if (entry.op is p.MATMUL and fits_nest(entry, ())) or entry.op in SERIAL:
             sources = [settler.memory(source) for source in sources]
         elif entry.op in PICKING or entry.op is p.PAD:
             sources[0] = settler.memory(sources[0])
