@@ -272,6 +272,27 @@ def test_second_output_and_other_dtypes() -> None:
     assert (positive == (c > 0)).all()
 
 
+def test_a_matrix_that_shares_the_memory_of_the_result() -> None:
+    """C = relu(A·B + C) in place, also where K is long enough to be cut into blocks."""
+    a, b = operand(40, 2500, "N"), operand(2500, 64, "N")
+    c = numpy.random.standard_normal((40, 64)).astype("f4")
+    expected = numpy.maximum(a.astype("f8") @ b.astype("f8") + c, 0)
+    options = {"epilogue": bias_relu(STRIDED, CONTIGUOUS), "extras": [(64, 1)]}
+    multiply(a, b, c, arrays={"extra0": c}, **options)
+    numpy.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-3)
+
+
+def test_long_sums_are_cut_into_blocks() -> None:
+    a, b = operand(40, 2500, "N"), operand(2500, 64, "N")
+    check(multiply(a, b, numpy.full((40, 64), numpy.nan, "f4")), a, b)
+    bias = numpy.random.standard_normal(64).astype("f4")
+    options = {"epilogue": bias_relu(BROADCAST, CONTIGUOUS), "extras": [(0, 1)]}
+    c = multiply(a, b, numpy.zeros((40, 64), "f4"), arrays={"extra0": bias}, **options)
+    expected = numpy.maximum(a.astype("f8") @ b.astype("f8") + bias, 0)
+    numpy.testing.assert_allclose(c, expected, rtol=1e-5, atol=1e-3)
+    assert best_choice(plain_problem(40, 64, 2500, "NN"), host()).depth_block < 2500
+
+
 def test_epilogue_of_batches() -> None:
     a, b, bias = batched((3, 20, 17)), batched((3, 17, 33)), batched((3, 33))
     c = numpy.full((3, 20, 33), numpy.nan, "f4")

@@ -198,6 +198,16 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     assert sum(size for _, size, _ in store.entries()) <= 3000
 
 
+def test_what_dead_writers_left_is_swept(tmp_path: Path) -> None:
+    store = DiskCache(str(tmp_path / "swept"), 1 << 20)
+    old, young = tmp_path / "swept" / ".new-old", tmp_path / "swept" / ".new-young"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    store.prune()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 def test_entries_tell_when_they_are_torn() -> None:
     entry = pack_entry(b"payload")
     assert unpack_entry(entry) == b"payload"

@@ -8,11 +8,13 @@ directory cannot be used the cache works in memory alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 import struct
 import tempfile
+import time
 from dataclasses import dataclass
 
 from lampas.engine.settings import cache_home, settings
@@ -20,6 +22,8 @@ from lampas.engine.settings import cache_home, settings
 MAGIC = b"LAMPASO1"
 HEADER = struct.Struct("<8sQ32s")
 SUFFIX = ".object"
+TEMPORARY = ".new-"
+ABANDONED_SECONDS = 3600
 
 
 @dataclass
@@ -98,7 +102,7 @@ class DiskCache:
         entry = pack_entry(payload)
         temporary = None
         try:
-            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".new-")
+            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=TEMPORARY)
             with os.fdopen(handle, "wb") as file:
                 file.write(entry)
             os.replace(temporary, self.path(key))
@@ -113,6 +117,7 @@ class DiskCache:
 
     def prune(self) -> None:
         """Remove the least recently used entries until the directory is below three quarters of its cap."""
+        self.sweep()
         entries = sorted(self.entries())
         total = sum(size for _, size, _ in entries)
         if total <= self.cap_bytes:
@@ -122,6 +127,14 @@ class DiskCache:
             total -= size
             if total <= self.cap_bytes * 3 // 4:
                 return
+
+    def sweep(self) -> None:
+        """Remove what writers that died have left behind."""
+        long_ago = time.time() - ABANDONED_SECONDS
+        with contextlib.suppress(OSError), os.scandir(self.directory) as items:
+            for item in items:
+                if item.name.startswith(TEMPORARY) and item.stat().st_mtime < long_ago:
+                    remove(item.path)
 
     def entries(self) -> list[tuple[float, int, str]]:
         """List (time of last use, bytes, path) of all entries."""

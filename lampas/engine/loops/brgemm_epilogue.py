@@ -89,6 +89,12 @@ class NestEpilogue:
         return STRIDES_EACH * len(self.extras)
 
     @property
+    def reads_matrix(self) -> bool:
+        """Whether an extra operand is as large as C: it may then share C's memory, as nests' operands may."""
+        inputs = [self.nest.operands[i] for i in self.extras]
+        return any(BROADCAST not in x.classes for x in inputs if x.role == "input")
+
+    @property
     def kind(self) -> dtype:
         """The dtype of C."""
         return self.nest.operands[self.result].dtype

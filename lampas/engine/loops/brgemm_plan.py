@@ -211,6 +211,8 @@ def choice(
     cut = cut_of(problem, shape)
     block = max(problem.k, 1)
     stored_plain = layout == "across" and problem.c_element == problem.element
+    if problem.epilogue is not None and problem.epilogue.reads_matrix:
+        stored_plain = False  # it may share C's memory, which partial sums would overwrite
     longest = depth_block(target)
     if problem.k > 2 * longest and stored_plain:
         block = -(-problem.k // -(-problem.k // longest))
