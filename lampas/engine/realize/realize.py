@@ -11,6 +11,7 @@ else is compiled (`LAMPAS_TIER` forces one of them).
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -21,7 +22,6 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph.linear import LinearGraph, linearize
 from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
-from lampas.engine.realize.program import build_program
 from lampas.engine.settings import settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Holder(Protocol):
 SMALL_WORK = 1 << 15  # elements touched by a graph that NumPy runs faster than a compiler starts
 COLD_SIGHTINGS = 2
 PLANS_KEPT = 2048
+
+COMPILER = "lampas.engine.realize.program"  # loaded with the first program: start-up stays quick
 
 _LOCK = threading.RLock()
 _PENDING: list[weakref.ref[Holder]] = []
@@ -121,7 +123,7 @@ def _run(targets: Sequence[Node]) -> None:
     plan.sightings += 1
     leaves = [line.nodes[number] for number in line.leaves]
     if plan.program is None and plan.wants_program():
-        plan.program = build_program(plan.graph)
+        plan.program = importlib.import_module(COMPILER).build_program(plan.graph)
     if plan.program is not None and settings.tier != "reference":
         buffers = _run_program(plan.program, line.nodes, leaves)
     else:

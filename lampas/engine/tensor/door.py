@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation, alias
 from lampas.engine.derive.tape import Edge, OperationGrad
+from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
+from lampas.engine.tensor.storage import strided_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,11 @@ def record_view(
     edge = None
     if grad_mode.enabled and source.requires_grad:
         edge = Edge(trace(operation, (source,), (node,), (output,), attributes), 0)
+    stored = source._storage.node
+    if stored.buffer is not None and output.numel < stored.numel:
+        # Memory that is there: the part becomes a leaf, so that no plan depends on where it lies.
+        kind = g.reinterpret(stored, output.dtype)
+        output = strided_reading(kind, output.shape, strides, offset)
     return wrap_view(source, output, strides, offset, edge)
 
 

@@ -5,13 +5,12 @@ the same. `LAMPAS_TIER=reference` keeps to NumPy.
 """
 
 import ctypes
+import importlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import Final
 
-from lampas.engine.llvm.compiler import compile_functions
-from lampas.engine.llvm.target import host
 from lampas.engine.settings import settings
-from lampas.engine.tensor.random_kernels import LIBM, kernels
 
 Functions = dict[str, Callable[..., None]]
 ENOUGH: Final = 4096
@@ -25,7 +24,6 @@ _SIGNATURES: Final = {
     "normal": (_POINTER, _WHOLE, _SINGLE, _SINGLE),
     "swap": (_POINTER, _POINTER, _WHOLE),
     "fused": (_POINTER, _WHOLE, _DOUBLE, _DOUBLE),
-    **dict.fromkeys(LIBM, (_POINTER, _WHOLE)),
 }
 _loaded: list[Functions] = []
 
@@ -36,13 +34,21 @@ def native(count: int) -> Functions | None:
         return None
     if _loaded:
         return _loaded[0]
-    if count < ENOUGH or not host().fma:
+    if count < ENOUGH or not _compiler("target").host().fma:
         return None
-    found = compile_functions(kernels(), [f"lampas_{name}" for name in _SIGNATURES])
+    sources = importlib.import_module("lampas.engine.tensor.random_kernels")
+    signatures = {**_SIGNATURES, **dict.fromkeys(sources.LIBM, (_POINTER, _WHOLE))}
+    names = [f"lampas_{name}" for name in signatures]
+    found = _compiler("compiler").compile_functions(sources.kernels(), names)
     _loaded.append(
         {
             name: ctypes.CFUNCTYPE(None, *signature)(found[f"lampas_{name}"])
-            for name, signature in _SIGNATURES.items()
+            for name, signature in signatures.items()
         }
     )
     return _loaded[0]
+
+
+def _compiler(name: str) -> ModuleType:
+    """A module of the compiler, loaded when kernels are first wanted: start-up stays quick."""
+    return importlib.import_module(f"lampas.engine.llvm.{name}")

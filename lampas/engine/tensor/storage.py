@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from math import prod
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -22,6 +23,7 @@ from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.graph.primitives import BUFFER
 from lampas.engine.realize.realize import realize, track
 from lampas.engine.settings import settings
+from lampas.engine.shape import is_contiguous
 from lampas.engine.tensor.device import META
 
 if TYPE_CHECKING:
@@ -111,7 +113,10 @@ class Storage:
 
     def _is_exclusive(self, node: Node) -> bool:
         # self.node, the caller's name, this argument, getrefcount's, and one tensor's cached reading
-        return sys.getrefcount(node) <= 5 and sys.getrefcount(node.buffer) <= 2
+        if sys.getrefcount(node) > 5 or sys.getrefcount(node.buffer) > 2:
+            return False
+        block = node.buffer.block  # also held by the leaves that were cut from it
+        return block.base is None and sys.getrefcount(block) <= _ALONE + 1
 
     def snapshot(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Node:
         """A copy of a strided part of the memory, as it is now."""
@@ -125,7 +130,15 @@ class Storage:
 def strided_reading(
     node: Node, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
 ) -> Node:
-    """The node that reads a storage's value with a tensor's shape and strides."""
+    """The node that reads a storage's value with a tensor's shape and strides.
+
+    A contiguous part of memory that is there becomes a leaf of its own: its place is then a pointer of
+    the run, and no plan depends on it (batches cut from one array share a plan).
+    """
+    buffer = node.buffer
+    if buffer is not None and 0 < prod(shape) < node.numel and is_contiguous(shape, strides):
+        part = buffer.array(node.dtype.numpy, shape, offset * node.dtype.itemsize)
+        return buffer_node(Buffer.from_array(part), shape, node.dtype)
     return g.as_strided(node, shape, strides, offset)
 
 
