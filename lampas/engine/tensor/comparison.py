@@ -28,7 +28,8 @@ def _define_comparison(
 ) -> None:
     operation = binary_operation(name, build, saves="none")
 
-    def function(input: Operand, other: Operand) -> Tensor:
+    def function(input: Tensor, other: Operand) -> Tensor:
+        require_tensor(name, "input", input)
         kind = common_dtype(name, input, other)
         if ordered and kind.is_complex:
             raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind.title}'")
@@ -339,15 +340,20 @@ FMIN = binary_operation(
 )
 
 
+def _require_pair(name: str, input: Tensor, other: Tensor) -> None:
+    require_tensor(name, "input", input)
+    require_tensor(name, "other", other, 2)
+
+
 @public(method=True, out=True)
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of each pair; a number wins against NaN."""
-    require_tensor("fmax", "other", other, 2)
+    _require_pair("fmax", input, other)
     return apply_binary(FMAX, input, other)
 
 
 @public(method=True, out=True)
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of each pair; a number wins against NaN."""
-    require_tensor("fmin", "other", other, 2)
+    _require_pair("fmin", input, other)
     return apply_binary(FMIN, input, other)

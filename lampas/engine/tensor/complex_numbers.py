@@ -185,6 +185,8 @@ POLAR = Operation(
 
 
 def _check_parts(name: str, a: Tensor, b: Tensor) -> tuple[Any, ...]:
+    require_tensor(name, "input", a)
+    require_tensor(name, "other", b, 2)
     if a.dtype.name not in ("float64", "float32", "float16"):
         raise RuntimeError(
             f"Expected both inputs to be Half, Float or Double tensors but got {a.dtype.title} and "

@@ -167,7 +167,7 @@ def _shares(
     return counts
 
 
-@public(method=True)
+@public(method=True, out=True)
 def histogram(
     input: Tensor,
     bins: Any,

@@ -225,7 +225,7 @@ NO_RESIDUALS = Operation(
 LSTSQ = Operation("linalg_lstsq", _least_squares, saves="inputs")
 
 
-@public(namespace="linalg")
+@public(namespace="linalg", out=True)
 def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None) -> Any:
     """(solution, residuals, rank, singular values) of the least-squares problem min |A X - B|."""
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):

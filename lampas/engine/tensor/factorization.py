@@ -86,14 +86,14 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
     return LU_FACTOR_RESULT(packed, pivots)
 
 
-def _lu(input: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
+def _lu(input: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """(LU in one matrix, pivots counted from 1), and info if wanted."""
     found = lu_factor_ex(input, pivot=pivot, check_errors=not get_infos)
     return found if get_infos else tuple(found)[:2]
 
 
 _lu.__name__ = "lu"
-public(method=True)(_lu)
+public(method=True, out=True)(_lu)
 
 
 @host_function("permutation")

@@ -52,6 +52,11 @@ def _like(x: Node, value: float) -> Node:
 # Two operands -------------------------------------------------------------------------------------
 
 
+def _require_pair(name: str, a: Any, b: Any) -> None:
+    require_tensor(name, "input", a)
+    require_tensor(name, "other", b, 2)
+
+
 def _float_pair(operation: Operation, a: Any, b: Any) -> Tensor:
     """Record an operation of two operands in a floating-point dtype."""
     kind = float_dtype(common_dtype(operation.name, a, b))
@@ -157,12 +162,14 @@ NEXTAFTER = binary_operation("nextafter", g.nextafter)
 @public("arctan2", method=True, inplace=True, out=True)
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle of the point (other, input), between -pi and pi."""
-    return _float_pair(ATAN2, input, require_tensor("atan2", "other", other, 2))
+    _require_pair("atan2", input, other)
+    return _float_pair(ATAN2, input, other)
 
 
 @public(method=True, inplace=True, out=True)
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """sqrt(input² + other²), without overflow in between."""
+    _require_pair("hypot", input, other)
     kind = common_dtype("hypot", input, other)
     if not kind.is_floating_point:
         raise NotImplementedError(f"\"hypot_cpu\" not implemented for '{kind.title}'")
@@ -182,6 +189,7 @@ def xlog1py(input: Operand, other: Operand) -> Tensor:
 
 
 def _require_floats(name: str, *values: Any) -> None:
+    _require_pair(name, *values)
     kind = common_dtype(name, *values)
     if not (kind.is_floating_point or kind.is_complex):
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind.title}'")
@@ -204,7 +212,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 @public(method=True, inplace=True, out=True)
 def copysign(input: Tensor, other: Operand) -> Tensor:
     """|input| with the sign of other."""
-    return _float_pair(COPYSIGN, input, other)
+    return _float_pair(COPYSIGN, require_tensor("copysign", "input", input), other)
 
 
 @public(method=True, inplace=True, out=True)
@@ -227,6 +235,7 @@ HEAVISIDE = binary_operation("heaviside", _heaviside, saves="none")
 @public(method=True, inplace=True, out=True)
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """0 below zero, 1 above, `values` at zero."""
+    _require_pair("heaviside", input, values)
     if input.dtype.is_complex or values.dtype.is_complex:
         raise RuntimeError("heaviside is not yet implemented for complex tensors.")
     if input.dtype is not values.dtype:
@@ -253,6 +262,7 @@ def _define_divisor(name: str, text: str) -> None:
     operation = Operation(name, build, saves="none")
 
     def function(input: Tensor, other: Tensor) -> Tensor:
+        _require_pair(name, input, other)
         kind = common_dtype(name, input, other)
         if kind.is_floating_point or kind.is_complex or kind is bool_:
             raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind.title}'")
@@ -286,6 +296,7 @@ def true_divide(input: Operand, other: Operand) -> Tensor:
 @public(method=True, inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """input · 2 ** other."""
+    _require_pair("ldexp", input, other)
     return mul(input, pow(2.0, other))
 
 

@@ -301,6 +301,30 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
 # Covariance ---------------------------------------------------------------------------------------
 
 
+def _check_weights(count: int, fweights: Tensor | None, aweights: Tensor | None) -> None:
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        if weights is None:
+            continue
+        floats = weights.dtype.is_floating_point or weights.dtype.is_complex
+        if len(weights._shape) > 1:
+            raise RuntimeError(
+                f"cov(): expected {name} to have one or fewer dimensions but got {name} with "
+                f"{len(weights._shape)} dimensions"
+            )
+        if floats != (name == "aweights"):
+            raise RuntimeError(
+                f"cov(): expected {name} to have {'integral' if floats else 'floating point'} "
+                f"dtype but got {name} with {weights.dtype.title} dtype"
+            )
+        if weights._node.numel != count:
+            raise RuntimeError(
+                f"cov(): expected {name} to have the same numel as there are observations in the "
+                f"input but got {weights._node.numel} != {count}"
+            )
+        if bool((array_of(weights) < 0).any()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
+
+
 @public(method=True)
 def cov(
     input: Tensor,
@@ -319,6 +343,7 @@ def cov(
     if not (x.dtype.is_floating_point or x.dtype.is_complex):
         x = x.to(get_default_dtype())
     count = x._shape[1]
+    _check_weights(count, fweights, aweights)
     weights: Any = None
     for each in (fweights, aweights):
         if each is not None:
@@ -413,6 +438,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 … N-1 of each element, along a new last dimension."""
     if not x._shape and N is None:
         raise RuntimeError("linalg.vander: input must be at least one-dimensional")
+    x = x if x._shape else x.reshape(1)  # type: ignore[attr-defined]
     size = x._shape[-1] if N is None else N
     if size <= 1 and N is not None and N <= 1:
         raise RuntimeError("N must be greater than 1.")

@@ -78,6 +78,8 @@ def common_dtype(name: str, *values: Any) -> dtype:
         kind = first._node.dtype
         if all(isinstance(other, Tensor) and other._node.dtype is kind for other in values[1:]):
             return kind
+    elif isinstance(first, NUMBERS) and not any(isinstance(each, Tensor) for each in values):
+        require_tensor(name, "input", first)
     try:
         return result_dtype([operand_key(value) for value in values])
     except (AttributeError, KeyError, TypeError):

@@ -47,7 +47,7 @@ def _replaced(
     return record(operation, (input, src), (shape, strides, offset))
 
 
-@public(method=True)
+@public(method=True, out=True)
 def as_strided_scatter(
     input: Tensor,
     src: Tensor,
@@ -60,7 +60,7 @@ def as_strided_scatter(
     return _replaced(AS_STRIDED_SCATTER, input, src, *place)
 
 
-@public(method=True)
+@public(method=True, out=True)
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy of input with src at one place of `dim`."""
     place = normalize_dim(dim, len(input._shape))
@@ -76,7 +76,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     return _replaced(SELECT_SCATTER, input, src, shape, steps, index % size * strides[place])
 
 
-@public(method=True)
+@public(method=True, out=True)
 def slice_scatter(
     input: Tensor,
     src: Tensor,
@@ -95,7 +95,7 @@ def slice_scatter(
     return _replaced(SLICE_SCATTER, input, src, shape, steps, first * strides[place])
 
 
-@public(method=True)
+@public(method=True, out=True)
 def diagonal_scatter(
     input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
 ) -> Tensor:

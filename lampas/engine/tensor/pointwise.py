@@ -271,6 +271,7 @@ MINIMUM = binary_operation("minimum", g.minimum)
 @public(method=True, out=True)
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger of each pair; NaN wins."""
+    require_tensor("maximum", "input", input)
     require_tensor("maximum", "other", other, 2)
     return apply_binary(MAXIMUM, input, other)
 
@@ -278,6 +279,7 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
 @public(method=True, out=True)
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of each pair; NaN wins."""
+    require_tensor("minimum", "input", input)
     require_tensor("minimum", "other", other, 2)
     return apply_binary(MINIMUM, input, other)
 

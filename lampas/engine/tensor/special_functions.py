@@ -333,6 +333,9 @@ POLYGAMMA = Operation(
 
 def _define_pair(name: str, operation: Operation, text: str, *places: str) -> None:
     def function(input: Any, other: Any) -> Tensor:
+        if name != "zeta":
+            require_tensor(name, "input", input)
+            require_tensor(name, "other", other, 2)
         kind = float_dtype(common_dtype(name, input, other))
         return record(operation, as_inputs(name, input, other), (kind,))
 
