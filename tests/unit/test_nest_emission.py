@@ -462,3 +462,19 @@ def test_nan_passes_extremes_with_constants(bound: float, first: bool) -> None:
         run(nest.build(), [source, target], (5,), [(1,), (1,)])
         wanted = {"maximum": np.maximum, "minimum": np.minimum}[op](source, np.float32(bound))
         np.testing.assert_array_equal(target, wanted)
+
+
+@pytest.mark.parametrize("kind", [float32, uint8, bfloat16], ids=lambda kind: kind.name)
+def test_negative_strides_walk_backwards(kind: dtype) -> None:
+    source, target = np.arange(60).astype(kind.numpy), np.zeros(60, kind.numpy)
+    last = source[59:]
+    run(
+        simple("maximum", [kind, kind], (STRIDED,)),
+        [last, last, target],
+        (60,),
+        [(-1,), (-1,), (1,)],
+    )
+    np.testing.assert_array_equal(target, source[::-1])
+    where = np.full(1, 7)
+    run(reduction("argmax", kind, (), (STRIDED,)), [last, where], (60,), [(-1,), (0,)])
+    assert where[0] == 0
