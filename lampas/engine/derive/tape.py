@@ -19,6 +19,7 @@ from lampas.engine.derive.operation import (
     Saved,
     alias,
     derive_operation,
+    distinct_inputs,
     ghost,
 )
 from lampas.engine.derive.pullback import depends, reaches
@@ -159,7 +160,7 @@ class OperationGrad(GradNode):
         given = tuple([flow is not None for flow in flows])
         present = [flow for flow in flows if flow is not None]
         derived = derive_operation(self.operation)
-        inputs = (*self.inputs, *(flow.node for flow in present))
+        inputs = distinct_inputs((*self.inputs, *(flow.node for flow in present)))
         attributes = (len(self.inputs), given, needed, self.attributes)
         outputs = derived.compute(inputs, attributes)
         cotangents = tuple(flow.node for flow in present)
