@@ -10,7 +10,7 @@ from lampas.engine.dtype import get_default_dtype
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
-from lampas.engine.tensor.door import record
+from lampas.engine.tensor.door import record, record_view
 from lampas.engine.tensor.operands import as_inputs, require_tensor
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def imag(input: Tensor) -> Tensor:
 
 
 def _part(operation: Operation, input: Tensor, position: int) -> Tensor:
-    return record(operation, (input,))
+    """The part as a view: every other number of the storage read as real numbers."""
+    strides = tuple([2 * step for step in input._layout()])
+    return record_view(operation, input, (), strides, 2 * input._offset + position)
 
 
 def _set_real(self: Tensor, value: Any) -> None:
@@ -120,7 +122,8 @@ def view_as_real(input: Tensor) -> Tensor:
     """The parts of complex numbers as a last dimension of size 2."""
     if not input.dtype.is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
-    return record(VIEW_AS_REAL, (input,))
+    strides = (*(2 * step for step in input._layout()), 1)
+    return record_view(VIEW_AS_REAL, input, (), strides, 2 * input._offset)
 
 
 @public()
@@ -135,7 +138,15 @@ def view_as_complex(input: Tensor) -> Tensor:
         raise RuntimeError("Input tensor must have one or more dimensions")
     if input._shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
-    return record(VIEW_AS_COMPLEX, (input,))
+    *steps, last = input._layout()
+    if last != 1:
+        raise RuntimeError("Tensor must have a stride of 1 in its last dimension")
+    if any(step % 2 for step in steps):
+        raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
+    if input._offset % 2:
+        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
+    strides = tuple([step // 2 for step in steps])
+    return record_view(VIEW_AS_COMPLEX, input, (), strides, input._offset // 2)
 
 
 # Polar form ---------------------------------------------------------------------------------------

@@ -254,10 +254,7 @@ def array_of(tensor: Tensor) -> np.ndarray:
     storage = tensor._storage
     if tensor._covers_storage():
         return storage.buffer().array(tensor.dtype.numpy, tensor._shape)
-    buffer = storage.buffer()
-    flat = buffer.array(tensor.dtype.numpy, (storage.node.numel,))
-    steps = tuple(stride * flat.itemsize for stride in tensor._layout())
-    return np.lib.stride_tricks.as_strided(flat[tensor._offset :], tensor._shape, steps)
+    return storage.array(tensor.dtype, tensor._shape, tensor._layout(), tensor._offset)
 
 
 @method()
@@ -338,11 +335,8 @@ def export(tensor: Tensor) -> np.ndarray:
     """A NumPy array that shares the tensor's memory."""
     if tensor.dtype.name == "bfloat16":
         raise TypeError("Got unsupported ScalarType BFloat16")
-    flat = tensor._storage.export()
-    if tensor._covers_storage():
-        return flat.reshape(tensor._shape)
-    steps = tuple(stride * flat.itemsize for stride in tensor._layout())
-    return np.lib.stride_tricks.as_strided(flat[tensor._offset :], tensor._shape, steps)
+    tensor._storage.export()
+    return array_of(tensor)
 
 
 @method()
@@ -441,7 +435,7 @@ def deep_copy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if storage is None:
         source = self._storage
         if source.shared and source.is_shared():
-            flat = source.snapshot((source.node.numel,), (1,), 0)
+            flat = source.snapshot(source.node.dtype, (source.node.numel,), (1,), 0)
         else:
             flat = alias(source.node)
         storage = memo[id(self._storage)] = Storage(flat, source.device)

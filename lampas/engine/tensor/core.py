@@ -100,7 +100,8 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
         """The node of the current value."""
         storage = self._storage
         if storage.shared and storage.is_shared():
-            return storage.snapshot(self._shape, self._layout(), self._offset)
+            kind = self._node.dtype
+            return storage.snapshot(kind, self._shape, self._layout(), self._offset)
         if self._seen != storage.revision:
             source = g.reinterpret(storage.node, self._node.dtype)
             self._node = strided_reading(source, self._shape, self._layout(), self._offset)

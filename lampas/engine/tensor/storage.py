@@ -27,6 +27,7 @@ from lampas.engine.shape import is_contiguous
 from lampas.engine.tensor.device import META
 
 if TYPE_CHECKING:
+    from lampas.engine.dtype import dtype
     from lampas.engine.tensor.device import device
 
 _ALONE = 2  # references to a block that only its buffer holds: the attribute, and the question
@@ -98,8 +99,17 @@ class Storage:
         found: Buffer = self.node.buffer
         return found
 
-    def export(self) -> np.ndarray:
-        """A 1-d array over memory that is this storage's alone; from now on it is shared."""
+    def array(
+        self, kind: dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+    ) -> np.ndarray:
+        """A strided reading of the memory as numbers of `kind`; strides and offset count those."""
+        buffer = self.buffer()
+        flat = buffer.array(kind.numpy, (buffer.nbytes // kind.itemsize,))
+        steps = tuple([stride * kind.itemsize for stride in strides])
+        return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
+
+    def export(self) -> None:
+        """Have the memory for this storage alone; from now on arrays outside may share it."""
         self.buffer()
         node = self.node
         if not self.shared and not self._is_exclusive(node):
@@ -109,7 +119,6 @@ class Storage:
             self.node = node = buffer_node(fresh, node.shape, node.dtype)
             self.revision += 1
         self.shared = True
-        return node.buffer.array(node.dtype.numpy, (node.numel,))
 
     def _is_exclusive(self, node: Node) -> bool:
         # self.node, the caller's name, this argument, getrefcount's, and one tensor's cached reading
@@ -118,13 +127,12 @@ class Storage:
         block = node.buffer.block  # also held by the leaves that were cut from it
         return block.base is None and sys.getrefcount(block) <= _ALONE + 1
 
-    def snapshot(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Node:
+    def snapshot(
+        self, kind: dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+    ) -> Node:
         """A copy of a strided part of the memory, as it is now."""
-        node = self.node
-        flat = node.buffer.array(node.dtype.numpy, (node.numel,))
-        steps = tuple(stride * flat.itemsize for stride in strides)
-        part = np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
-        return buffer_node(Buffer.from_array(np.array(part, order="C")), shape, node.dtype)
+        part = np.array(self.array(kind, shape, strides, offset), order="C")
+        return buffer_node(Buffer.from_array(part), shape, kind)
 
 
 def strided_reading(
