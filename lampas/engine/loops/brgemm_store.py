@@ -120,7 +120,6 @@ class TileFunction:
         b, call, shape = self.b, self.call, self.shape
         panel = Panel(call.a, call.a_stride, call.b, call.b_stride, call.depth)
         start = zero_accumulators(shape, self.height)
-        self.prefetch()
         sums = tile_product(b, shape, self.height, self.access, panel, start)
         whole = b.compare("sge", call.columns, shape.columns)
         if self.layout == "along":
@@ -147,20 +146,6 @@ class TileFunction:
         return self.b.element_pointer(
             self.call.c, self.b.multiply(self.call.c_stride, index), self.c_element
         )
-
-    def prefetch(self) -> None:
-        """Ask for C's lines early, so that the stores at the end find them in the cache."""
-        if self.layout != "across":
-            return
-        b, shape = self.b, self.shape
-        line = 64 // shape_bytes(shape)
-        for r in range(self.height):
-            row = b.multiply(self.call.c_stride, r)
-            for offset in range(0, shape.columns, line):
-                place = b.add(row, offset)
-                b.prefetch(
-                    b.element_pointer(self.call.c, place, self.c_element, inside=False), write=True
-                )
 
     def store_straight(self, sums: list[Value]) -> None:
         """Store from the registers, or add to what earlier blocks of K left in C."""
