@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 
 import pytest
 
@@ -14,7 +15,8 @@ torch = pytest.importorskip("torch")
 def printed(code: str, library: object) -> str:
     """What the program prints."""
     text = io.StringIO()
-    with contextlib.redirect_stdout(text):
+    with contextlib.redirect_stdout(text), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch itself warns of NumPy's coming changes
         exec(code, {"T": library})
     return text.getvalue().replace(repr(library.Tensor), "<class 'torch.Tensor'>")
 

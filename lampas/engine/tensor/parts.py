@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation
 from lampas.engine.graph import build as g
@@ -12,14 +12,19 @@ from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record_view
 
+if TYPE_CHECKING:
+    from lampas.engine.graph.node import Node
+
 SLICE = Operation("slice", g.slice_dims, saves="none")
-SELECT = Operation(
-    "select",
-    lambda x, starts, lengths, steps, shape: g.reshape(
-        g.slice_dims(x, starts, lengths, steps), shape
-    ),
-    saves="none",
-)
+SPLIT = Operation("split", g.slice_dims, saves="none")
+
+
+def _select(x: Node, starts: Any, lengths: Any, steps: Any, shape: Any) -> Node:
+    return g.reshape(g.slice_dims(x, starts, lengths, steps), shape)
+
+
+SELECT = Operation("select", _select, saves="none")
+UNBIND = Operation("unbind", _select, saves="none")
 
 
 def slice_view(
@@ -39,6 +44,11 @@ def slice_view(
 @public(method=True)
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The part at one place of `dim`, without that dimension."""
+    return select_view(input, dim, index, SELECT)
+
+
+def select_view(input: Tensor, dim: int, index: int, operation: Operation) -> Tensor:
+    """`select` under the name that the tape is to show."""
     rank = len(input._shape)
     if rank == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
@@ -57,7 +67,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     layout = input._layout()
     strides = (*layout[:dim], *layout[dim + 1 :])
     offset = input._offset + index * layout[dim]
-    return record_view(SELECT, input, (starts, lengths, (1,) * rank, shape), strides, offset)
+    return record_view(operation, input, (starts, lengths, (1,) * rank, shape), strides, offset)
 
 
 @public(method=True)
@@ -85,7 +95,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All parts along `dim`."""
     dim = normalize_dim(dim, len(input._shape))
-    return tuple([select(input, dim, index) for index in range(input._shape[dim])])
+    return tuple([select_view(input, dim, index, UNBIND) for index in range(input._shape[dim])])
 
 
 @public("split_with_sizes", method=True)
@@ -110,7 +120,7 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     starts = [sum(sizes[:place]) for place in range(len(sizes))]
     return tuple(
         [
-            slice_view(input, dim, start, length, 1)
+            slice_view(input, dim, start, length, 1, SPLIT)
             for start, length in zip(starts, sizes, strict=True)
         ]
     )
