@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -46,6 +47,36 @@ def _new_mode(path: str) -> int:
         return 0o666 & ~mask
 
 
+def _open_temporary(directory: str, path: str) -> tuple[int, bool]:
+    """A new file in `directory`, and whether it already has its name.
+
+    Linux can make a file without a name, which vanishes if the process is killed.
+    """
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+        # Not every file system can.
+        with contextlib.suppress(OSError):
+            return os.open(directory, os.O_RDWR | os.O_TMPFILE, 0o600), False
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), True
+
+
+def _give_name(descriptor: int, directory: str, path: str) -> None:
+    """Puts a file without a name into its directory."""
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # With a directory's descriptor, Python follows the link that /proc shows for the file.
+        name = os.path.basename(path)
+        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        # A system that can make such files but not name them: the content is copied.
+        with open(path, "xb") as target, open(f"/proc/self/fd/{descriptor}", "rb") as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fchmod(target.fileno(), stat.S_IMODE(os.fstat(descriptor).st_mode))
+            os.fsync(target.fileno())
+    finally:
+        os.close(folder)
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A stream whose content replaces `path` when the block ends without an exception.
@@ -58,8 +89,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             yield stream
         return
     directory, name = os.path.split(target)
+    directory = directory or os.curdir
     temporary = os.path.join(directory, f".{name[:80]}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, named = _open_temporary(directory, temporary)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
@@ -67,6 +99,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             if hasattr(os, "fchmod"):
                 os.fchmod(stream.fileno(), _new_mode(target))
             os.fsync(stream.fileno())
+            if not named:
+                _give_name(stream.fileno(), directory, temporary)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -16,7 +16,8 @@ import numpy as np
 
 from lampas.serialization import unsafe_loading
 from lampas.serialization.machine import Machine, refuse, shown
-from lampas.serialization.storages import Scout, StorageBank, StorageName, copied
+from lampas.serialization.sources import copied
+from lampas.serialization.storages import Scout, StorageBank, StorageName
 from lampas.serialization.symbols import find_symbol
 
 _MAGIC = 0x1950A86A20F9469CFC6C

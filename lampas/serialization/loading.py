@@ -12,12 +12,15 @@ import numpy as np
 
 import lampas
 from lampas.serialization import legacy, tar_reader, unsafe_loading
+from lampas.serialization.errors import SerializationError
 from lampas.serialization.machine import Machine, refuse, shown
-from lampas.serialization.storages import StorageBank, StorageName, copied
+from lampas.serialization.sources import FileSource, MemorySource, Source
+from lampas.serialization.storages import StorageBank, StorageName
 from lampas.serialization.symbols import find_symbol
 from lampas.serialization.zip_reader import ZipReader
 
 Relocate = Callable[[str], None]
+_ZIP = b"PK\3\4"
 
 
 def load(
@@ -50,42 +53,42 @@ def load(
     """
     if mmap and not isinstance(f, str | os.PathLike):
         raise ValueError("f must be a file path in order to use the mmap argument")
-    data, writable = _read_source(f, bool(mmap))
     relocate = _relocation(map_location)
-    if bytes(data[:4]) == b"PK\3\4":
-        return _load_zip(data, writable, relocate, unsafe)
     if mmap:
-        raise RuntimeError(
-            "mmap can only be used with files saved with "
-            "`torch.save(_use_new_zipfile_serialization=True)`, please torch.save your checkpoint "
-            "with this option in order to use mmap."
-        )
-    content = data.obj if type(data.obj) is bytes else bytes(data)
+        return _load_zip(_map(f), relocate, unsafe, mapped=True)
+    if isinstance(f, str | os.PathLike):
+        with open(f, "rb") as file:
+            if file.peek(4)[:4] == _ZIP and hasattr(os, "preadv"):
+                return _load_zip(FileSource(file.fileno()), relocate, unsafe)
+            content = file.read()
+    else:
+        content = _read_stream(f)
+    if content[:4] == _ZIP:
+        return _load_zip(MemorySource(memoryview(content)), relocate, unsafe)
     if tar_reader.is_tar(content):
         return tar_reader.load(content, relocate)
     return legacy.load(content, relocate, unsafe)
 
 
-def _read_source(f: Any, mapped: bool) -> tuple[memoryview, bool]:
-    """All bytes of the source, and whether they are private memory that tensors may own."""
-    if isinstance(f, str | os.PathLike):
-        with open(f, "rb") as file:
-            if mapped:
-                size = os.fstat(file.fileno()).st_size
-                if not size:
-                    refuse("it is empty")
-                view = memory_map.mmap(file.fileno(), size, access=memory_map.ACCESS_COPY)
-                return memoryview(view), True
-            return memoryview(file.read()), False
+def _map(path: str | os.PathLike[str]) -> MemorySource:
+    """The file as memory that is the program's own: what is written there stays in memory."""
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            refuse("it is empty")
+        mapping = memory_map.mmap(file.fileno(), 0, access=memory_map.ACCESS_COPY)
+    return MemorySource(memoryview(mapping), private=True)
+
+
+def _read_stream(f: Any) -> bytes:
     if not hasattr(f, "read"):
         raise AttributeError(
             f"'{type(f).__name__}' object has no attribute 'read'. You can only load from a path "
             "or from a binary stream that is open for reading."
         )
-    content = f.getbuffer()[f.tell() :] if type(f) is io.BytesIO else f.read()
+    content = f.read()
     if not isinstance(content, bytes | bytearray | memoryview):
         raise TypeError("load needs a binary stream: this one reads text")
-    return memoryview(bytes(content)), False
+    return bytes(content)
 
 
 def _relocation(map_location: Any) -> Relocate:
@@ -116,8 +119,13 @@ def _relocation(map_location: Any) -> Relocate:
     return relocate
 
 
-def _load_zip(data: memoryview, writable: bool, relocate: Relocate, unsafe: bool) -> Any:
-    archive = ZipReader(data)
+def _load_zip(source: Source, relocate: Relocate, unsafe: bool, mapped: bool = False) -> Any:
+    if mapped and bytes(source.part(0, 4)) != _ZIP:
+        raise SerializationError(
+            "mmap can only be used with files in the zip format (saved with "
+            "_use_new_zipfile_serialization=True): load this one without it"
+        )
+    archive = ZipReader(source)
     pickles = [name for name in archive.records if name.endswith("/data.pkl")]
     if len(pickles) != 1 or pickles[0].count("/") != 1:
         refuse("it is a zip archive, but not of a checkpoint (it has no single data.pkl)")
@@ -127,17 +135,10 @@ def _load_zip(data: memoryview, writable: bool, relocate: Relocate, unsafe: bool
     _check_byte_order(archive, prefix)
 
     def fetch(name: StorageName) -> np.ndarray:
-        record = f"{prefix}data/{name.key}"
-        content = archive.read(record)
-        if content.nbytes != name.nbytes:
-            refuse(
-                f"its record {shown(record)} has {content.nbytes} bytes where its pickle "
-                f"declares {name.nbytes}"
-            )
-        return np.frombuffer(content, np.uint8) if writable else copied(content)
+        return archive.read_array(f"{prefix}data/{name.key}", name.nbytes)
 
     bank = StorageBank(fetch, relocate)
-    content = bytes(archive.read(pickles[0]))
+    content = archive.read(pickles[0])
     if unsafe:
         return unsafe_loading.unpickle(io.BytesIO(content), bank)
     return bank.finish(Machine(content, find_symbol, bank.find).run())
@@ -146,7 +147,7 @@ def _load_zip(data: memoryview, writable: bool, relocate: Relocate, unsafe: bool
 def _check_byte_order(archive: ZipReader, prefix: str) -> None:
     if f"{prefix}byteorder" not in archive.records:
         return
-    order = bytes(archive.read(f"{prefix}byteorder"))
+    order = archive.read(f"{prefix}byteorder")
     if order == b"big":
         refuse("it was written on a big-endian machine, which is not supported")
     if order != b"little":

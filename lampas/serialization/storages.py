@@ -208,10 +208,3 @@ def check_shape(shape: Any) -> None:
         refuse("it has a tensor with a size that is no natural number")
     if math.prod(shape) > ELEMENTS:
         refuse("it has a tensor of too many elements")
-
-
-def copied(content: memoryview) -> np.ndarray:
-    """The bytes in memory of their own, aligned for vector loads."""
-    array = Buffer.allocate(max(content.nbytes, 1)).array(np.dtype(np.uint8), (content.nbytes,))
-    array[...] = np.frombuffer(content, np.uint8)
-    return array

@@ -14,12 +14,12 @@ import numpy as np
 
 from lampas.engine.tensor.core import Tensor
 from lampas.serialization.machine import Machine, refuse
+from lampas.serialization.sources import copied
 from lampas.serialization.storages import (
     FileStorage,
     StorageBank,
     StorageName,
     StorageType,
-    copied,
     make_tensor,
 )
 from lampas.serialization.symbols import find_symbol

@@ -11,8 +11,11 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
+
 from lampas.serialization.limits import RECORDS
 from lampas.serialization.machine import refuse, shown
+from lampas.serialization.sources import Source
 
 _END = struct.Struct("<4s4H2IH")
 _END64_PLACE = struct.Struct("<4sIQI")
@@ -34,9 +37,9 @@ class Record:
 
 
 class ZipReader:
-    """The records of an archive by name. `data` is the whole file (bytes, or a map of it)."""
+    """The records of an archive by name."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: Source) -> None:
         self.data = data
         count, size, offset, end = self._directory_place()
         if count > RECORDS or offset + size > end:
@@ -55,9 +58,9 @@ class ZipReader:
         place = len(data) - _END.size
         if place < 0:
             refuse("it is too short for a zip archive")
-        if bytes(data[place : place + 4]) != b"PK\5\6":
+        if bytes(data.part(place, place + 4)) != b"PK\5\6":
             refuse("its zip directory's end is missing: the file is cut off, or no zip archive")
-        fields = _END.unpack(data[place:])
+        fields = _END.unpack(data.part(place, len(data)))
         _, disk, first_disk, here, count, size, offset, comment = fields
         if disk or first_disk or here != count or comment:
             refuse("its zip directory spans disks or has a comment")
@@ -67,12 +70,12 @@ class ZipReader:
 
     def _directory_place_64(self, end: int) -> tuple[int, int, int, int]:
         pointer = end - _END64_PLACE.size
-        if pointer < 0 or bytes(self.data[pointer : pointer + 4]) != b"PK\6\7":
+        if pointer < 0 or bytes(self.data.part(pointer, pointer + 4)) != b"PK\6\7":
             refuse("its zip directory has sizes that it does not give")
-        _, disk, place, disks = _END64_PLACE.unpack(self.data[pointer:end])
+        _, disk, place, disks = _END64_PLACE.unpack(self.data.part(pointer, end))
         if disk or disks != 1 or place + _END64.size > pointer:
             refuse("its zip directory spans disks")
-        fields = _END64.unpack(self.data[place : place + _END64.size])
+        fields = _END64.unpack(self.data.part(place, place + _END64.size))
         signature, _, _, _, disk, first_disk, here, count, size, offset = fields
         if signature != b"PK\6\6" or disk or first_disk or here != count:
             refuse("its zip directory is malformed")
@@ -82,15 +85,15 @@ class ZipReader:
         """Reads one record's entry in the directory; returns where the next one begins."""
         if place + _CENTRAL.size > end:
             refuse("its zip directory is cut off")
-        fields = _CENTRAL.unpack(self.data[place : place + _CENTRAL.size])
+        fields = _CENTRAL.unpack(self.data.part(place, place + _CENTRAL.size))
         signature, _, _, flags, method, _, _, crc, packed, size = fields[:10]
         name_size, extra_size, comment_size, disk, _, _, header = fields[10:]
         following = place + _CENTRAL.size + name_size + extra_size + comment_size
         if signature != b"PK\1\2" or following > end:
             refuse("its zip directory is malformed")
         start = place + _CENTRAL.size
-        raw_name = bytes(self.data[start : start + name_size])
-        extra = bytes(self.data[start + name_size : start + name_size + extra_size])
+        raw_name = bytes(self.data.part(start, start + name_size))
+        extra = bytes(self.data.part(start + name_size, start + name_size + extra_size))
         name = _decode_name(raw_name)
         size, packed, header = _wide_values(extra, size, packed, header)
         if flags & _ENCRYPTED or method != 0 or packed != size or disk:
@@ -105,18 +108,18 @@ class ZipReader:
         """Compares the header in front of the data with the directory; returns where data begins."""
         if place + _LOCAL.size > len(self.data):
             refuse("it has a record outside of the file")
-        fields = _LOCAL.unpack(self.data[place : place + _LOCAL.size])
+        fields = _LOCAL.unpack(self.data.part(place, place + _LOCAL.size))
         signature, _, local_flags, method, _, _, local_crc, packed, local_size = fields[:9]
         name_size, extra_size = fields[9:]
         name_start = place + _LOCAL.size
         data_start = name_start + name_size + extra_size
-        local_name = bytes(self.data[name_start : name_start + name_size])
+        local_name = bytes(self.data.part(name_start, name_start + name_size))
         if signature != b"PK\3\4" or local_name != raw_name or method != 0:
             refuse("it has a record whose two headers differ")
         if (local_flags & ~_HAS_DESCRIPTOR) != (flags & ~_HAS_DESCRIPTOR):
             refuse("it has a record whose two headers differ")
         if not local_flags & _HAS_DESCRIPTOR:
-            extra = bytes(self.data[name_start + name_size : data_start])
+            extra = bytes(self.data.part(name_start + name_size, data_start))
             local_size, packed, _ = _wide_values(extra, local_size, packed, 0)
             if (local_crc, local_size, packed) != (crc, size, size):
                 refuse("it has a record whose two headers differ")
@@ -133,15 +136,34 @@ class ZipReader:
         if end > directory:
             refuse("it has a record that overlaps the directory")
 
-    def read(self, name: str) -> memoryview:
-        """A record's bytes, checksum verified. Refuses a name that is not there."""
+    def _record(self, name: str) -> Record:
         record = self.records.get(name)
         if record is None:
             refuse(f"it has no record {shown(name)}")
-        data = self.data[record.start : record.start + record.size]
-        if zlib.crc32(data) != record.crc:
-            refuse(f"its record {shown(name)} is damaged: the checksum differs")
-        return data
+        return record
+
+    def read(self, name: str) -> bytes:
+        """A record's bytes, checksum verified. Refuses a name that is not there."""
+        record = self._record(name)
+        content = bytes(self.data.part(record.start, record.start + record.size))
+        _check_sum(record, content)
+        return content
+
+    def read_array(self, name: str, size: int) -> np.ndarray:
+        """A record as memory for a tensor, if it has `size` bytes; checksum verified."""
+        record = self._record(name)
+        if record.size != size:
+            refuse(
+                f"its record {shown(name)} has {record.size} bytes where its pickle declares {size}"
+            )
+        array = self.data.array(record.start, size)
+        _check_sum(record, array.data)
+        return array
+
+
+def _check_sum(record: Record, content: bytes | memoryview) -> None:
+    if len(content) != record.size or zlib.crc32(content) != record.crc:
+        refuse(f"its record {shown(record.name)} is damaged: the checksum differs")
 
 
 def _decode_name(raw: bytes) -> str:

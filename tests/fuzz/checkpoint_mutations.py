@@ -1,6 +1,6 @@
 """Mutations of valid checkpoints, by seed: bytes, opcodes, sizes and records of all three formats.
 
-`python tests/fuzz/checkpoint_mutations.py SEED COUNT` runs a long campaign. A load may succeed or
+`python tests/fuzz/checkpoint_mutations.py SEED COUNT [PATH]` runs a long campaign. A load may succeed or
 raise SerializationError (or, for a file that names a GPU, RuntimeError); it may not raise anything
 else, nor allocate much more than the file's size.
 """
@@ -187,7 +187,8 @@ def touch(value):
 class Campaign:
     """Generates files by seed and loads them."""
 
-    def __init__(self):
+    def __init__(self, path=None):
+        self.path = path
         self.zip = zip_file()
         self.parts = zip_parts(self.zip)
         self.legacy = legacy_file()
@@ -222,13 +223,22 @@ class Campaign:
         header[148:156] = b"%06o\0 " % (sum(header) & 0o777777)
         return bytes(header) + data[512:]
 
+    def read(self, data):
+        """Loads from memory, or from a file, plainly or mapped."""
+        if self.path is None:
+            return load(io.BytesIO(data))
+        with open(self.path, "wb") as stream:
+            stream.write(data)
+        mapped = data[:4] == b"PK\3\4" and self.loaded % 2 == 0
+        return load(self.path, mmap=mapped or None)
+
     def run(self, seed, memory=False):
         """Loads one file. Raises AssertionError where the reader does what it must not."""
         data = self.file(random.Random(seed))
         if memory:
             tracemalloc.start()
         try:
-            touch(load(io.BytesIO(data)))
+            touch(self.read(data))
             self.loaded += 1
         except SerializationError:
             pass
@@ -242,9 +252,9 @@ class Campaign:
                 assert peak < 2 * len(data) + ALLOWANCE, (seed, peak, len(data))
 
 
-def main(first, count):
-    """A long run."""
-    campaign = Campaign()
+def main(first, count, path=None):
+    """A long run; with a path, every file is written there and read as a file."""
+    campaign = Campaign(path)
     for seed in range(first, first + count):
         try:
             campaign.run(seed, memory=seed % 50 == 0)
@@ -255,4 +265,4 @@ def main(first, count):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -22,6 +22,12 @@ def test_mutated_files_do_nothing_but_raise(campaign, block):
         campaign.run(seed, memory=seed % 10 == 0)
 
 
+def test_mutated_files_read_as_files(tmp_path):
+    campaign = mutations.Campaign(tmp_path / "x.pt")
+    for seed in range(5000, 5200):
+        campaign.run(seed)
+
+
 def test_unmutated_files_load(campaign):
     for data in (
         campaign.zip,
