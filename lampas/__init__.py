@@ -66,7 +66,18 @@ LAZY_MODULES = (
     "profiler quantization random return_types serialization sparse special storage testing "
     "torch_version types utils version vision xpu"
 ).split()
+NEURAL_NAMES = (
+    "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
+    "binary_cross_entropy_with_logits celu celu_ channel_shuffle conv1d conv2d conv3d "
+    "conv_transpose1d conv_transpose2d conv_transpose3d cosine_embedding_loss cosine_similarity "
+    "ctc_loss dropout dropout_ embedding_bag feature_alpha_dropout feature_dropout group_norm "
+    "hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss max_pool1d "
+    "max_pool1d_with_indices max_pool2d max_pool3d native_channel_shuffle pairwise_distance pdist "
+    "pixel_shuffle pixel_unshuffle poisson_nll_loss prelu rms_norm rrelu rrelu_ selu selu_ "
+    "threshold threshold_ triplet_margin_loss"
+).split()
 LAZY_NAMES = {
+    **dict.fromkeys(NEURAL_NAMES, "lampas.nn.functional.toplevel"),
     "autocast": "lampas.amp",
     "install_alias": "lampas.alias",
     "uninstall_alias": "lampas.alias",

@@ -87,6 +87,12 @@ def dropout1d(
     return _dropped(input, p, training, inplace, True)
 
 
+def drop_channels(input: Tensor, p: float, training: bool) -> Tensor:
+    """Zero whole channels of an input of any rank from 2 on."""
+    _check_probability(p)
+    return _dropped(input, p, training, False, True)
+
+
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:

@@ -1,5 +1,30 @@
 """Layers, containers and losses, one file for each family."""
 
+from lampas.nn.modules import (
+    activation,
+    activation_smooth,
+    adaptive,
+    attention,
+    batchnorm,
+    channelshuffle,
+    container,
+    conv,
+    conv_lazy,
+    distance,
+    dropout,
+    flatten,
+    fold,
+    instancenorm,
+    loss,
+    normalization,
+    padding,
+    pixelshuffle,
+    pooling,
+    rnn,
+    sparse,
+    transformer,
+    upsampling,
+)
 from lampas.nn.modules.activation import *  # noqa: F403
 from lampas.nn.modules.activation_smooth import *  # noqa: F403
 from lampas.nn.modules.adaptive import *  # noqa: F403
@@ -25,3 +50,34 @@ from lampas.nn.modules.rnn import *  # noqa: F403
 from lampas.nn.modules.sparse import *  # noqa: F403
 from lampas.nn.modules.transformer import *  # noqa: F403
 from lampas.nn.modules.upsampling import *  # noqa: F403
+
+__all__ = [
+    "Bilinear",
+    "Identity",
+    "LazyLinear",
+    "Linear",
+    "Module",
+    *activation.__all__,
+    *activation_smooth.__all__,
+    *adaptive.__all__,
+    *attention.__all__,
+    *batchnorm.__all__,
+    *channelshuffle.__all__,
+    *container.__all__,
+    *conv.__all__,
+    *conv_lazy.__all__,
+    *distance.__all__,
+    *dropout.__all__,
+    *flatten.__all__,
+    *fold.__all__,
+    *instancenorm.__all__,
+    *loss.__all__,
+    *normalization.__all__,
+    *padding.__all__,
+    *pixelshuffle.__all__,
+    *pooling.__all__,
+    *rnn.__all__,
+    *sparse.__all__,
+    *transformer.__all__,
+    *upsampling.__all__,
+]
