@@ -36,11 +36,12 @@ COPIED = 0.12  # an element moved in vectors to memory and back
 TURNED = 0.30  # an element transposed in registers on the way
 PICKED = 1.2  # an element moved alone
 STEPS_FIGHT = 1.6  # slowdown when successive steps of k in A fall into the same cache sets
+STEPS_SPARSE = 1.12  # when there are many of them, each on a cache line of its own
 PANEL_FIGHTS = 1.8  # the same in a panel of B that is read many times
 PANEL_SPARSE = 1.08  # when a panel of B that is read many times is not packed
 SPARSE_BYTES = 512  # rows of B further apart than this are
 TOO_DEEP = 1.1  # when K had to stay in one long block
-TOO_BIG = 1.15  # when A does not stay in the second cache from panel to panel
+TOO_BIG = 1.05  # when A does not stay in the second cache from panel to panel
 DOT_STEP = 0.45  # one vector of a line of B against the rows, in a product of few rows
 DOT_END = 5.0  # summing the lanes of one result
 SWAPPED = 90.0  # transposing a tile on its way to C
@@ -280,6 +281,8 @@ def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
     row_bytes = turned.b.row * element_bytes(turned.element)
     if made.access == "column" and fights(turned.a.column, turned) and turned.k > 128:
         factor *= STEPS_FIGHT
+    elif made.access == "column" and turned.k > 256:
+        factor *= STEPS_SPARSE
     if made.feed == "direct" and cut.tiles > 1 and fights(turned.b.row, turned):
         factor *= PANEL_FIGHTS
     elif made.feed == "direct" and cut.tiles > 8 and row_bytes > SPARSE_BYTES:
