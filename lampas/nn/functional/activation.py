@@ -15,6 +15,7 @@ from lampas.engine.tensor import neural_activation as operations
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.neural_activation import need_float
 from lampas.engine.tensor.sampling import leaky_slopes
+from lampas.nn.functional.precision import writes_out
 
 __all__ = [
     "celu", "celu_", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid",
@@ -187,11 +188,13 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return _apply(operations.GLU, input, False, dim % input.dim())
 
 
+@writes_out
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)), without overflow: min(x, 0) − log1p(exp(−|x|))."""
     return _apply(operations.LOG_SIGMOID, input, False)
 
 
+@writes_out
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x·Φ(x) (Hendrycks & Gimpel, 2016), exactly through erf or by the tanh formula."""
     if approximate not in ("none", "tanh"):
@@ -199,11 +202,13 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return _apply(operations.GELU, input, False, approximate)
 
 
+@writes_out
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0."""
     return _apply(operations.HARDSHRINK, input, False, float(lambd))
 
 
+@writes_out
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by lambd, and 0 where |x| ≤ lambd."""
     if lambd < 0:
@@ -221,6 +226,7 @@ def softsign(input: Tensor) -> Tensor:
     return input / (input.abs() + 1)
 
 
+@writes_out
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta·x))/beta, and x itself where beta·x > threshold."""
     return _apply(operations.SOFTPLUS, input, False, float(beta), float(threshold))

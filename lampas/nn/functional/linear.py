@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from lampas.engine.tensor import Tensor, addmm, arange, no_grad, stack, where, zeros
+from lampas.engine.tensor.declare import store_out
 from lampas.engine.tensor.neural_linear import embedding as lookup
 from lampas.engine.tensor.neural_linear import linear_map
 from lampas.nn.functional.precision import rounded_once
@@ -12,11 +13,15 @@ from lampas.nn.functional.precision import rounded_once
 __all__ = ["bilinear", "embedding", "embedding_bag", "linear", "one_hot"]
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """x·Wᵀ + b: input (*, in), weight (out, in) or (in,), bias (out,) -> (*, out).
 
     Raises RuntimeError where the inner sizes differ.
     """
+    if out is not None:
+        return store_out("linear", linear(input, weight, bias), out)
     if weight.dim() == 2 and input.dim() >= 2:
         if input.size(-1) == weight.size(1) and input.dtype == weight.dtype:
             return linear_map(input, weight, bias)

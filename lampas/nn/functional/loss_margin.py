@@ -150,7 +150,7 @@ def multilabel_margin_loss(
 ) -> Tensor:
     """Σ max(0, 1 − (x[label] − x[other]))/C; `target` lists the labels of each row, ended by −1."""
     reduction = legacy_reduction(reduction, size_average, reduce)
-    if input.dim() > 2 or (input.dim() == 2 and input.size(1) == 0):
+    if input.dim() > 2 or (input.dim() and input.size(-1) == 0):
         raise RuntimeError(
             "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
             f"{list(input.shape)}"

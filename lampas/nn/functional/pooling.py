@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lampas.engine.tensor import Tensor, neural_pooling, tensor, zeros
-from lampas.nn.functional.precision import rounded_once
+from lampas.nn.functional.precision import rounded_once, writes_out
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
@@ -259,6 +259,7 @@ def avg_pool1d(
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
+@writes_out
 def avg_pool2d(
     input: Tensor,
     kernel_size: Sizes,
@@ -274,6 +275,7 @@ def avg_pool2d(
     )
 
 
+@writes_out
 def avg_pool3d(
     input: Tensor,
     kernel_size: Sizes,

@@ -1,4 +1,4 @@
-"""Compositions on half-precision tensors: computed in float32, rounded once at the end."""
+"""Ways to call a composition: in float32 and rounded once for half precision, or into `out=`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from lampas.engine.tensor import Tensor
+from lampas.engine.tensor.declare import store_out
 
-__all__ = ["rounded_once"]
+__all__ = ["rounded_once", "writes_out"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +20,17 @@ def _is_half(value: Any) -> bool:
 
 def _wide(value: Any) -> Any:
     return value.float() if _is_half(value) else value
+
+
+def writes_out(function: F) -> F:
+    """The function with PyTorch's `out=`: a tensor that receives the result."""
+
+    @functools.wraps(function)
+    def call(*args: Any, out: Tensor | None = None, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        return result if out is None else store_out(function.__name__, result, out)
+
+    return call  # type: ignore[return-value]
 
 
 def rounded_once(function: F) -> F:
