@@ -40,8 +40,7 @@ def lu(A: Tensor, *, pivot: bool = True) -> Any:
     """(P, L, U) with A = P L U; P is empty without pivoting."""
     require_matrices("linalg.lu", A)
     order, low, high = record(LU, (A,), (pivot,))
-    if not pivot:
-        order = order.new_empty((0,))
+    order = order.detach() if pivot else order.detach().new_empty((0,))
     return LU_RESULT(order, low, high)
 
 
@@ -142,7 +141,7 @@ def lu_unpack(
     empty = LU_data.new_empty((0,))  # type: ignore[attr-defined]
     if not unpack_data:
         low = high = empty
-    return LU_UNPACK_RESULT(order if unpack_pivots else empty, low, high)
+    return LU_UNPACK_RESULT(order.detach() if unpack_pivots else empty, low, high)
 
 
 def _lu_solve(packed: Node, pivots: Node, b: Node, left: bool, turned: bool) -> Node:
