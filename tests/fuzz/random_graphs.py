@@ -543,6 +543,33 @@ def grow_matmul(g: Generator) -> None:
     g.apply(build.matmul(x.node, y.node), x, y)
 
 
+def grow_convolution(g: Generator) -> None:
+    """A convolution, or one of its derivatives, or max pooling, of small images."""
+    r = g.random
+    kind = r.choice((d.float32, d.float32, d.float64))
+    groups, rank = r.choice((1, 1, 2)), r.choice((1, 2, 2))
+    kernel = tuple(r.choice((1, 2, 3)) for _ in range(rank))
+    stride = tuple(r.choice((1, 1, 2)) for _ in range(rank))
+    padding = tuple(r.choice((0, 1)) for _ in range(rank))
+    dilation = tuple(r.choice((1, 1, 2)) for _ in range(rank))
+    spatial = tuple(r.choice((5, 6, 9)) for _ in range(rank))
+    x = g.leaf((r.choice((1, 2)), 2 * groups, *spatial), kind)
+    weight = g.leaf((3 * groups, 2, *kernel), kind)
+    rest = (stride, padding, dilation, groups)
+    y = g.apply(build.make(p.CONVOLUTION, (x.node, weight.node), rest), x, weight)
+    choice = r.choice(("forward", "input", "weight", "pool"))
+    if choice == "input":
+        node = build.make(p.CONVOLUTION_BACKWARD_INPUT, (y.node, weight.node), (x.shape, *rest))
+        g.apply(node, y, weight)
+    elif choice == "weight":
+        node = build.make(p.CONVOLUTION_BACKWARD_WEIGHT, (x.node, y.node), (weight.shape, *rest))
+        g.apply(node, x, y)
+    elif choice == "pool" and x.exact and min(y.shape[2:]) > 1:
+        sizes = tuple(n // 2 for n in x.shape[2:])
+        two, none, one = (2,) * rank, (0,) * rank, (1,) * rank
+        g.apply(build.make(p.MAX_POOL_INDEX, (x.node,), (two, two, none, one, sizes)), x)
+
+
 FAMILIES: tuple[tuple[Callable[[Generator], None], int], ...] = (
     (grow_smooth, 8),
     (grow_jump, 2),
@@ -569,6 +596,7 @@ FAMILIES: tuple[tuple[Callable[[Generator], None], int], ...] = (
     (grow_scatter, 2),
     (grow_scan, 1),
     (grow_matmul, 4),
+    (grow_convolution, 2),
 )
 
 

@@ -49,10 +49,10 @@ HOST_REASONS: Final[dict[Primitive, str]] = {
     p.INDEX_PUT: "indices of several dimensions",
     p.CUMULATIVE: "an operand that strides cannot fold",
     p.SORT_INDEX: "sorting",
-    p.CONVOLUTION: "no convolution kernel is planned here",
-    p.CONVOLUTION_BACKWARD_INPUT: "no convolution kernel is planned here",
-    p.CONVOLUTION_BACKWARD_WEIGHT: "no convolution kernel is planned here",
-    p.MAX_POOL_INDEX: "windows overlap",
+    p.CONVOLUTION: "only empty ones and those of integers and complex numbers",
+    p.CONVOLUTION_BACKWARD_INPUT: "as convolution",
+    p.CONVOLUTION_BACKWARD_WEIGHT: "as convolution",
+    p.MAX_POOL_INDEX: "only empty ones and those both padded and dilated",
     p.HOST: "a named NumPy or SciPy function",
 }
 
