@@ -73,16 +73,13 @@ class RNNBase(Module):
         self.reset_parameters()
 
     def _check_sizes(self, dropout: Any) -> None:
-        if (
-            not isinstance(dropout, numbers.Number)
-            or isinstance(dropout, bool)
-            or not (0 <= dropout <= 1)
-        ):  # type: ignore[operator]
+        number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
+        if not number or not 0 <= float(dropout) <= 1:
             raise ValueError(
                 "dropout should be a number in range [0, 1] representing the probability of an "
                 "element being zeroed"
             )
-        if dropout > 0 and self.num_layers == 1:  # type: ignore[operator]
+        if dropout > 0 and self.num_layers == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero "
                 f"dropout expects num_layers greater than 1, but got dropout={dropout} and "

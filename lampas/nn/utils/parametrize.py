@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -52,7 +51,7 @@ def _as_originals(value: Any) -> tuple[bool, Sequence[Tensor]]:
     """Whether there is a single original, and the originals."""
     if isinstance(value, Tensor):
         return True, (value,)
-    if isinstance(value, collections.abc.Sequence):
+    if isinstance(value, Sequence):
         return False, value
     raise ValueError(
         "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "
@@ -274,13 +273,14 @@ def remove_parametrizations(
         module.register_buffer(tensor_name, result)
     if not len(module.parametrizations):
         delattr(module, "parametrizations")
-        module.__class__ = type(module).parametrized_base
+        module.__class__ = type_before_parametrizations(module)
     return module
 
 
 def type_before_parametrizations(module: Module) -> type:
     """The module's class, without the subclass that parametrizations gave it."""
-    return type(module).parametrized_base if is_parametrized(module) else type(module)
+    kind: Any = type(module)
+    return getattr(kind, "parametrized_base", kind)
 
 
 def transfer_parametrizations_and_params(

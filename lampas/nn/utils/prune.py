@@ -108,7 +108,7 @@ class BasePruningMethod(ABC):
         name = self._tensor_name
         weight = self.apply_mask(module)
         delattr(module, name)
-        original = module._parameters[name + "_orig"]
+        original: Any = module._parameters[name + "_orig"]
         original.data = weight.data
         del module._parameters[name + "_orig"]
         del module._buffers[name + "_mask"]
@@ -192,12 +192,12 @@ def _check_amount(amount: Any) -> None:
 
 def _count(amount: Any, size: int) -> int:
     """How many of `size` units go. ValueError for more than there are."""
-    if isinstance(amount, numbers.Integral):
+    if isinstance(amount, int):
         if amount > size:
             raise ValueError(
                 f"amount={amount} should be smaller than the number of parameters to prune={size}"
             )
-        return int(amount)
+        return amount
     return round(amount * size)
 
 
