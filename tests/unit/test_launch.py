@@ -265,6 +265,7 @@ def test_quota_of_both_kinds_of_cgroup(tmp_path: Path) -> None:
 
 def test_the_environment_limits_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "granted_threads", lambda: 8)
+    monkeypatch.setattr(settings, "threads", 0)
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
     assert default_threads() == 3
     with settings.override(threads=2):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
 from lampas.engine.llvm import cache
@@ -115,6 +116,58 @@ def test_same_text_is_linked_once(directory: Path) -> None:
     hits = counters.memory_hits
     assert compile_function(adding(1001), "f") == first
     assert counters.memory_hits == hits + 1
+
+
+# ---- what processors may lack -----------------------------------------------------------------------------------
+
+
+def every_half() -> numpy.ndarray:
+    return numpy.arange(1 << 16, dtype=numpy.uint16).view(numpy.float16)
+
+
+def bits_equal(left: numpy.ndarray, right: numpy.ndarray) -> bool:
+    """Compare bits, any NaN being as good as another."""
+    both = numpy.isnan(left) & numpy.isnan(right)
+    kind = f"u{left.itemsize}"
+    return bool((both | (left.view(kind) == right.view(kind))).all())
+
+
+def test_halves_without_f16c() -> None:
+    """The conversions that replace F16C: all halves, and floats around every half and between them."""
+    signature = [("ptr", "x"), ("ptr", "y"), ("i64", "n")]
+    module = Module()
+    for name, source, target, word in (
+        ("up", "half", "float", "fpext"),
+        ("down", "float", "half", "fptrunc"),
+    ):
+        b = module.function(name, signature)
+        x, y, n = b.arguments
+        with b.loop(0, n) as i:
+            value = b.cast(word, b.load_element(source, x, i), target)
+            b.store(value, b.element_pointer(y, i, target))
+        b.ret()
+    with settings.override(vector_bytes=16):
+        found = compile_functions(module, ["up", "down"])
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+    halves = every_half()
+    floats = numpy.zeros(halves.size, numpy.float32)
+    call(found["up"])(halves.ctypes.data, floats.ctypes.data, halves.size)
+    assert bits_equal(floats, halves.astype(numpy.float32))
+    exact = halves.astype(numpy.float32)
+    with numpy.errstate(all="ignore"):
+        between = (exact + numpy.roll(exact, 1)) / 2
+        around = [
+            exact,
+            numpy.nextafter(exact, numpy.float32(9e9)),
+            between,
+            exact * 1.0003,
+            exact * 3e4,
+        ]
+        many = numpy.concatenate(around).astype(numpy.float32)
+        expected = many.astype(numpy.float16)
+    rounded = numpy.zeros(many.size, numpy.float16)
+    call(found["down"])(many.ctypes.data, rounded.ctypes.data, many.size)
+    assert bits_equal(rounded, expected)
 
 
 # ---- the disk cache -------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from lampas.engine.llvm.cache import counters, disk_cache, key_of
+from lampas.engine.llvm.support import EXTEND, TRUNCATE, support_module
 from lampas.engine.llvm.target import Target, host
 from lampas.engine.llvm.text import Module
 
@@ -143,14 +144,34 @@ def link(key: str, text: str, names: list[str]) -> None:
     """Load a module's object into the process under a library name of its own."""
     code = object_code(text)
     start = time.perf_counter()
+    for name, address in load(code, names, support_functions()).items():
+        addresses[key, name] = address
+    counters.link_ms += (time.perf_counter() - start) * 1e3
+
+
+def load(code: bytes, names: list[str], imports: dict[str, int]) -> dict[str, int]:
+    """Link an object into the process; return the addresses of its functions."""
     library = llvm().JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name, address in imports.items():
+        library.import_symbol(name, address)
     for name in names:
         library.export_symbol(name)
     tracker = library.link(linker(), f"lampas{next(serials)}")
-    for name in names:
-        addresses[key, name] = tracker[name]
+    found = {name: tracker[name] for name in names}
     tracker.detach()  # the code is never unloaded: threads may be inside it when Python shuts down
-    counters.link_ms += (time.perf_counter() - start) * 1e3
+    return found
+
+
+def support_functions() -> dict[str, int]:
+    """Return the functions that this processor's code may call for want of an instruction."""
+    target = host()
+    lacking = target.vector_bytes == 16 and target.triple.startswith("x86_64")
+    return conversions() if lacking and "+f16c" not in target.features else {}
+
+
+@functools.cache
+def conversions() -> dict[str, int]:
+    return load(object_code(support_module()), [EXTEND, TRUNCATE], {})
 
 
 def compile_function(module: Module | str, name: str) -> int:
