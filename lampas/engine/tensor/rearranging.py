@@ -65,6 +65,13 @@ def _roll(x: Node, shifts: Sequence[int], dims: Sequence[int]) -> Node:
 ROLL = Operation("roll", _roll, saves="none")
 
 
+def _roll_flat(x: Node, steps: tuple[int, ...]) -> Node:
+    return g.reshape(_roll(g.reshape(x, (x.numel,)), steps, (0,)), x.shape)
+
+
+ROLL_FLAT = Operation("roll", _roll_flat, saves="none")
+
+
 @public(method=True)
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Elements moved by `shifts` along `dims`; what leaves at one end comes in at the other."""
@@ -74,7 +81,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if dims is None or dims == ():
         if len(steps) > 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")
-        return roll(input.reshape(-1), steps[0], 0).reshape(input._shape)  # type: ignore[attr-defined]
+        return record(ROLL_FLAT, (input,), (steps,))
     places = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(steps) != len(places):
         raise RuntimeError(
