@@ -109,4 +109,9 @@ def cache_home() -> str:
     return os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
 
 
+def torch_home() -> str:
+    """Return PyTorch's cache directory: TORCH_HOME, else `torch` in the user's cache directory."""
+    return os.path.expanduser(os.environ.get("TORCH_HOME") or os.path.join(cache_home(), "torch"))
+
+
 settings = read_settings(dict(os.environ))
