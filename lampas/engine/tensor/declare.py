@@ -14,6 +14,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from lampas.engine.derive.tape import OperationGrad
 from lampas.engine.dtype import can_cast
 from lampas.engine.tensor.autocast import wrap as wrap_for_autocast
 from lampas.engine.tensor.core import Tensor
@@ -181,7 +182,24 @@ def assign(tensor: Tensor, result: Tensor, name: str) -> Tensor:
             )
         result = result.to(tensor.dtype)  # type: ignore[attr-defined]
     if grad_mode.enabled:
-        tensor._write(result._value(), result._tape_edge())
+        edge = result._tape_edge()
+        tensor._write(result._value(), edge)
+        if edge is not None and isinstance(edge.node, OperationGrad):
+            _move_guards(edge.node, tensor, result)
     else:
         tensor._write(result._value(), None, recorded=False)
     return tensor
+
+
+def _move_guards(entry: OperationGrad, tensor: Tensor, result: Tensor) -> None:
+    """After an in-place operation: its old input is kept as a value, its result is the tensor now."""
+    ours, made = tensor._storage, result._storage
+    moved = []
+    for storage, version in entry.guards or ():
+        if storage is ours:
+            moved.append((None, 0))
+        elif storage is made:
+            moved.append((ours, ours.version))
+        else:
+            moved.append((storage, version))
+    entry.guards = tuple(moved)
