@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from lampas.engine.tensor import Tensor, empty, zeros
+from lampas.engine.tensor import neural_recurrent as steps
 from lampas.nn import functional as F
 from lampas.nn import init
 from lampas.nn.modules.module import Module
@@ -18,8 +19,10 @@ def rnn_step(
     projected: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, relu: bool
 ) -> Tensor:
     """tanh or relu of the projected input plus the projected state."""
-    total = projected + F.linear(hidden, weight, bias)
-    return total.relu() if relu else total.tanh()
+    if hidden.dim() == 1:
+        rows = steps.rnn_step(projected.unsqueeze(0), hidden.unsqueeze(0), weight, bias, relu)
+        return rows.squeeze(0)
+    return steps.rnn_step(projected, hidden, weight, bias, relu)
 
 
 def lstm_step(
@@ -31,21 +34,19 @@ def lstm_step(
 ) -> tuple[Tensor, Tensor]:
     """Gates in the order input, forget, cell, output (Hochreiter & Schmidhuber, 1997)."""
     hidden, cell = state
-    gates = projected + F.linear(hidden, weight, bias)
-    enter, forget, candidate, leave = gates.chunk(4, -1)
-    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-    hidden = leave.sigmoid() * cell.tanh()
+    if hidden.dim() == 1:
+        rows = (hidden.unsqueeze(0), cell.unsqueeze(0))
+        made = lstm_step(projected.unsqueeze(0), rows, weight, bias, projection)
+        return made[0].squeeze(0), made[1].squeeze(0)
+    hidden, cell = steps.lstm_step(projected, hidden, cell, weight, bias)
     return (hidden if projection is None else F.linear(hidden, projection)), cell
 
 
 def gru_step(projected: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Gates in the order reset, update, new (Cho et al., 2014)."""
-    from_input = projected.chunk(3, -1)
-    from_state = F.linear(hidden, weight, bias).chunk(3, -1)
-    reset = (from_input[0] + from_state[0]).sigmoid()
-    update = (from_input[1] + from_state[1]).sigmoid()
-    candidate = (from_input[2] + reset * from_state[2]).tanh()
-    return candidate + update * (hidden - candidate)
+    if hidden.dim() == 1:
+        return steps.gru_step(projected.unsqueeze(0), hidden.unsqueeze(0), weight, bias).squeeze(0)
+    return steps.gru_step(projected, hidden, weight, bias)
 
 
 class RNNCellBase(Module):
