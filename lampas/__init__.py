@@ -63,7 +63,7 @@ globals().update(typed_constructors())
 LAZY_MODULES = (
     "amp autograd backends compiler cpu cuda distributed distributions export fft func futures fx "
     "hub jit library linalg masked mps multiprocessing nested nn onnx optim overrides package "
-    "profiler quantization random return_types serialization sparse special storage testing "
+    "profiler quantization random return_types serialization signal sparse special storage testing "
     "torch_version types utils version vision xpu"
 ).split()
 NEURAL_NAMES = (

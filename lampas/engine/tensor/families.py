@@ -41,10 +41,12 @@ from lampas.engine.tensor import (
     scans,
     selection,
     shaping,
+    short_time,
     sorting,
     special_functions,
     spectral_functions,
     statistics,
+    windows,
 )
 
 __all__ = [
@@ -55,6 +57,8 @@ __all__ = [
     "arithmetic",
     "backward",
     "comparison",
+    "windows",
+    "short_time",
     "resizing",
     "norms",
     "decomposition",
