@@ -29,6 +29,10 @@ SHARED_BYTES = 32 * 1024
 _ALIGNMENT = 64
 # Each mapped message holds a descriptor: beyond this many alive ones, messages are copied out.
 _MAPPED_LIMIT = 128
+# All pages are there already: mapping them at once spares a fault for each.
+_MAP_OPTIONS: dict[str, int] = (
+    {"flags": mmap.MAP_SHARED | mmap.MAP_POPULATE} if hasattr(mmap, "MAP_POPULATE") else {}
+)
 _HEADER = struct.Struct("<QQ?")
 _CAN_SHARE = hasattr(socket, "send_fds")
 
@@ -81,21 +85,17 @@ def _layout(sizes: list[int]) -> tuple[list[int], int]:
 
 
 def _memory_file(size: int) -> int:
-    """A descriptor of `size` bytes of nameless memory. Raises OSError where there is no room."""
+    """A descriptor of `size` bytes of nameless memory.
+
+    It is filled by writing, not through a mapping: where there is no room, that is an OSError here
+    and not a SIGBUS at the reader.
+    """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("lampas-batch", os.MFD_CLOEXEC)
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    try:
-        # Reserving now turns "no memory left" into an error here, not a SIGBUS at the reader.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)
-        else:
-            os.ftruncate(descriptor, size)
-    except OSError:
-        os.close(descriptor)
-        raise
+    os.ftruncate(descriptor, size)
     return descriptor
 
 
@@ -119,7 +119,7 @@ def _open_memory(descriptor: int, size: int) -> memoryview:
             with os.fdopen(os.dup(descriptor), "rb") as file:
                 file.readinto(data)
             return memoryview(data)
-        mapping = mmap.mmap(descriptor, size)
+        mapping = mmap.mmap(descriptor, size, **_MAP_OPTIONS)
         _mapped_messages += 1
         weakref.finalize(mapping, _forget_mapping).atexit = False
         return memoryview(mapping)
