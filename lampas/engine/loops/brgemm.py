@@ -125,7 +125,8 @@ def plan_gemm(
         Matrix(*c, kind=c_kind),
     )
     walked = [tuple(a_batch), tuple(b_batch), tuple(c_batch)]
-    problem = Problem(m, n, k, *matrices, (1, 1), element, c_element, epilogue)
+    shared = epilogue is not None and epilogue.reads_matrix(m, n, extras)
+    problem = Problem(m, n, k, *matrices, (1, 1), element, c_element, epilogue, shared)
     calls: list[KernelCall] = []
     scratch = 0
     for part in fold_batches(problem, tuple(batch), walked, [tuple(extra) for extra in extras]):

@@ -14,6 +14,7 @@ that the kernel gets besides A, B and C. Of the stride classes only the column's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,11 +89,16 @@ class NestEpilogue:
     def integers(self) -> int:
         return STRIDES_EACH * len(self.extras)
 
-    @property
-    def reads_matrix(self) -> bool:
-        """Whether an extra operand is as large as C: it may then share C's memory, as nests' operands may."""
-        inputs = [self.nest.operands[i] for i in self.extras]
-        return any(BROADCAST not in x.classes for x in inputs if x.role == "input")
+    def reads_matrix(self, m: int, n: int, extras: Sequence[Sequence[int]]) -> bool:
+        """Whether an extra operand walked by these strides (…, row, column) is as large as C.
+
+        It may then share C's memory, as operands of nests may.
+        """
+        for number, strides in zip(self.extras, extras, strict=True):
+            whole = (strides[-2] != 0 or m == 1) and (strides[-1] != 0 or n == 1)
+            if whole and self.nest.operands[number].role == "input":
+                return True
+        return False
 
     @property
     def kind(self) -> dtype:

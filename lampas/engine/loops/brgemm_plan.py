@@ -68,7 +68,10 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Problem:
-    """C[m, n] = epilogue(Σ_k A[m, k]·B[k, n]) for each of batch[0] × batch[1] matrices."""
+    """C[m, n] = epilogue(Σ_k A[m, k]·B[k, n]) for each of batch[0] × batch[1] matrices.
+
+    `shared` tells that an operand of the epilogue may share C's memory.
+    """
 
     m: int
     n: int
@@ -80,6 +83,7 @@ class Problem:
     element: str
     c_element: str
     epilogue: NestEpilogue | None = None
+    shared: bool = False
 
     @property
     def turned(self) -> Problem:
@@ -212,8 +216,8 @@ def choice(
     cut = cut_of(problem, shape)
     block = max(problem.k, 1)
     stored_plain = layout == "across" and problem.c_element == problem.element
-    if problem.epilogue is not None and problem.epilogue.reads_matrix:
-        stored_plain = False  # it may share C's memory, which partial sums would overwrite
+    if problem.shared:
+        stored_plain = False  # partial sums would overwrite what the epilogue is to read
     longest = depth_block(target)
     if problem.k > 2 * longest and stored_plain:
         block = -(-problem.k // -(-problem.k // longest))
