@@ -51,7 +51,7 @@ out = a * 2; out.backward(T.tensor([1., 10.])); print(a.grad)
 "in place": """
 F = T.nn.functional
 for f in (lambda x: F.leaky_relu_(x, 0.2), lambda x: x.exp_(), lambda x: x.mul_(x.detach() + 1), lambda x: x.sigmoid_(), lambda x: F.elu_(x), lambda x: x.clamp_(0, 1), lambda x: x.pow_(2), lambda x: x.mul_(3).add_(1), lambda x: F.relu_(x), lambda x: F.dropout(x, 0.0, inplace=True), lambda x: x.masked_fill_(x > 0, 2.0), lambda x: x.div_(2)):
-    a = T.tensor([-1.0, 0.5, 2.0], requires_grad=True); b = f(a * 1); b.sum().backward(); print(b, a.grad)
+    a = T.tensor([-1.0, 0.5, 2.0], requires_grad=True); b = f(a * 1); b.sum().backward(); print(b.detach(), a.grad)
 a = T.tensor([1.0, 2.0], requires_grad=True); w = T.tensor([3.0, 4.0], requires_grad=True); b = (a * 1).mul_(w); b.sum().backward(); print(a.grad, w.grad)
 b = (a * 1).exp_(); b.add_(1)
 try: b.sum().backward()

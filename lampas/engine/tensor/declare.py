@@ -136,13 +136,18 @@ def in_place(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The form of an operation that overwrites its first argument with the result."""
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        check_in_place(self, name)
-        return assign(self, function(self, *args, **kwargs), name)
+        return overwrite(self, function(self, *args, **kwargs), name)
 
     call.__name__ = name
     call.__qualname__ = f"Tensor.{name}"
     call.__doc__ = f"In-place form of `{name[:-1]}`: overwrites the tensor and returns it."
     return call
+
+
+def overwrite(tensor: Tensor, result: Tensor, name: str) -> Tensor:
+    """Make `result`, computed from `tensor`, its new value, if that is allowed."""
+    check_in_place(tensor, name)
+    return assign(tensor, result, name)
 
 
 def check_in_place(tensor: Tensor, name: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from lampas.engine.derive.operation import Operation
 from lampas.engine.tensor import Tensor, empty_like, where, zeros_like
 from lampas.engine.tensor import neural_activation as operations
+from lampas.engine.tensor.declare import overwrite
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.neural_activation import need_float
 from lampas.engine.tensor.sampling import leaky_slopes
@@ -29,7 +30,7 @@ __all__ = [
 def _apply(operation: Operation, input: Tensor, inplace: bool, *attributes: Any) -> Tensor:
     """The operation's result, or the input overwritten with it."""
     result = record(operation, (need_float(operation.name, input),), attributes)
-    return input.copy_(result) if inplace else result
+    return overwrite(input, result, f"{operation.name}_") if inplace else result
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -49,12 +50,14 @@ def relu_(input: Tensor) -> Tensor:
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else `value`; NaN stays NaN."""
     result = record(operations.THRESHOLD, (input,), (threshold, value))
-    return input.copy_(result) if inplace else result
+    return overwrite(input, result, "threshold_") if inplace else result
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """`threshold` written into its input."""
-    return input.copy_(record(operations.THRESHOLD, (input,), (threshold, value)))
+    return overwrite(
+        input, record(operations.THRESHOLD, (input,), (threshold, value)), "threshold_"
+    )
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -71,7 +74,7 @@ def hardtanh(
     if not input.dtype.is_signed and min_val < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     result = record(operations.HARDTANH, (input,), (min_val, max_val))
-    return input.copy_(result) if inplace else result
+    return overwrite(input, result, "hardtanh_") if inplace else result
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -167,7 +170,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     result = input * leaky_slopes(input, lower, upper)
-    return input.copy_(result) if inplace else result
+    return overwrite(input, result, "rrelu_") if inplace else result
 
 
 def rrelu_(
