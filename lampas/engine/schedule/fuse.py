@@ -305,11 +305,20 @@ class Fuser:
                         self.merge_if_shared(key, other)
 
     def merge_if_shared(self, key: int, other: int) -> None:
+        """Merge two regions that read an array of the whole space in the same way.
+
+        One that reads it in another order (a transposed copy) would spoil the walk of both.
+        """
         a, b = self.order.steps[key], self.order.steps[other]
         if isinstance(a, Region) and isinstance(b, Region):
-            shared = self.memory_read(a) & self.memory_read(b)
-            if any(self.entries[base].numel >= numel(a.space) for base in shared):
+            shared = self.readings_of(a) & self.readings_of(b)
+            if any(self.entries[base].numel >= numel(a.space) for base, _ in shared):
                 self.merge(key, other)
+
+    def readings_of(self, region: Region) -> set[Path]:
+        """What a region reads from memory, and through which views."""
+        found = {path for m in region.members for path in self.paths.operands(m)}
+        return {path for path in found if path[0] not in region.frames}
 
     def memory_read(self, region: Region) -> set[int]:
         bases = {base for m in region.members for base, _ in self.paths.operands(m)}

@@ -1,14 +1,14 @@
 """Windows as views: convolutions become matrix products, pooling becomes a reduction.
 
 A convolution reads its operand through a strided view with one dimension for each kernel position (and
-channel) and one for each place of the window; copied row-major ("im2col") that is the right operand of a
-matrix product for each image, and the result lies as the convolution's does:
+channel) and one for each place of the window; copied row-major ("im2col") that is the right operand of one
+matrix product for all images, whose result is read with the images in front:
 
-    columns[n, g, (c, k…), (o…)] = padded x[n, g·C + c, o·stride + k·dilation]
-    out[n, g] = weight[g] · columns[n, g]            grad_weight[g] = Σₙ grad[n, g] · columns[n, g]ᵀ
+    columns[g, (c, k…), (n, o…)] = padded x[n, g·C + c, o·stride + k·dilation]
+    out[g] = weight[g] · columns[g]                  grad_weight[g] = grad[g] · columns[g]ᵀ
 
-The derivative by the input is a convolution of the spread gradient with the turned weight.  Products of
-1×1 kernels need no copy.  Sums run in the order of the product's kernel, as for any matrix product.
+The derivative by the input is a convolution of the spread gradient with the turned weight.  Sums run in
+the order of the product's kernel, as for any matrix product.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def window_sizes(shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) ->
 def columns(
     w: Writer, x: int, kernel: Shape, stride: Shape, dilation: Shape, places: Shape, groups: int
 ) -> int:
-    """(N, groups, channels·kernel, places) read from a padded value."""
+    """(groups, channels·kernel, N·places) read from a padded value."""
     shape = w.entries[x].shape
     strides = contiguous_strides(shape)
     channels = shape[1] // groups
@@ -56,17 +56,17 @@ def columns(
     view = w.emit(
         p.AS_STRIDED,
         (x,),
-        (shape[0], groups, channels, *kernel, *places),
+        (groups, channels, *kernel, shape[0], *places),
         (
-            strides[0],
             channels * strides[1],
             strides[1],
             *(d * s for d, s in zip(dilation, steps, strict=True)),
+            strides[0],
             *(j * s for j, s in zip(stride, steps, strict=True)),
         ),
         0,
     )
-    folded = (shape[0], groups, channels * numel(kernel), numel(places))
+    folded = (groups, channels * numel(kernel), shape[0] * numel(places))
     return w.emit(p.RESHAPE, (view,), folded)
 
 
@@ -77,12 +77,13 @@ def windowed_product(
     shape, kernel = w.entries[x].shape, w.entries[weight].shape[2:]
     places = window_sizes(shape[2:], kernel, stride, dilation)
     read = columns(w, x, kernel, stride, dilation, places, groups)
-    depth = w.entries[read].shape[2]
+    depth = w.entries[read].shape[1]
     out_channels = w.entries[weight].shape[0]
-    rows = w.emit(p.RESHAPE, (weight,), (1, groups, out_channels // groups, depth))
-    rows = w.expand(rows, (shape[0], groups, out_channels // groups, depth))
+    rows = w.emit(p.RESHAPE, (weight,), (groups, out_channels // groups, depth))
     product = w.emit(p.MATMUL, (rows, read))
-    return w.emit(p.RESHAPE, (product,), (shape[0], out_channels, *places))
+    split = w.emit(p.RESHAPE, (product,), (out_channels, shape[0], numel(places)))
+    turned = w.emit(p.PERMUTE, (split,), (1, 0, 2))
+    return w.emit(p.RESHAPE, (turned,), (shape[0], out_channels, *places))
 
 
 def is_native(w: Writer, entry: Entry) -> bool:
@@ -94,7 +95,7 @@ def is_native(w: Writer, entry: Entry) -> bool:
 
 
 def convolution(w: Writer, entry: Entry) -> int | None:
-    """A convolution as a matrix product for each image."""
+    """A convolution as a matrix product."""
     if not is_native(w, entry):
         return None
     stride, padding, dilation, groups = entry.attributes
@@ -103,7 +104,7 @@ def convolution(w: Writer, entry: Entry) -> int | None:
 
 
 def convolution_backward_weight(w: Writer, entry: Entry) -> int | None:
-    """The gradient by the columns, summed over the images."""
+    """The gradient by the columns: the sum over images and places is the product's own."""
     if not is_native(w, entry):
         return None
     weight_shape, stride, padding, dilation, groups = entry.attributes
@@ -112,11 +113,12 @@ def convolution_backward_weight(w: Writer, entry: Entry) -> int | None:
     x = padded(w, x, padding, padding)
     read = columns(w, x, weight_shape[2:], stride, dilation, places, groups)
     count, out_channels = w.entries[grad].shape[:2]
-    flow = w.emit(p.RESHAPE, (grad,), (count, groups, out_channels // groups, numel(places)))
-    turned = w.emit(p.PERMUTE, (read,), (0, 1, 3, 2))
-    each = w.emit(p.MATMUL, (flow, turned))
-    total = w.emit(p.SUM, (each,), (0,))
-    return w.emit(p.RESHAPE, (total,), weight_shape)
+    flat = w.emit(p.RESHAPE, (grad,), (count, out_channels, numel(places)))
+    moved = w.emit(p.PERMUTE, (flat,), (1, 0, 2))
+    rows = (groups, out_channels // groups, count * numel(places))
+    flow = w.emit(p.RESHAPE, (moved,), rows)
+    product = w.emit(p.MATMUL, (flow, w.emit(p.PERMUTE, (read,), (0, 2, 1))))
+    return w.emit(p.RESHAPE, (product,), weight_shape)
 
 
 def convolution_backward_input(w: Writer, entry: Entry) -> int | None:
