@@ -1,8 +1,8 @@
 """Maximum and average pooling over windows.
 
 The maximum keeps the place of each window's largest value; its gradient adds the cotangent there.
-The average reads the windows as strides of the padded input; windows that neither overlap nor
-leave gaps are a mere reshape.
+The average is a convolution of every plane with ones; windows that neither overlap nor leave gaps
+are a mere reshape, and integers are read as strided windows.
 """
 
 from __future__ import annotations
@@ -87,24 +87,47 @@ def _windows(x: Node, kernel: Sizes, stride: Sizes, counts: Sizes) -> Node:
 def _window_sum(
     x: Node, kernel: Sizes, stride: Sizes, low: Sizes, high: Sizes, counts: Sizes
 ) -> Node:
+    value = wide(x)
     rank = len(kernel)
     lead = len(x.shape) - rank
-    value = wide(x)
-    if any(low) or any(high):
+    floating = value.dtype.is_floating_point
+    symmetric = floating and all(after <= before for before, after in zip(low, high, strict=True))
+    if (any(low) or any(high)) and not symmetric:
         none = (0,) * lead
         value = g.pad(value, (*none, *low), (*none, *high), g.like(value, 0))
-    if kernel == stride and value.shape[lead:] == tuple(
-        n * k for n, k in zip(counts, kernel, strict=True)
-    ):
-        split: list[int] = []
-        for count, width in zip(counts, kernel, strict=True):
-            split += [count, width]
-        parts = g.reshape(value, (*value.shape[:lead], *split))
-        total = g.sum_dims(parts, tuple(range(lead + 1, lead + 2 * rank, 2)))
+        low = (0,) * rank
+    tiled = tuple(n * k for n, k in zip(counts, kernel, strict=True))
+    if kernel == stride and value.shape[lead:] == tiled and not any(low):
+        total = _tile_sum(value, kernel, counts)
+    elif floating and value.numel:
+        total = _convolved(value, kernel, stride, low)
     else:
         windows = _windows(value, kernel, stride, counts)
         total = g.sum_dims(windows, tuple(range(lead + rank, lead + 2 * rank)))
     return g.cast(g.reshape(total, (*value.shape[:lead], *counts)), x.dtype)
+
+
+def _tile_sum(value: Node, kernel: Sizes, counts: Sizes) -> Node:
+    """Sums of windows that tile the input exactly."""
+    rank = len(kernel)
+    lead = len(value.shape) - rank
+    split: list[int] = []
+    for count, width in zip(counts, kernel, strict=True):
+        split += [count, width]
+    parts = g.reshape(value, (*value.shape[:lead], *split))
+    return g.sum_dims(parts, tuple(range(lead + 1, lead + 2 * rank, 2)))
+
+
+def _convolved(value: Node, kernel: Sizes, stride: Sizes, padding: Sizes) -> Node:
+    """Window sums as a convolution of every plane with ones."""
+    rank = len(kernel)
+    spatial = value.shape[len(value.shape) - rank :]
+    planes = 1
+    for size in value.shape[: len(value.shape) - rank]:
+        planes *= size
+    ones = g.full((1, 1, *kernel), 1, value.dtype)
+    settings = (stride, padding, (1,) * rank, 1)
+    return g.make(p.CONVOLUTION, (g.reshape(value, (planes, 1, *spatial)), ones), settings)
 
 
 def _avg_pool(

@@ -6,6 +6,7 @@ and weights (`resample.py`).
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lampas.engine.tensor import Tensor, arange, stack, tensor, zeros_like
+from lampas.engine.tensor.neural_resample import resample, transposed_table
 from lampas.nn.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -116,16 +118,15 @@ def interpolate(
     if mode == "area":
         return ADAPTIVE[rank](input, outputs)
     if mode in LINEAR_RANKS and not input.is_floating_point():
-        made = interpolate(
-            input.float(),
-            size,
-            scale_factor,
-            mode,
-            align_corners,
-            recompute_scale_factor,
-            antialias,
-        )
-        return (made + 0.5).floor().clamp(0, 255).to(input.dtype)
+        # Bytes are rounded after each dimension, the last one first.
+        made = input.float()
+        for place in reversed(range(rank)):
+            factor = factors[place] if factors is not None else None
+            made = _resized(
+                made, 2 + place, outputs[place], factor, mode, bool(align_corners), antialias
+            )
+            made = (made + 0.5).floor().clamp(0, 255)
+        return made.to(input.dtype)
     for place in range(rank):
         factor = factors[place] if factors is not None else None
         input = _resized(
@@ -154,22 +155,23 @@ def _resized(
         table = dense_taps(size, output, factor, align_corners, cubic)
         weights = tensor(table, dtype=input.dtype)
         return input.movedim(dim, -1).matmul(weights).movedim(-1, dim)
-    taps = cubic_taps if cubic else linear_taps
-    kind = np.float64 if input.dtype.itemsize == 8 else np.float32
-    return _mixed(input, dim, taps(size, output, factor, align_corners, kind))
+    wide = input.dtype.itemsize == 8
+    tables = _tables(size, output, factor, align_corners, cubic, wide)
+    return resample(input, dim, tables)
 
 
-def _mixed(input: Tensor, dim: int, taps: list[tuple[list[int], list[float]]]) -> Tensor:
-    """Σ over taps of weight·input at the tap's places."""
-    shape = [1] * input.dim()
-    shape[dim] = -1
-    total: Tensor | None = None
-    for places, weights in taps:
-        column = tensor(weights, dtype=input.dtype).reshape(shape)
-        part = input.index_select(dim, tensor(places)) * column
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+@functools.lru_cache(maxsize=64)
+def _tables(
+    size: int, output: int, factor: float | None, align_corners: bool, cubic: bool, wide: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Places and weights of a resampling, and the transposed table."""
+    kind: Any = np.float64 if wide else np.float32
+    taps = (cubic_taps if cubic else linear_taps)(size, output, factor, align_corners, kind)
+    places = np.array([tap[0] for tap in taps], np.int64)
+    weights = np.array([tap[1] for tap in taps], kind)
+    back = transposed_table(places, weights, size)
+    made = [tensor(table) for table in (places, weights, *back)]
+    return made[0], made[1], made[2], made[3]
 
 
 def upsample(
