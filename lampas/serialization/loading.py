@@ -51,6 +51,8 @@ def load(
     >>> load(io.BytesIO(stream.getvalue()))
     [1, tensor([0., 0.])]
     """
+    if unsafe and weights_only:
+        raise ValueError("load: unsafe=True and weights_only=True exclude each other")
     if mmap and not isinstance(f, str | os.PathLike):
         raise ValueError("f must be a file path in order to use the mmap argument")
     relocate = _relocation(map_location)

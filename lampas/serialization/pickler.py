@@ -48,6 +48,9 @@ class Name:
 
 _TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
 _META = Name("torch._utils", "_rebuild_meta_tensor_no_storage")
+_TYPED = Name("torch._tensor", "_rebuild_from_type_v2")
+_CLASS = Name("torch", "Tensor")
+_STATEFUL = Name("torch._utils", "_rebuild_parameter_with_state")
 _PARAMETER = Name("torch._utils", "_rebuild_parameter")
 _SIZE = Name("torch", "Size")
 _DEVICE = Name("torch", "device")
@@ -99,8 +102,17 @@ class Pickler(_PythonPickler):
         return NotImplemented
 
     def _reduce_tensor(self, tensor: Tensor) -> Any:
+        state = {name: value for name, value in vars(tensor).items() if name[:1] != "_"}
         if isinstance(tensor, lampas.nn.Parameter) and type(tensor) is not Tensor:
-            return _PARAMETER, (tensor.data, tensor.requires_grad, OrderedDict())
+            parts = (tensor.data, tensor.requires_grad, OrderedDict())
+            return (_PARAMETER, parts) if not state else (_STATEFUL, (*parts, state))
+        function, arguments = self._reduce_plain(tensor)
+        if state:
+            return _TYPED, (function, _CLASS, arguments, state)
+        return function, arguments
+
+    def _reduce_plain(self, tensor: Tensor) -> tuple[Name, tuple[Any, ...]]:
+        """The tensor without the attributes that the program has set on it."""
         shape, strides = tuple(tensor._shape), tuple(tensor._layout())
         if tensor.is_meta:
             return _META, (tensor.dtype, shape, strides, tensor.requires_grad)

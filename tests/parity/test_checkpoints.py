@@ -153,6 +153,19 @@ def test_shared_storages_stay_shared():
         assert loaded["whole"] is loaded["again"]
 
 
+def test_attributes_of_tensors_travel():
+    for make, save in ((torch, torch.save), (lampas, lampas.save)):
+        tensor, parameter = make.ones(2), make.nn.Parameter(make.ones(2))
+        tensor.label, parameter.label = "t", ["p"]
+        stream = io.BytesIO()
+        save([tensor, parameter], stream)
+        for load in (lampas.load, torch.load):
+            stream.seek(0)
+            loaded = load(stream)
+            assert [item.label for item in loaded] == ["t", ["p"]]
+            assert [type(item).__name__ for item in loaded] == ["Tensor", "Parameter"]
+
+
 def test_metadata_of_a_state_dict_travels():
     stream = io.BytesIO()
     torch.save(state_of_module(torch), stream)
