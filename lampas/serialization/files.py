@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import stat
 import uuid
@@ -45,6 +46,33 @@ def _new_mode(path: str) -> int:
         mask = os.umask(0o077)
         os.umask(mask)
         return 0o666 & ~mask
+
+
+def _prefix(name: str) -> str:
+    """How the temporaries of a file begin: its name, and the machine that writes."""
+    return f".{name[:80]}.{platform.node()[:40]}."
+
+
+def _remove_orphans(directory: str, name: str) -> None:
+    """Removes what processes of this machine left behind when they were killed while saving."""
+    prefix = _prefix(name)
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(directory):
+            number = entry.removeprefix(prefix).split(".")[0]
+            ours = entry.startswith(prefix) and entry.endswith(".tmp") and number.isdigit()
+            if ours and not _is_alive(int(number)):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(directory, entry))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _open_temporary(directory: str, path: str) -> tuple[int, bool]:
@@ -90,7 +118,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         return
     directory, name = os.path.split(target)
     directory = directory or os.curdir
-    temporary = os.path.join(directory, f".{name[:80]}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
+    _remove_orphans(directory, name)
+    temporary = os.path.join(directory, f"{_prefix(name)}{os.getpid()}.{uuid.uuid4().hex}.tmp")
     descriptor, named = _open_temporary(directory, temporary)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -16,6 +16,7 @@ import pytest
 
 import lampas
 from lampas.serialization import load, save
+from lampas.serialization.files import _prefix
 from lampas.serialization.safetensors import dump, load_file, parse, save_file
 
 
@@ -69,6 +70,19 @@ def test_mode_is_kept_and_links_stay(tmp_path):
     assert link.is_symlink()
     assert load(path) == [2]
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    path = tmp_path / "x.pt"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    prefix = _prefix("x.pt")
+    (tmp_path / f"{prefix}{dead.pid}.abc.tmp").write_bytes(b"")
+    (tmp_path / f"{prefix}{os.getpid()}.abc.tmp").write_bytes(b"")
+    (tmp_path / f".y.pt{prefix}{dead.pid}.abc.tmp").write_bytes(b"")
+    save([1], path)
+    assert len(leftovers(tmp_path)) == 2
+    assert not (tmp_path / f"{prefix}{dead.pid}.abc.tmp").exists()
 
 
 def test_streams_that_write_little_at_a_time():
