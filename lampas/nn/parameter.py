@@ -55,7 +55,7 @@ class Parameter(Tensor):
         memo[id(self)] = result
         return result
 
-    def __repr__(self) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         return "Parameter containing:\n" + repr(_share(self, Tensor, self.requires_grad))
 
     __str__ = __repr__

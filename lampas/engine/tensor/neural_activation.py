@@ -267,3 +267,40 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """input where |input| > lambd, else 0."""
     return record(HARDSHRINK, (need_float("hardshrink", input),), (float(lambd),))
+
+
+def _prelu(x: Node, weight: Node, shape: tuple[int, ...]) -> Node:
+    value = wide(x)
+    slope = g.reshape(wide(weight), shape)
+    below = g.multiply(value, slope)
+    return g.cast(g.where(g.greater(value, g.like(value, 0)), value, below), x.dtype)
+
+
+PRELU = Operation("prelu", _prelu, grad_name="PreluKernelBackward0", saves="inputs")
+
+
+@public(method=True)
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """input where it is positive, else weight·input; one weight, or one per channel (dimension 1).
+
+    Raises RuntimeError for dtypes that differ or a weight that does not fit.
+    """
+    shape, slopes = require_tensor("prelu", "input", input)._shape, weight._shape
+    if len(slopes) > 1:
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {len(slopes)}"
+        )
+    if input.dtype is not weight.dtype:
+        raise RuntimeError("prelu: Type promoting not supported.")
+    count = slopes[0] if slopes else 1
+    if count != 1:
+        if not shape:
+            raise RuntimeError("prelu: Not allow zero-dim input tensor.")
+        channels = shape[1] if len(shape) > 1 else 1
+        if channels != count:
+            raise RuntimeError(
+                "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
+                f"{count} and channel size = {channels}."
+            )
+    view = (count, *(1,) * (len(shape) - 2)) if len(shape) > 1 else (1,) * len(shape)
+    return record(PRELU, (input, weight), (view,))

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from lampas.engine.derive.operation import Operation
-from lampas.engine.tensor import Tensor, empty_like, where, zeros_like
+from lampas.engine.tensor import Tensor, empty_like, prelu, where, zeros_like
 from lampas.engine.tensor import neural_activation as operations
 from lampas.engine.tensor.declare import overwrite
 from lampas.engine.tensor.door import record
@@ -130,30 +130,6 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """`leaky_relu` written into its input."""
     return leaky_relu(input, negative_slope, True)
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x for x > 0, else weight·x; `weight` has one element or one per channel (dimension 1)."""
-    if weight.dim() > 1:
-        raise RuntimeError(
-            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.dim()}"
-        )
-    if input.dtype != weight.dtype:
-        raise RuntimeError("prelu: Type promoting not supported.")
-    if weight.numel() != 1:
-        channels = input.size(1) if input.dim() > 1 else 1
-        if input.dim() == 0:
-            raise RuntimeError("prelu: Not allow zero-dim input tensor.")
-        if channels != weight.numel():
-            raise RuntimeError(
-                "Mismatch of parameter numbers and input channel size. "
-                f"Found parameter numbers = {weight.numel()} and channel size = {channels}."
-            )
-    if weight.dim() == 1 and input.dim() > 1:
-        weight = weight.reshape(weight.numel(), *[1] * (input.dim() - 2))
-    elif weight.dim() == 1 and input.dim() == 0:
-        weight = weight.reshape(())
-    return where(input > 0, input, input * weight)
 
 
 def rrelu(

@@ -9,12 +9,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from lampas.engine.tensor import Tensor, arange, zeros
+from lampas.engine.tensor import Tensor, arange, prelu, zeros
 from lampas.nn.functional import loss, loss_margin, normalization, pooling
 from lampas.nn.functional.activation import (
     celu,
     celu_,
-    prelu,
     rrelu,
     rrelu_,
     selu,
@@ -188,7 +187,7 @@ def binary_cross_entropy_with_logits(
     target: Tensor,
     weight: Tensor | None = None,
     pos_weight: Tensor | None = None,
-    reduction: int = 1,
+    reduction: int = 0,
 ) -> Tensor:
     """`nn.functional.binary_cross_entropy_with_logits` with the reduction as a number."""
     return loss.binary_cross_entropy_with_logits(
@@ -197,7 +196,7 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(
-    input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False
+    input: Tensor, target: Tensor, reduction: int = 0, *, log_target: bool = False
 ) -> Tensor:
     """y·(log y − x) with the reduction as a number."""
     values = loss.kl_div(input, target, reduction="none", log_target=log_target)
@@ -214,7 +213,7 @@ def poisson_nll_loss(
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0
 ) -> Tensor:
     """`nn.functional.cosine_embedding_loss` with the reduction as a number."""
     return loss_margin.cosine_embedding_loss(
@@ -223,14 +222,14 @@ def cosine_embedding_loss(
 
 
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1
+    input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 0
 ) -> Tensor:
     """`nn.functional.hinge_embedding_loss` with the reduction as a number."""
     return loss_margin.hinge_embedding_loss(input, target, margin, reduction=REDUCTIONS[reduction])
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0
 ) -> Tensor:
     """`nn.functional.margin_ranking_loss` with the reduction as a number."""
     return loss_margin.margin_ranking_loss(
@@ -246,7 +245,7 @@ def triplet_margin_loss(
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
-    reduction: int = 1,
+    reduction: int = 0,
 ) -> Tensor:
     """`nn.functional.triplet_margin_loss` with the reduction as a number."""
     return loss_margin.triplet_margin_loss(
@@ -260,7 +259,7 @@ def ctc_loss(
     input_lengths: Any,
     target_lengths: Any,
     blank: int = 0,
-    reduction: int = 1,
+    reduction: int = 0,
     zero_infinity: bool = False,
 ) -> Tensor:
     """`nn.functional.ctc_loss` with the reduction as a number."""

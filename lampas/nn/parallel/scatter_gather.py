@@ -57,9 +57,10 @@ def gather(outputs: Sequence[Any], target_device: Any, dim: int = 0) -> Any:
     if isinstance(first, Mapping):
         if any(len(each) != len(first) for each in outputs):
             raise ValueError("All dicts must have the same number of keys")
-        return type(first)(  # type: ignore[call-arg]
+        joined = [
             (key, gather([each[key] for each in outputs], target_device, dim)) for key in first
-        )
+        ]
+        return type(first)(joined)  # type: ignore[call-arg]
     joined = [gather(parts, target_device, dim) for parts in zip(*outputs, strict=True)]
     if isinstance(first, tuple) and hasattr(first, "_fields"):
         return type(first)(*joined)
