@@ -6,6 +6,7 @@ and returns a Python number that the work has produced, so that nothing can be l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,7 @@ def _batches(lib: Any, shape: tuple[int, ...], classes: int, count: int = 8) -> 
 def _mlp(lib: Any, *sizes: int) -> Any:
     nn = lib.nn
     layers: list[Any] = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -43,6 +43,21 @@ from lampas.engine.tensor.grad_switches import (
     no_grad,
     set_grad_enabled,
 )
+from lampas.engine.tensor.layouts import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    jagged,
+    layout,
+    memory_format,
+    preserve_format,
+    sparse_bsc,
+    sparse_bsr,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
+    strided,
+)
 from lampas.engine.tensor.printing import set_printoptions
 from lampas.version import __version__
 
@@ -132,6 +147,19 @@ __all__ = [
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
+    "channels_last",
+    "channels_last_3d",
+    "contiguous_format",
+    "jagged",
+    "layout",
+    "memory_format",
+    "preserve_format",
+    "sparse_bsc",
+    "sparse_bsr",
+    "sparse_coo",
+    "sparse_csc",
+    "sparse_csr",
+    "strided",
     "set_printoptions",
     "typename",
 ]

@@ -28,7 +28,7 @@ from lampas.torch_version import TorchVersion
 ROOTS = {"torch": "lampas", "torchvision": "lampas.vision"}
 VERSIONS = {"torch": version.torch, "torchvision": version.torchvision}
 # Parts of the package that are not PyTorch's tree and must not show up as if they were.
-OWN = frozenset("_lazy alias cli command data demo engine vision __main__".split())
+OWN = frozenset("_lazy alias cli command data demo engine show vision __main__".split())
 
 
 def install_alias() -> None:

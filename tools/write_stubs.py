@@ -40,7 +40,7 @@ import numpy as np
 
 from lampas.engine.dtype import dtype as Dtype
 from lampas.engine.shape import Size
-from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.core import Tensor as Tensor
 {imports}
 Number = builtins.bool | builtins.int | builtins.float | builtins.complex
 Scalar = Number
@@ -111,7 +111,15 @@ def method_lines() -> list[str]:
         if isinstance(node, ast.FunctionDef)
     }
     lines = []
-    skipped = {"__new__", "__init__", "__dict__", "__weakref__", "__hash__", "__doc__", "__module__"}
+    skipped = {
+        "__new__",
+        "__init__",
+        "__dict__",
+        "__weakref__",
+        "__hash__",
+        "__doc__",
+        "__module__",
+    }
     slots = set(Tensor.__slots__)
     for name in sorted(vars(Tensor)):
         value = vars(Tensor)[name]
@@ -135,7 +143,9 @@ def methods_stub() -> str:
     """The text of `methods.pyi`."""
     body = "\n".join("    " + line for line in method_lines())
     header = HEADER.replace("{imports}", "")
-    return f"{header}\nclass TensorMethods:\n    __hash__: Any  # type: ignore[assignment]\n{body}\n"
+    return (
+        f"{header}\nclass TensorMethods:\n    __hash__: Any  # type: ignore[assignment]\n{body}\n"
+    )
 
 
 def package_stub() -> str:
@@ -147,7 +157,6 @@ def package_stub() -> str:
     ]
     extra = (
         "from lampas.engine.tensor import families as families\n"
-        "from lampas.engine.tensor.core import Tensor as Tensor\n"
         "from lampas.engine.tensor.declare import PUBLIC as PUBLIC\n"
         "from lampas.engine.tensor.device import device as device\n"
         "from lampas.engine.tensor.grad_mode import is_grad_enabled as is_grad_enabled\n"
@@ -169,7 +178,9 @@ STUBS = {
 
 def main() -> int:
     """Write the stubs, or check them."""
-    stale = [path for path, make in STUBS.items() if not path.exists() or path.read_text() != make()]
+    stale = [
+        path for path, make in STUBS.items() if not path.exists() or path.read_text() != make()
+    ]
     if "--check" in sys.argv[1:]:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is out of date: run python tools/write_stubs.py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lampas.engine.dtype import bool_, int64
+from lampas.engine.dtype import bool_, get_default_dtype, int64
 from lampas.engine.graph.reference import extreme_value
 from lampas.engine.tensor import PUBLIC, Tensor
 
@@ -214,7 +214,7 @@ def _spread(
     input: Tensor, dim: Dims, correction: float, keepdim: bool, dtype: Any, mask: Any, root: bool
 ) -> Tensor:
     floating = input.dtype.is_floating_point or input.dtype.is_complex
-    wanted = dtype if dtype is not None or floating else PUBLIC["get_default_dtype"].function()
+    wanted = dtype if dtype is not None or floating else get_default_dtype()
     source = _cast(input, wanted)
     dims = all_dims(source, dim)
     count = _count(source, mask, dims)
@@ -222,7 +222,7 @@ def _spread(
     gap = kept(source - middle, mask, 0)
     squares = (gap * gap.conj()).real if gap.dtype.is_complex else gap * gap
     total = squares.sum(dims, keepdim=True) if dims else squares
-    result = total / (count - correction).clamp(min=0)
+    result = (total / (count - correction).clamp(min=0)).to(source.dtype)
     result = result.sqrt() if root else result
     return result if keepdim else _dropped(result, dims)
 
@@ -274,7 +274,7 @@ def logsumexp(
     """log Σ exp of the kept elements over `dim`."""
     source = kept(_cast(input, dtype), mask, -math.inf)
     dims = all_dims(source, dim)
-    return source.logsumexp(dims, keepdim) if dims else source.clone()
+    return source.logsumexp(dims, keepdim).to(source.dtype) if dims else source.clone()
 
 
 def logaddexp(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lampas.engine.dtype import int64
 from lampas.masked.reductions import kept, norm
 from lampas.nn import functional
 
@@ -15,23 +14,21 @@ if TYPE_CHECKING:
 
 
 def _scanned(input: Tensor, dtype: Dtype | None) -> Tensor:
-    floating = input.dtype.is_floating_point or input.dtype.is_complex
-    wanted = dtype if dtype is not None or floating else int64
-    return input if wanted is None else input.to(wanted)
+    return input if dtype is None else input.to(dtype)
 
 
 def cumsum(
     input: Tensor, dim: int, *, dtype: Dtype | None = None, mask: Tensor | None = None
 ) -> Tensor:
     """The running sum of the kept elements."""
-    return kept(_scanned(input, dtype), mask, 0).cumsum(dim)
+    return kept(_scanned(input, dtype), mask, 0).cumsum(dim, dtype=dtype or input.dtype)
 
 
 def cumprod(
     input: Tensor, dim: int, *, dtype: Dtype | None = None, mask: Tensor | None = None
 ) -> Tensor:
     """The running product of the kept elements."""
-    return kept(_scanned(input, dtype), mask, 1).cumprod(dim)
+    return kept(_scanned(input, dtype), mask, 1).cumprod(dim, dtype=dtype or input.dtype)
 
 
 def softmax(

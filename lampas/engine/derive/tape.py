@@ -62,6 +62,10 @@ class GradNode:
         "tensor_hooks",
     )
 
+    if TYPE_CHECKING:  # attached where tensors are known (tensor/backward.py)
+        register_hook: Callable[..., Any]
+        register_prehook: Callable[..., Any]
+
     def __init__(self, edges: tuple[Edge | None, ...], metadata: tuple[Node, ...]) -> None:
         self.edges = edges
         self.metadata = metadata  # shapes and dtypes of the outputs

@@ -138,6 +138,7 @@ def chunks(record: Record, threads: int) -> tuple[int, int]:
     """Return (units in a chunk, number of chunks) for a record."""
     if threads == 1 or record.work < SERIAL_NANOSECONDS or record.extent <= record.grain:
         return record.extent, 1
-    pieces = max(threads, min(record.work // CHUNK_NANOSECONDS, 32 * threads))
+    most = min(32 * threads, native.MOST_CHUNKS)
+    pieces = max(min(threads, most), min(record.work // CHUNK_NANOSECONDS, most))
     chunk = -(-record.extent // (pieces * record.grain)) * record.grain
     return chunk, -(-record.extent // chunk)

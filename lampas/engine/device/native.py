@@ -1,8 +1,11 @@
 """The native side of the thread pool: LLVM IR of `lampas_run`, `lampas_worker` and their helpers.
 
-**Handing out work.** A job is split into chunks. One 64-bit word holds the job's serial number (high half) and how
-many chunks nobody has claimed yet (low half). Claiming is a compare-and-exchange that takes one off; since the serial
-number is in the word, a worker that was asleep for a whole job can never claim with stale job fields. The caller
+**Handing out work.** A job is split into chunks. One 64-bit word holds the job's serial number (high half) and the
+range of chunks that nobody has claimed yet (16 bits each for its start and its end). Claiming is a
+compare-and-exchange that takes one off: the caller and the even workers take from the front, the odd workers from the
+back, so that of two threads each works on its own half of the memory, job after job, and finds it in its own cache.
+Since the serial number is in the word, a worker that was asleep for a whole job can never claim with stale job
+fields. The caller
 claims chunks like everybody else and then waits until `done` equals the number of chunks: a worker that never woke up
 delays nobody.
 
@@ -22,7 +25,7 @@ from lampas.engine.llvm.text import Builder, Module, Value, vector
 # A pool: every hot word has a cache line of its own.
 POOL_WORDS = 64
 BUSY, CLAIMS, DONE, GENERATION, SLEEPERS, QUIT, JOB = 0, 8, 16, 24, 32, 40, 48
-KERNEL, OPERANDS, INTEGERS, EXTENT, CHUNK, CHUNKS, LIMIT = (JOB + place for place in range(7))
+KERNEL, OPERANDS, INTEGERS, EXTENT, CHUNK, LIMIT = (JOB + place for place in range(6))
 
 # A record of a program, and the head of a program.
 RECORD_WORDS = 8
@@ -33,7 +36,8 @@ P_COUNT, P_RECORDS, P_LIMIT, P_MOST_OPERANDS = range(4)
 SPIN_NANOSECONDS = 100_000  # how long a worker looks for more work before it sleeps
 SPINS_BETWEEN_CLOCKS = 64
 SPINS_BEFORE_YIELD = 4000
-LOW_HALF = 0xFFFFFFFF
+LOW_HALF, CHUNK_BITS, CHUNK_MASK = 0xFFFFFFFF, 16, 0xFFFF
+MOST_CHUNKS = CHUNK_MASK
 FUTEX = {"x86_64": 202, "aarch64": 98}
 FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
 CLOCK_MONOTONIC = 6 if sys.platform == "darwin" else 1
@@ -116,6 +120,11 @@ class RunnerWriter:
             self.futex(b, generation, FUTEX_WAKE_PRIVATE, b.value(1 << 20, "i32"))
         b.ret()
 
+    def unclaimed(self, b: Builder, word: Value) -> tuple[Value, Value]:
+        """Return start and end of the range of chunks that a word of claims leaves."""
+        upper = b.shift_right(word, CHUNK_BITS, signed=False)
+        return b.bit_and(word, CHUNK_MASK), b.bit_and(upper, CHUNK_MASK)
+
     def claim_function(self) -> None:
         """i64 claim(pool, worker): do one chunk; return 1 if there was one to do."""
         b = self.module.function(
@@ -124,8 +133,8 @@ class RunnerWriter:
         pool, worker = b.arguments
         claims = self.word(b, pool, CLAIMS)
         seen = self.atomic_load(b, claims)
-        remaining = b.bit_and(seen, LOW_HALF)
-        self.fork(b, b.compare("eq", remaining, 0), "nothing", "look")
+        front, end_of_range = self.unclaimed(b, seen)
+        self.fork(b, b.compare("eq", front, end_of_range), "nothing", "look")
         b.begin("look")
         kernel = self.field(b, pool, KERNEL, "ptr")
         operands, integers = (
@@ -133,16 +142,18 @@ class RunnerWriter:
             self.field(b, pool, INTEGERS, "ptr"),
         )
         extent, chunk = self.field(b, pool, EXTENT), self.field(b, pool, CHUNK)
-        chunks, limit = self.field(b, pool, CHUNKS), self.field(b, pool, LIMIT)
+        limit = self.field(b, pool, LIMIT)
         self.fork(b, b.compare("slt", worker, limit), "attempt", "nothing")
         b.begin("attempt")
-        fewer = b.subtract(seen, 1)
+        backwards = b.compare("eq", b.bit_and(worker, 1), 1)
+        chosen = b.select(backwards, b.subtract(end_of_range, 1), front)
+        fewer = b.add(seen, b.select(backwards, b.value(-(1 << CHUNK_BITS)), 1))
         swap = f"cmpxchg {claims}, {seen}, {fewer} seq_cst seq_cst"
         pair = b.emit(swap, "{ i64, i1 }")
         won = b.emit(f"extractvalue {pair}, 1", "i1")
         self.fork(b, won, "do", "something")
         b.begin("do")
-        begin = b.multiply(b.subtract(chunks, remaining), chunk)
+        begin = b.multiply(chosen, chunk)
         end = b.minimum(b.add(begin, chunk), extent)
         b.call_pointer(kernel, [operands, integers, begin, end, worker])
         self.atomic_add(b, self.word(b, pool, DONE), 1)
@@ -179,9 +190,9 @@ class RunnerWriter:
         b.begin("sleep")
         generation = self.atomic_load(b, self.word(b, pool, GENERATION))
         self.atomic_add(b, self.word(b, pool, SLEEPERS), 1)
-        unclaimed = b.bit_and(self.atomic_load(b, self.word(b, pool, CLAIMS)), LOW_HALF)
+        front, end = self.unclaimed(b, self.atomic_load(b, self.word(b, pool, CLAIMS)))
         leaving = self.atomic_load(b, self.word(b, pool, QUIT))
-        with b.when(b.compare("eq", b.bit_or(unclaimed, leaving), 0)):
+        with b.when(b.compare("eq", b.bit_or(b.subtract(end, front), leaving), 0)):
             self.wait(b, pool, generation)
         self.atomic_add(b, self.word(b, pool, SLEEPERS), -1)
         self.jump(b, "idle")
@@ -201,7 +212,6 @@ class RunnerWriter:
             b.store(self.field(b, record, source), self.word(b, pool, place), 8)
         chunks = self.field(b, record, R_CHUNKS)
         b.store(operands, self.word(b, pool, OPERANDS), 8)
-        b.store(chunks, self.word(b, pool, CHUNKS), 8)
         b.store(limit, self.word(b, pool, LIMIT), 8)
         return chunks
 
@@ -215,7 +225,7 @@ class RunnerWriter:
         b.line(f"store atomic i64 0, {done} seq_cst, align 8")
         old = self.atomic_load(b, self.word(b, pool, CLAIMS))
         serial = b.add(b.bit_and(old, ~LOW_HALF), LOW_HALF + 1)
-        fresh = b.bit_or(serial, chunks)
+        fresh = b.bit_or(serial, b.shift_left(chunks, CHUNK_BITS))
         b.line(f"store atomic {fresh}, {self.word(b, pool, CLAIMS)} seq_cst, align 8")
         self.wake(b, pool)
         self.jump(b, "help")

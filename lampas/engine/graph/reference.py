@@ -78,7 +78,7 @@ def _cast(arrays: Arrays, target: dtype) -> Array:
     if target is bool_:
         return x != 0
     if x.dtype.kind == "c" and not target.is_complex:
-        x = x.real
+        x = np.real(x)
     if x.dtype.kind not in "iubc" and target.kind in ("signed", "unsigned"):
         return _float_to_integer(x, target)
     if target is complex64 and x.dtype.kind not in "c":

@@ -45,7 +45,7 @@ def _as_strided_scatter(arrays: Arrays, shape: Shape, strides: Shape, offset: in
     base, value = arrays
     result = np.array(base, order="C")
     if 0 not in shape:
-        _strided(result.reshape(-1), shape, strides, offset)[...] = value
+        np.copyto(_strided(result.reshape(-1), shape, strides, offset), value)
     return result
 
 
@@ -84,7 +84,7 @@ def _pad(arrays: Arrays, low: Shape, high: Shape) -> Array:
         slice(max(-a, 0), max(-a, 0) + _kept(a, n, b))
         for a, n, b in zip(low, x.shape, high, strict=True)
     )
-    result[inside] = x[source]
+    np.copyto(result[inside], x[source])
     return result
 
 

@@ -135,8 +135,13 @@ class MacroWriter:
         )
         first_panel = b.multiply(group, self.integer(Integer.UNIT_PANELS))
         last_panel = b.minimum(b.add(first_panel, self.integer(Integer.UNIT_PANELS)), self.panels)
+        self.walk(first_tile, last_tile, (first_panel, last_panel))
+
+    def walk(self, first_tile: Value, last_tile: Value, panels: tuple[Value, Value]) -> None:
+        """Walk the blocks of K and the panels of one unit."""
+        b = self.b
         depth, block = self.integer(Integer.DEPTH), self.integer(Integer.DEPTH_BLOCK)
-        with b.loop(0, b.maximum(depth, 1), block) as k, b.loop(first_panel, last_panel) as panel:
+        with b.loop(0, b.maximum(depth, 1), block) as k, b.loop(*panels) as panel:
             self.write_panel(k, panel, first_tile, last_tile)
 
     def batched(self, place: int, stride: int, kind: str) -> Value:

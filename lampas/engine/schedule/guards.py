@@ -1,5 +1,7 @@
 """Guards: every index that a program picks by is checked, and a bad one raises after the run.
 
+Indices whose range is known (`ranges.Ranges`) need no guard.
+
 A kernel that meets an index out of range reads nothing and goes on with 0, so memory is safe; beside it a
 small nest reduces "some index is out of range" to one byte.  Guards whose indices do not depend on what the
 program computes are *early*: they run, and are looked at, before anything is written.
@@ -15,6 +17,7 @@ from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.draft import DraftOperand, NestCall
 from lampas.engine.schedule.kinds import PICKING, SERIAL
 from lampas.engine.schedule.nesting import RegionWriter
+from lampas.engine.schedule.ranges import Ranges
 from lampas.engine.schedule.reading import squeeze
 from lampas.engine.schedule.serial import serial_form
 from lampas.engine.schedule.steps import Region, numel
@@ -67,10 +70,12 @@ def checked_dims(paths: Paths, number: int) -> list[tuple[int, int, int]]:
 def make_guards(paths: Paths, cells: Cells) -> list[Guard]:
     """The guards of all picking entries; the same index and size are checked once."""
     found: dict[tuple[int, int], Guard] = {}
+    ranges = Ranges(paths.entries)
     for number, entry in enumerate(paths.entries):
         if entry.op in PICKING or entry.op in SERIAL:
             for index, dim, size in checked_dims(paths, number):
-                if (index, size) not in found and paths.entries[index].numel:
+                needed = paths.entries[index].numel and not ranges.inside(index, size)
+                if needed and (index, size) not in found:
                     call = guard_call(paths, index, size, len(found), cells)
                     early = from_leaves(paths, index)
                     found[index, size] = Guard(call, number, entry.op.name, dim, size, early)

@@ -6,6 +6,7 @@ acyclic, since `can_follow` and `can_merge` refuse what would close a ring.
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, final
 
 from lampas.engine.errors import InternalError
@@ -87,20 +88,31 @@ class Order:
                 self.direct[own] = (self.direct[own] & ~gone) | kept
 
     def listed(self) -> list[ScheduleStep]:
-        """The steps in an order in which they can run, near that of their first entries."""
-        keys = sorted(self.steps, key=lambda key: (self.before[key].bit_count(), self.first(key)))
-        done, result = 0, []
-        while keys:
-            rest: list[int] = []
-            for key in keys:
-                if self.before[key] & ~done:
-                    rest.append(key)
-                else:
-                    result.append(self.steps[key])
-                    done |= 1 << key
-            if len(rest) == len(keys):
-                raise InternalError("fuse", f"steps {rest} wait for each other")
-            keys = rest
+        """The steps in an order in which they can run, near that of their last entries.
+
+        Entries stand close before their first use, so what a late step alone needs is made late.
+        """
+        waiting: dict[int, int] = {}
+        after: dict[int, list[int]] = {key: [] for key in self.steps}
+        for key in self.steps:
+            direct = self.direct[key]
+            waiting[key] = direct.bit_count()
+            while direct:
+                lowest = direct & -direct
+                after[lowest.bit_length() - 1].append(key)
+                direct ^= lowest
+        ready = [(self.first(key), key) for key, count in waiting.items() if not count]
+        heapify(ready)
+        result: list[ScheduleStep] = []
+        while ready:
+            _, key = heappop(ready)
+            result.append(self.steps[key])
+            for other in after[key]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    heappush(ready, (self.first(other), other))
+        if len(result) != len(self.steps):
+            raise InternalError("fuse", "some steps wait for each other")
         return result
 
     def first(self, key: int) -> int:

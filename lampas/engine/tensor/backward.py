@@ -258,12 +258,14 @@ def _batched_grad(
         for i in range(count)
     ]
     return tuple(
-        stack([row[place] if row[place] is not None else _zeros(source) for row in rows])
+        stack([_or_zeros(row[place], source) for row in rows])
         for place, source in enumerate(sources)
     )
 
 
-def _zeros(tensor: Tensor) -> Tensor:
+def _or_zeros(found: Tensor | None, tensor: Tensor) -> Tensor:
+    if found is not None:
+        return found
     return wrap(g.full(tensor._shape, 0, tensor.dtype), tensor._storage.device)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy as copying
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,9 @@ from lampas.engine.tensor.core import Tensor, share, wrap, wrap_view
 from lampas.engine.tensor.declare import assign, check_in_place, method, public
 from lampas.engine.tensor.device import CPU, META, device, resolve_device
 from lampas.engine.tensor.door import record
+from lampas.engine.tensor.layouts import in_format
 from lampas.engine.tensor.operands import number
 from lampas.engine.tensor.storage import Storage, storage_of_array
-
-if TYPE_CHECKING:
-    from lampas.engine.graph.node import Number
 
 # Copies and casts ---------------------------------------------------------------------------------
 
@@ -75,7 +73,9 @@ def detach_(self: Tensor) -> Tensor:
 
 @method()
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself if its memory is in row-major order, else a copy that is."""
+    """The tensor itself if its memory is in the order asked for (row-major), else a copy that is."""
+    if memory_format is not None and memory_format.channels_last:
+        return in_format(self, memory_format)
     if self._strides is None or is_contiguous(self):
         return self
     return record(CLONE, (self,))
@@ -116,6 +116,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         target = resolve_device(place)
         if target is not self._storage.device:
             return _move(result, target)
+    if kwargs.get("memory_format") is not None:
+        result = in_format(result, kwargs["memory_format"])
     return record(CLONE, (self,)) if copy and result is self else result
 
 
@@ -258,7 +260,7 @@ def array_of(tensor: Tensor) -> np.ndarray:
 
 
 @method()
-def item(self: Tensor) -> Number:
+def item(self: Tensor) -> Any:
     """The single value as a Python number; RuntimeError if there are several."""
     if self._node_count() != 1:
         raise RuntimeError(

@@ -46,8 +46,8 @@ def _complex_array(x: np.ndarray, dims: Dims, forward: bool, scale: float) -> np
     if not x.size:
         return x
     if forward:
-        return scipy.fft.fftn(x, axes=dims) * x.real.dtype.type(scale)
-    return scipy.fft.ifftn(x, axes=dims, norm="forward") * x.real.dtype.type(scale)
+        return scipy.fft.fftn(x, axes=dims) * np.real(x).dtype.type(scale)
+    return scipy.fft.ifftn(x, axes=dims, norm="forward") * np.real(x).dtype.type(scale)
 
 
 @host_function("fft_from_real")
@@ -66,7 +66,7 @@ def _to_real_array(x: np.ndarray, dims: Dims, size: int, forward: bool, scale: f
     given = np.conjugate(x) if forward else x
     shape = [size if d == dims[-1] else x.shape[d] for d in dims]
     result = scipy.fft.irfftn(given, s=shape, axes=dims, norm="forward")
-    return result * x.real.dtype.type(scale)
+    return result * np.real(x).dtype.type(scale)
 
 
 def complex_transform(x: Node, dims: Dims, forward: bool, scale: float) -> Node:

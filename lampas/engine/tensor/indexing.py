@@ -184,8 +184,8 @@ def _slice(source: Tensor, dim: int, part: slice) -> Tensor:
     step = 1 if part.step is None else part.step.__index__()
     if step <= 0:
         raise ValueError("step must be greater than zero")
-    bounds = (None if each is None else each.__index__() for each in (part.start, part.stop))
-    start, stop, _ = slice(*bounds, step).indices(source._shape[dim])
+    bounds = [None if each is None else each.__index__() for each in (part.start, part.stop)]
+    start, stop, _ = slice(bounds[0], bounds[1], step).indices(source._shape[dim])
     length = max(-(-(stop - start) // step), 0)
     if start >= source._shape[dim]:
         start, length = max(source._shape[dim], 0), 0

@@ -161,7 +161,7 @@ def _where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     require_tensor("where", "condition", condition)
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
-    return choose(condition, input, other)
+    return choose(condition, input, other)  # type: ignore[arg-type]
 
 
 _where.__name__ = "where"

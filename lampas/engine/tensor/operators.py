@@ -245,6 +245,7 @@ for _name, _value in (
 for _name, _value in (
     ("is_pinned", lambda self: False),
     ("pin_memory", lambda self: self),
+    ("share_memory_", lambda self: self),
     ("is_shared", lambda self: False),
     ("is_inference", lambda self: False),
     ("is_neg", lambda self: False),

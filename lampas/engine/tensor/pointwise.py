@@ -19,9 +19,10 @@ from lampas.engine.tensor.arithmetic import (
     sum_back,
 )
 from lampas.engine.tensor.core import Tensor
-from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.declare import PUBLIC, public
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import (
+    accumulation_dtype,
     as_inputs,
     check_broadcast,
     common_dtype,
@@ -96,6 +97,9 @@ for _name, _build, _text, *_aliases in (
 ):
     _define_function(_name, _build, _text, *_aliases)
 
+
+log: Callable[[Tensor], Tensor] = PUBLIC["log"].function
+lgamma: Callable[[Tensor], Tensor] = PUBLIC["lgamma"].function
 
 NEGATIVE = Operation("neg", g.negative, saves="none")
 ABSOLUTE = Operation("abs", g.absolute, saves="inputs")
@@ -309,20 +313,27 @@ def choose(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     return record(WHERE, (condition, *inputs), (kind,))
 
 
+def _blended(
+    combine: Callable[[Node, Node, Node], Node],
+) -> Callable[[Node, Node, Node, Node, Any], Node]:
+    """x + combine(a, b, value), half types in float32 until the end."""
+
+    def build(x: Node, a: Node, b: Node, value: Node, kind: Any) -> Node:
+        wide = accumulation_dtype(kind)
+        x, a, b, value = (g.cast(node, wide) for node in (x, a, b, value))
+        return g.cast(g.add(x, combine(a, b, value)), kind)
+
+    return build
+
+
 ADDCMUL = Operation(
     "addcmul",
-    lambda x, a, b, value, kind: g.add(
-        g.cast(x, kind),
-        g.multiply(g.multiply(g.cast(a, kind), g.cast(b, kind)), g.cast(value, kind)),
-    ),
+    _blended(lambda a, b, value: g.multiply(g.multiply(a, b), value)),
     saves="inputs",
 )
 ADDCDIV = Operation(
     "addcdiv",
-    lambda x, a, b, value, kind: g.add(
-        g.cast(x, kind),
-        g.divide(g.multiply(g.cast(a, kind), g.cast(value, kind)), g.cast(b, kind)),
-    ),
+    _blended(lambda a, b, value: g.divide(g.multiply(a, value), b)),
     saves="inputs",
 )
 LERP = Operation(

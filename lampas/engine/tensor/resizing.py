@@ -8,7 +8,7 @@ from lampas.engine.derive.operation import Operation
 from lampas.engine.graph import build as g
 from lampas.engine.shape import contiguous_strides
 from lampas.engine.tensor.core import Tensor
-from lampas.engine.tensor.declare import method
+from lampas.engine.tensor.declare import PUBLIC, method, public
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.shaping import sizes_from
 
@@ -65,3 +65,16 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     same = bool(shape) and shape == self._shape
     source = self if same or self.dtype.is_floating_point or self.dtype.is_complex else self.long()  # type: ignore[attr-defined]
     return record(SUM_TO_SIZE, (source,), (shape,))
+
+
+@public()
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
+    """A tensor of `size` whose dimensions lie in memory in the given order, slowest first."""
+    order = tuple(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            f"{list(size)} and {list(order)}"
+        )
+    made = PUBLIC["empty"].function(tuple(size[d] for d in order), **options)
+    return made.permute(*sorted(range(len(order)), key=order.__getitem__))

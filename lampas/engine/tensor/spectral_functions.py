@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 @host_function("eigh")
 def _eigh_array(a: np.ndarray, uplo: str) -> Arrays:
     if not np.isfinite(a).all():
-        return np.full(a.shape[:-1], np.nan, a.real.dtype), np.full(a.shape, np.nan, a.dtype)
-    return tuple(np.linalg.eigh(a, UPLO=uplo))
+        return np.full(a.shape[:-1], np.nan, np.real(a).dtype), np.full(a.shape, np.nan, a.dtype)
+    return tuple(np.linalg.eigh(a, UPLO=uplo))  # type: ignore[call-overload]
 
 
 def eigh(a: Node, uplo: str = "L") -> tuple[Node, Node]:
@@ -172,7 +172,7 @@ def _svd_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
 
 @host_function("qr")
 def _qr_array(a: np.ndarray, mode: str) -> Arrays:
-    found = np.linalg.qr(a, mode=mode)
+    found = np.linalg.qr(a, mode=mode)  # type: ignore[call-overload]
     return (found,) if mode == "r" else (np.asarray(found[0]), np.asarray(found[1]))
 
 

@@ -23,7 +23,7 @@ from lampas.engine.tensor.dimensions import (
     reduced_dims,
 )
 from lampas.engine.tensor.door import record
-from lampas.engine.tensor.operands import require_tensor
+from lampas.engine.tensor.operands import accumulation_dtype, require_tensor
 from lampas.engine.tensor.reduction import Dims, selected_vjp, spread
 from lampas.engine.tensor.returns import return_type
 
@@ -40,6 +40,10 @@ def _centred(x: Node, dims: tuple[int, ...]) -> tuple[Node, Node]:
     total = g.sum_dims(x, dims)
     mean = g.divide(total, g.like(total, float(count_of(x.shape, dims))))
     return g.subtract(x, mean), mean
+
+
+def _wide(x: Node) -> Node:
+    return g.cast(x, accumulation_dtype(x.dtype))
 
 
 def _squares(x: Node) -> Node:
@@ -65,31 +69,38 @@ def _variance(x: Node, dims: tuple[int, ...], correction: float) -> tuple[Node, 
 
 
 def _var(x: Node, dims: tuple[int, ...], correction: float, keepdim: bool) -> Node:
-    return finish(_variance(x, dims, correction)[0], dims, keepdim)
+    spread_ = _variance(_wide(x), dims, correction)[0]
+    return finish(g.cast(spread_, x.dtype.to_real()), dims, keepdim)
 
 
 def _std(x: Node, dims: tuple[int, ...], correction: float, keepdim: bool) -> Node:
-    return finish(g.sqrt(_variance(x, dims, correction)[0]), dims, keepdim)
+    spread_ = g.sqrt(_variance(_wide(x), dims, correction)[0])
+    return finish(g.cast(spread_, x.dtype.to_real()), dims, keepdim)
 
 
 def _var_mean(x: Node, dims: tuple[int, ...], c: float, keepdim: bool) -> tuple[Node, Node]:
-    spread_, mean = _variance(x, dims, c)
-    return finish(spread_, dims, keepdim), finish(mean, dims, keepdim)
+    return _pair(*_variance(_wide(x), dims, c), x, dims, keepdim)
 
 
 def _std_mean(x: Node, dims: tuple[int, ...], c: float, keepdim: bool) -> tuple[Node, Node]:
-    spread_, mean = _variance(x, dims, c)
-    return finish(g.sqrt(spread_), dims, keepdim), finish(mean, dims, keepdim)
+    spread_, mean = _variance(_wide(x), dims, c)
+    return _pair(g.sqrt(spread_), mean, x, dims, keepdim)
+
+
+def _pair(
+    spread_: Node, mean: Node, x: Node, dims: tuple[int, ...], keepdim: bool
+) -> tuple[Node, Node]:
+    first, second = g.cast(spread_, x.dtype.to_real()), g.cast(mean, x.dtype)
+    return finish(first, dims, keepdim), finish(second, dims, keepdim)
 
 
 def _var_flow(x: Node, ct: Node, dims: tuple[int, ...], correction: float) -> Node:
     """2/(n - correction) · (x - mean) · ct."""
-    gap = _centred(x, dims)[0]
-    weight = _divided(
-        g.multiply(g.reshape(ct, kept_shape(x.shape, dims)), g.like(ct, 2)),
-        _divisor(x, dims, correction),
-    )
-    return g.multiply(g.cast(weight, x.dtype), gap)
+    gap = _centred(_wide(x), dims)[0]
+    flow = _wide(g.reshape(ct, kept_shape(x.shape, dims)))
+    twice = g.multiply(flow, g.like(flow, 2))
+    weight = _divided(twice, _divisor(x, dims, correction))
+    return g.cast(g.multiply(g.cast(weight, gap.dtype), gap), x.dtype)
 
 
 def _std_flow(x: Node, ct: Node, out: Node) -> Node:

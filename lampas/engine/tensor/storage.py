@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import weakref
 from math import prod
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import numpy as np
 
@@ -96,8 +96,7 @@ class Storage:
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         if self.node.buffer is None:
             realize((self.node,))
-        found: Buffer = self.node.buffer
-        return found
+        return cast("Buffer", self.node.buffer)
 
     def array(
         self, kind: dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
