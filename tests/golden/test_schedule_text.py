@@ -17,15 +17,15 @@ schedule
   region [64, 10] reduced [1] %19 %20 %21 %22 %23 %24 %45 %46 %47 %48 -> %24 %48
   region [64] reduced [0] %27 %28 %29 %32 -> %32
   product %49 then %50 -> %50
+  product %51 then %52 -> %52
+  product %54 -> %54
+  region [512, 784] %56 -> %56
+  region [64, 512] reduced [0] %57 %59 %60 -> %60
+  product %62 -> %62
+  region [512, 512] %64 -> %64
+  region [64, 512] reduced [0] %65 %67 %68 -> %68
   product %70 then %72 -> %72
   region [64, 10] reduced [0] %73 %75 %76 -> %76
-  product %51 then %52 -> %52
-  product %62 -> %62
-  region [64, 512] reduced [0] %65 %67 %68 -> %68
-  product %54 -> %54
-  region [64, 512] reduced [0] %57 %59 %60 -> %60
-  region [512, 512] %64 -> %64
-  region [512, 784] %56 -> %56
 """
 
 SOFTMAX = """\

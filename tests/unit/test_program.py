@@ -248,3 +248,19 @@ def test_a_scattered_index_out_of_range_raises() -> None:
         buffers, _, _ = leaves_of(node)
         with pytest.raises(kind, match="dimension 0 with size 5"):
             program.run(buffers)
+
+
+def test_indices_of_known_range_need_no_guard() -> None:
+    x = leaf(6, 3)
+    count = g.iota(6)
+    known = [
+        g.flip(count, (0,)),
+        g.remainder(g.multiply(count, g.constant(7, int64)), g.constant(6, int64)),
+        g.minimum(g.add(count, g.constant(2, int64)), g.constant(5, int64)),
+        g.reshape(g.argmax(leaf(4, 6), 1), (4,)),
+    ]
+    for index in known:
+        assert not check(g.index_select(x, 0, index)).schedule.guards
+    beyond = g.add(count, g.constant(1, int64))
+    program = build_program(graph_of(g.index_select(x, 0, beyond)))
+    assert len(program.schedule.guards) == 1

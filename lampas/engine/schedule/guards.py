@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, final
 from lampas.engine.dtype import bool_
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.draft import DraftOperand, NestCall
-from lampas.engine.schedule.kinds import PICKING, SERIAL
+from lampas.engine.schedule.kinds import PICKING, SERIAL, is_elementwise
 from lampas.engine.schedule.nesting import RegionWriter
 from lampas.engine.schedule.ranges import Ranges
-from lampas.engine.schedule.reading import squeeze
+from lampas.engine.schedule.reading import reshape_reading, squeeze
 from lampas.engine.schedule.serial import serial_form
 from lampas.engine.schedule.steps import Region, numel
 
 if TYPE_CHECKING:
     from lampas.engine.schedule.nesting import Cells
-    from lampas.engine.schedule.paths import Paths
+    from lampas.engine.schedule.paths import Path, Paths
+
+Shape = tuple[int, ...]
 
 
 @final
@@ -76,33 +78,61 @@ def make_guards(paths: Paths, cells: Cells) -> list[Guard]:
             for index, dim, size in checked_dims(paths, number):
                 needed = paths.entries[index].numel and not ranges.inside(index, size)
                 if needed and (index, size) not in found:
-                    call = guard_call(paths, index, size, len(found), cells)
-                    early = from_leaves(paths, index)
+                    call, early = guard_call(paths, index, size, len(found), cells)
                     found[index, size] = Guard(call, number, entry.op.name, dim, size, early)
     return list(found.values())
 
 
-def from_leaves(paths: Paths, number: int) -> bool:
-    """Whether an index can be computed from leaves alone."""
-    base = paths.base(number)
-    if base in paths.inline:
-        return all(from_leaves(paths, b) for b, _ in paths.operands(base))
-    return paths.entries[base].op.kind == "leaf"
+def from_leaves(paths: Paths, path: Path, frame: Shape, depth: int = 8) -> bool:
+    """Whether an operand can be computed from leaves alone, at each point of a frame."""
+    base, steps = path
+    entry = paths.entries[base]
+    if entry.op.kind == "leaf":
+        reading = paths.reading(path)
+        return reading is not None and reshape_reading(reading, frame) is not None
+    if not is_elementwise(entry) or not paths.looped[base] or not depth:
+        return False
+    inner = [(source, before + steps) for source, before in paths.steps_in(base)]
+    return all(from_leaves(paths, each, frame, depth - 1) for each in inner)
 
 
-def guard_call(paths: Paths, index: int, size: int, number: int, cells: Cells) -> NestCall:
-    """The nest of one guard: flag `number` becomes whether an index is bad."""
+@final
+class EarlyWriter:
+    """Computes an index from leaves, whatever else computes it in the program."""
+
+    def __init__(self, writer: RegionWriter) -> None:
+        self.writer = writer
+        self.paths = writer.paths
+
+    def value(self, path: Path, frame: Shape) -> int:
+        """The instruction that gives an operand."""
+        base, steps = path
+        entry = self.paths.entries[base]
+        if entry.op.kind == "leaf":
+            return self.writer.value(base, steps, frame)
+        inner = [(source, before + steps) for source, before in self.paths.steps_in(base)]
+        arguments = tuple(self.value(each, frame) for each in inner)
+        if entry.op is p.CAST and self.paths.entries[entry.sources[0]].dtype is entry.dtype:
+            return arguments[0]
+        return self.writer.draft.apply(entry.op.name, arguments, entry.dtype)
+
+
+def guard_call(
+    paths: Paths, index: int, size: int, number: int, cells: Cells
+) -> tuple[NestCall, bool]:
+    """The nest of one guard, which sets flag `number` for a bad index; and whether it may run early."""
     space = squeeze(paths.entries[index].shape)
     writer = RegionWriter(Region(space, tuple(range(len(space)))), paths, cells)
     draft = writer.draft
-    base, steps = paths.follow(index)
-    value = writer.wide(writer.value(base, steps, space), index)
-    top = writer.cell(size)
-    bottom = writer.cell(-size)
+    path = paths.follow(index)
+    early = from_leaves(paths, path, space)
+    value = EarlyWriter(writer).value(path, space) if early else writer.value(*path, space)
+    value = writer.wide(value, index)
+    top, bottom = writer.cell(size), writer.cell(-size)
     below, above = draft.truth("less", value, bottom), draft.truth("greater_equal", value, top)
     bad = draft.append("bitwise_or", (below, above), bool_)
     if numel(space) > 1:
         bad = draft.reduce("max", bad, bool_)
     none = (0,) * len(space)
     draft.store(DraftOperand(("flag", number), bool_, "output", none, 0), bad)
-    return draft.finish()
+    return draft.finish(), early

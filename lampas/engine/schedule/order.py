@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, final
 
 from lampas.engine.errors import InternalError
-from lampas.engine.schedule.steps import Contraction, Region
+from lampas.engine.schedule.steps import Region
 
 if TYPE_CHECKING:
     from lampas.engine.schedule.steps import ScheduleStep
@@ -88,7 +88,7 @@ class Order:
                 self.direct[own] = (self.direct[own] & ~gone) | kept
 
     def listed(self) -> list[ScheduleStep]:
-        """The steps in an order in which they can run, near that of their last entries.
+        """The steps in an order in which they can run, near that of their first entries.
 
         Entries stand close before their first use, so what a late step alone needs is made late.
         """
@@ -116,8 +116,6 @@ class Order:
         return result
 
     def first(self, key: int) -> int:
-        """The last entry of a step: the earliest place where it can be complete."""
+        """The first entry of a step."""
         step = self.steps[key]
-        if isinstance(step, Contraction):
-            return max(step.entry, *step.region.members, 0)
-        return max(step.members) if isinstance(step, Region) else step.entry
+        return min(step.members) if isinstance(step, Region) else step.entry
