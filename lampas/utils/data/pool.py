@@ -21,8 +21,8 @@ from lampas.utils.data.worker import WorkerSetup, serve
 # How long a worker may finish what it is doing before it is ended.
 _GRACE_SECONDS = 5.0
 _HINTS = {
-    signal.SIGKILL: " Was it ended for want of memory?",
-    signal.SIGBUS: " Is there room in shared memory?",
+    "SIGKILL": " Was it ended for want of memory?",
+    "SIGBUS": " Is there room in shared memory?",
 }
 
 
@@ -142,7 +142,7 @@ class WorkerPool:
             if code is not None and code < 0:
                 number = signal.Signals(-code)
                 name = f"{number.name} ({signal.strsignal(number)})"
-                fate = f"is killed by signal: {name}.{_HINTS.get(number, '')}"
+                fate = f"is killed by signal: {name}.{_HINTS.get(number.name, '')}"
             else:
                 fate = f"exited unexpectedly with exit code {code}."
             reports.append(f"DataLoader worker {worker_id} (pid {process.pid}) {fate}")
