@@ -187,27 +187,13 @@ def multi_head_attention_forward(
     """Attention of several heads over (L, N, E), (S, N, E): see `nn.MultiheadAttention`."""
     batched = _check_multihead(query, key, value, key_padding_mask, attn_mask, num_heads)
     if not batched:
-        same = key is query, value is key
-        query = query.unsqueeze(1)
-        key = query if same[0] else key.unsqueeze(1)
-        value = key if same[1] else value.unsqueeze(1)
+        query, key, value = _as_batch(query, key, value)
         if key_padding_mask is not None:
             key_padding_mask = key_padding_mask.unsqueeze(0)
     length, batch, width = query.shape
     key_padding_mask = _canonical_mask(key_padding_mask, "key_padding_mask", attn_mask, query)
-    if is_causal and attn_mask is None:
-        raise RuntimeError(
-            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
-            "method `generate_square_subsequent_mask` to create this mask."
-        )
+    _check_widths(width, embed_dim_to_check, num_heads, is_causal and attn_mask is None)
     attn_mask = _canonical_mask(attn_mask, "attn_mask", None, query)
-    if width != embed_dim_to_check:
-        raise AssertionError(
-            f"was expecting embedding dimension of {embed_dim_to_check}, but got {width}"
-        )
-    head = width // num_heads
-    if head * num_heads != width:
-        raise AssertionError(f"embed_dim {width} not divisible by num_heads {num_heads}")
     if not use_separate_proj_weight and key.shape != value.shape:
         raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
     if use_separate_proj_weight:
@@ -220,20 +206,19 @@ def multi_head_attention_forward(
         )
         q, k, v = _in_projection_packed(query, key, value, in_proj_weight, in_proj_bias)
     attn_mask = _expanded_mask(attn_mask, length, key.shape[0], batch * num_heads)
+    masks = (attn_mask, key_padding_mask)
     if bias_k is not None and bias_v is not None:
         k = cat([k, bias_k.repeat(1, batch, 1)])
         v = cat([v, bias_v.repeat(1, batch, 1)])
-        attn_mask = None if attn_mask is None else pad(attn_mask, (0, 1))
-        key_padding_mask = None if key_padding_mask is None else pad(key_padding_mask, (0, 1))
-    q = _heads(q, length, batch * num_heads, head)
-    k = _heads(k, k.shape[0], batch * num_heads, head) if static_k is None else static_k
-    v = _heads(v, v.shape[0], batch * num_heads, head) if static_v is None else static_v
+        masks = _widened(*masks)
+    q = _heads(q, batch * num_heads)
+    k = _heads(k, batch * num_heads) if static_k is None else static_k
+    v = _heads(v, batch * num_heads) if static_v is None else static_v
     if add_zero_attn:
-        blank = zeros(batch * num_heads, 1, head, dtype=k.dtype)
+        blank = zeros(k.size(0), 1, k.size(2), dtype=k.dtype)
         k, v = cat([k, blank], 1), cat([v, blank], 1)
-        attn_mask = None if attn_mask is None else pad(attn_mask, (0, 1))
-        key_padding_mask = None if key_padding_mask is None else pad(key_padding_mask, (0, 1))
-    mask = _merged_mask(attn_mask, key_padding_mask, batch, num_heads, k.size(1))
+        masks = _widened(*masks)
+    mask = _merged_mask(*masks, batch, num_heads, k.size(1))
     return _attend(
         q, k, v, mask, (batch, num_heads, length), out_proj_weight, out_proj_bias,
         dropout_p if training else 0.0, need_weights, average_attn_weights, batched,
@@ -263,8 +248,33 @@ def _expanded_mask(mask: Tensor | None, length: int, keys: int, heads: int) -> T
     return mask
 
 
-def _heads(x: Tensor, length: int, heads: int, width: int) -> Tensor:
-    return x.reshape(length, heads, width).transpose(0, 1)
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """(length, N, E) -> (N·heads, length, E/heads)."""
+    return x.reshape(x.size(0), heads, -1).transpose(0, 1)
+
+
+def _widened(*masks: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The masks with one more key, which everyone may see."""
+    return tuple(None if mask is None else pad(mask, (0, 1)) for mask in masks)
+
+
+def _as_batch(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch of one; tensors that are the same one stay so, to be projected once."""
+    rows = query.unsqueeze(1)
+    keys = rows if key is query else key.unsqueeze(1)
+    return rows, keys, (keys if value is key else value.unsqueeze(1))
+
+
+def _check_widths(width: int, expected: int, num_heads: int, hint_alone: bool) -> None:
+    if hint_alone:
+        raise RuntimeError(
+            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
+            "method `generate_square_subsequent_mask` to create this mask."
+        )
+    if width != expected:
+        raise AssertionError(f"was expecting embedding dimension of {expected}, but got {width}")
+    if width % num_heads:
+        raise AssertionError(f"embed_dim {width} not divisible by num_heads {num_heads}")
 
 
 def _merged_mask(

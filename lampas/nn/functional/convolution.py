@@ -429,13 +429,12 @@ def fold(
         )
     single = input.dim() == 2
     batch = input.unsqueeze(0) if single else input
-    area = kernel[0] * kernel[1]
-    if batch.size(1) % area:
+    counts = _block_counts(output, kernel, gaps, amounts, steps)
+    if batch.size(1) % (kernel[0] * kernel[1]):
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
             f"but got input.size(1)={batch.size(1)} and kernel_size={kernel}."
         )
-    counts = _block_counts(output, kernel, gaps, amounts, steps)
     if any(count < 1 for count in counts) or counts[0] * counts[1] != batch.size(2):
         raise RuntimeError(
             f"Given output_size={output}, kernel_size={kernel}, dilation={gaps}, "
@@ -443,17 +442,23 @@ def fold(
             f"the calculated number of sliding blocks {counts[0]} * {counts[1]} = "
             f"{counts[0] * counts[1]}, but got input.size(2)={batch.size(2)}."
         )
-    channels = batch.size(1) // area
-    height, width = output[0] + 2 * amounts[0], output[1] + 2 * amounts[1]
-    blocks = batch.reshape(batch.size(0), channels, *kernel, *counts)
-    plane = zeros(batch.size(0), channels, height, width, dtype=input.dtype)
-    for row in range(kernel[0]):
-        for column in range(kernel[1]):
-            plane = plane + _placed(
-                blocks[:, :, row, column], (height, width), (row * gaps[0], column * gaps[1]), steps
-            )
+    blocks = batch.reshape(batch.size(0), -1, *kernel, *counts)
+    sizes = (output[0] + 2 * amounts[0], output[1] + 2 * amounts[1])
+    plane = _block_sum(blocks, sizes, gaps, steps)
     inside = plane[:, :, amounts[0] : amounts[0] + output[0], amounts[1] : amounts[1] + output[1]]
     return inside.squeeze(0) if single else inside
+
+
+def _block_sum(
+    blocks: Tensor, sizes: tuple[int, int], dilation: Sequence[int], stride: Sequence[int]
+) -> Tensor:
+    """Blocks (N, C, Kh, Kw, rows, columns) added up in planes of the given sizes."""
+    plane = zeros(*blocks.shape[:2], *sizes, dtype=blocks.dtype)
+    for row in range(blocks.size(2)):
+        for column in range(blocks.size(3)):
+            start = (row * dilation[0], column * dilation[1])
+            plane = plane + _placed(blocks[:, :, row, column], sizes, start, stride)
+    return plane
 
 
 def _placed(

@@ -94,17 +94,6 @@ def _renormalize(weight: Tensor, indices: Tensor, max_norm: float, norm_type: fl
         weight.index_copy_(0, rows, used * scale)
 
 
-def _scaled_gradient(value: Tensor, scale: Tensor) -> Tensor:
-    """`value` itself, with its gradient multiplied by `scale`."""
-    fixed = value.detach()
-    return fixed + (value - fixed) * scale
-
-
-def _inverse_frequency(indices: Tensor, rows: int, like: Tensor) -> Tensor:
-    counts = indices.reshape(-1).bincount(minlength=rows)
-    return 1 / counts.index_select(0, indices.reshape(-1)).to(like.dtype)
-
-
 def embedding(
     input: Tensor,
     weight: Tensor,
@@ -182,27 +171,13 @@ def embedding_bag(
 
     `input` is (bags, length), or one row of indices cut by `offsets`.
     """
-    if mode not in ("sum", "mean", "max"):
-        raise ValueError("mode has to be one of sum, mean or max")
-    if per_sample_weights is not None and input.size() != per_sample_weights.size():
-        raise ValueError(
-            f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not "
-            f"None, then it must have the same shape as the input ({list(input.shape)})"
-        )
-    if per_sample_weights is not None and mode != "sum":
-        raise NotImplementedError(
-            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
-            f"for mode='sum' (got mode='{mode}'). Please open a feature request on GitHub."
-        )
+    _check_bags(input, mode, per_sample_weights)
     padding = _absolute_padding(padding_idx, weight.size(0))
     flat, starts = _bag_layout(input, offsets, include_last_offset)
     _need_indices("embedding_bag", flat)
     if max_norm is not None:
         _renormalize(weight, flat, max_norm, norm_type)
-    rows = weight.index_select(0, flat)
-    if scale_grad_by_freq and weight.requires_grad:
-        factor = _inverse_frequency(flat, weight.size(0), rows)
-        rows = _scaled_gradient(rows, factor.unsqueeze(-1))
+    rows = lookup(weight, flat, -1, scale_grad_by_freq)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.reshape(-1, 1)
     lengths = [end - start for start, end in itertools.pairwise(starts)]
@@ -219,6 +194,23 @@ def embedding_bag(
     ones = kept.to(weight.dtype)
     counts = zeros(len(lengths), dtype=weight.dtype).index_add(0, bags, ones)
     return sums / where(counts == 0, counts + 1, counts).unsqueeze(-1)
+
+
+def _check_bags(input: Tensor, mode: str, per_sample_weights: Tensor | None) -> None:
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is None:
+        return
+    if input.size() != per_sample_weights.size():
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not "
+            f"None, then it must have the same shape as the input ({list(input.shape)})"
+        )
+    if mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+            f"for mode='sum' (got mode='{mode}'). Please open a feature request on GitHub."
+        )
 
 
 def _bag_numbers(lengths: list[int], like: Tensor) -> Tensor:

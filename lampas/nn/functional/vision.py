@@ -99,17 +99,7 @@ def interpolate(
         )
     sizes = tuple(input.shape[2:])
     rank = len(sizes)
-    factors = None
-    if size is not None:
-        if recompute_scale_factor:
-            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-        outputs = (size,) * rank if isinstance(size, int) else tuple(int(n) for n in size)
-    else:
-        single = isinstance(scale_factor, int | float)
-        factors = (float(scale_factor),) * rank if single else tuple(map(float, scale_factor))
-        outputs = tuple(math.floor(n * factor) for n, factor in zip(sizes, factors))
-        if recompute_scale_factor:
-            factors = None
+    outputs, factors = _targets(sizes, size, scale_factor, recompute_scale_factor)
     if any(n <= 0 for n in outputs) or any(n <= 0 for n in sizes):
         raise RuntimeError(
             f"Input and output sizes should be greater than 0, but got input (spatial: "
@@ -117,22 +107,30 @@ def interpolate(
         )
     if mode == "area":
         return ADAPTIVE[rank](input, outputs)
-    if mode in LINEAR_RANKS and not input.is_floating_point():
-        # Bytes are rounded after each dimension, the last one first.
-        made = input.float()
-        for place in reversed(range(rank)):
-            factor = factors[place] if factors is not None else None
-            made = _resized(
-                made, 2 + place, outputs[place], factor, mode, bool(align_corners), antialias
-            )
-            made = (made + 0.5).floor().clamp(0, 255)
-        return made.to(input.dtype)
-    for place in range(rank):
-        factor = factors[place] if factors is not None else None
-        input = _resized(
-            input, 2 + place, outputs[place], factor, mode, bool(align_corners), antialias
-        )
-    return input
+    # Bytes are rounded after each dimension, the last one first.
+    rounds = mode in LINEAR_RANKS and not input.is_floating_point()
+    made = input.float() if rounds else input
+    aligned = bool(align_corners)
+    for place in reversed(range(rank)) if rounds else range(rank):
+        made = _resized(made, 2 + place, outputs[place], factors[place], mode, aligned, antialias)
+        made = (made + 0.5).floor().clamp(0, 255) if rounds else made
+    return made.to(input.dtype)
+
+
+def _targets(
+    sizes: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool | None
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+    """The sizes to make, and the factors that positions are computed from (None: the sizes)."""
+    rank = len(sizes)
+    if size is not None:
+        if recompute:
+            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+        outputs = (size,) * rank if isinstance(size, int) else tuple(int(n) for n in size)
+        return outputs, (None,) * rank
+    single = isinstance(scale_factor, int | float)
+    factors = (float(scale_factor),) * rank if single else tuple(map(float, scale_factor))
+    outputs = tuple(math.floor(n * factor) for n, factor in zip(sizes, factors))
+    return outputs, ((None,) * rank if recompute else factors)
 
 
 def _resized(
