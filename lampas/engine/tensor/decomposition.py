@@ -16,7 +16,7 @@ from lampas.engine.tensor.contraction import matmul
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
-from lampas.engine.tensor.linear_algebra import inv, require_matrices, same_dtypes
+from lampas.engine.tensor.linear_algebra import cholesky, inv, require_matrices, same_dtypes
 from lampas.engine.tensor.operands import check_broadcast
 from lampas.engine.tensor.returns import return_type
 from lampas.engine.tensor.values import array_of, tensor_of
@@ -350,3 +350,36 @@ def pca_lowrank(
         raise ValueError(f"niter(={niter}) must be non-negative integer")
     source = A - A.mean(-2, keepdim=True) if center else A  # type: ignore[attr-defined]
     return svd_lowrank(source, count, niter)
+
+
+@public()
+def lobpcg(
+    A: Tensor,
+    k: int | None = None,
+    B: Tensor | None = None,
+    X: Tensor | None = None,
+    n: int | None = None,
+    iK: Tensor | None = None,
+    niter: int | None = None,
+    tol: float | None = None,
+    largest: bool | None = None,
+    method: str | None = None,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:
+    """(the k largest or smallest eigenvalues, their vectors) of A x = λ B x, A symmetric.
+
+    Found by the full decomposition, which is exact; `X`, `iK`, `niter`, `tol` steer an iteration in
+    PyTorch and change nothing here.
+    """
+    require_matrices("lobpcg", A, square=True)
+    count = (1 if X is None else X._shape[-1]) if k is None else k
+    turned, source = None, A
+    if B is not None:
+        turned = inv(cholesky(B))
+        source = matmul(matmul(turned, A), turned.mT)  # type: ignore[attr-defined]
+    values, vectors = eigh(source)
+    if turned is not None:
+        vectors = matmul(turned.mT, vectors)  # type: ignore[attr-defined]
+    if largest is False:
+        return values[..., :count], vectors[..., :count]
+    return values[..., -count:].flip(-1), vectors[..., -count:].flip(-1)
