@@ -133,13 +133,15 @@ def normalize_dims(dims: Iterable[SupportsIndex], ndim: int) -> Ints:
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> Ints:
-    """The shape that all given shapes expand to, by NumPy's rules.
+    """The shape that all given shapes (an integer counts as one size) expand to, by NumPy's rules.
 
     Raises RuntimeError for sizes that differ where neither is 1, ValueError for negative sizes.
 
     >>> broadcast_shapes((2, 1), (3,))
     (2, 3)
     """
+    if int in map(type, shapes):
+        shapes = tuple([(each,) if isinstance(each, int) else each for each in shapes])
     if len(shapes) == 2:
         if shapes[0] == shapes[1] and (not shapes[0] or min(shapes[0]) >= 0):
             return tuple(shapes[0])

@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from lampas.engine.dtype import bool_, dtype, float64, int64
+from lampas.engine.derive.operation import Operation
+from lampas.engine.dtype import bool_, dtype, float64, int64, uint64
+from lampas.engine.graph import build as g
+from lampas.engine.graph.host import host_function
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.dimensions import finish, kept_shape, reduced_dims
+from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import require_tensor
 from lampas.engine.tensor.returns import return_type
 from lampas.engine.tensor.values import tensor_of, wide_array_of
@@ -214,3 +219,34 @@ def histogramdd(
 def _require_floating(name: str, input: Tensor) -> None:
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{input.dtype.title}'")
+
+
+@host_function("hash_tensor")
+def _hash_array(x: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
+    wide = x.astype(np.int64 if x.dtype.kind in "iub" else np.float64)
+    return np.bitwise_xor.reduce(np.ascontiguousarray(wide).view(np.uint64), dims, keepdims=True)
+
+
+HASH = Operation(
+    "hash_tensor",
+    lambda x, dims, keepdim: finish(
+        g.host("hash_tensor", (x,), ((kept_shape(x.shape, dims), uint64),), (dims,))[0],
+        dims,
+        keepdim,
+    ),
+    saves="none",
+)
+
+
+@public(method=True, out=True)
+def hash_tensor(input: Tensor, dim: Any = (), *, keepdim: bool = False, mode: int = 0) -> Tensor:
+    """The exclusive or of all elements' bits over `dim`, as float64 or int64, in a uint64."""
+    if mode != 0:
+        raise RuntimeError(f"hash_tensor: unknown mode {mode}, expected 0")
+    dims = reduced_dims("hash_tensor", dim, len(input._shape))
+    if 0 in input._shape and dim in ((), None):
+        raise RuntimeError(
+            "hash_tensor: Expected reduction dim to be specified for input.numel() == 0. Specify "
+            "the reduction dim with the 'dim' argument."
+        )
+    return record(HASH, (input,), (dims, keepdim))
