@@ -51,6 +51,10 @@ def _output_sizes(
     )
 
 
+def _count(sizes: Shape) -> int:
+    return int(np.prod(sizes, dtype=np.int64))
+
+
 def _columns(
     x: Array,
     kernel: Shape,
@@ -65,8 +69,8 @@ def _columns(
     count = len(kernel)
     view = _windows(_padded(x, padding), kernel, output, stride, dilation)
     order = (0, 1, *range(2 + count, 2 + 2 * count), *range(2, 2 + count))
-    rows = channels // groups * int(np.prod(kernel, dtype=np.int64))
-    return view.transpose(order).reshape(batch, groups, rows, -1)
+    rows = channels // groups * _count(kernel)
+    return view.transpose(order).reshape(batch, groups, rows, _count(output))
 
 
 def _wide(x: Array) -> Array:
@@ -93,7 +97,7 @@ def _convolution_backward_input(
     output = grad.shape[2:]
     batch, channels = input_shape[:2]
     filters = weight.reshape(groups, weight.shape[0] // groups, -1)
-    flat = grad.reshape(batch, groups, weight.shape[0] // groups, -1)
+    flat = grad.reshape(batch, groups, weight.shape[0] // groups, _count(output))
     columns = np.matmul(filters.transpose(0, 2, 1), flat)
     columns = columns.reshape(batch, channels, *kernel, *output)
     spatial = tuple(n + 2 * q for n, q in zip(input_shape[2:], padding, strict=True))
@@ -115,7 +119,7 @@ def _convolution_backward_weight(
     x, grad = _wide(arrays[0]), _wide(arrays[1])
     kernel, output = weight_shape[2:], grad.shape[2:]
     columns = _columns(x, kernel, output, stride, padding, dilation, groups)
-    flat = grad.reshape(x.shape[0], groups, weight_shape[0] // groups, -1)
+    flat = grad.reshape(x.shape[0], groups, weight_shape[0] // groups, _count(output))
     result = np.matmul(flat, columns.transpose(0, 1, 3, 2)).sum(0)
     return result.reshape(weight_shape).astype(arrays[0].dtype)
 

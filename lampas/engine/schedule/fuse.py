@@ -178,6 +178,10 @@ class Fuser:
             return False
         if any(self.entries[base].op is p.IOTA for base, _ in operands):
             return False
+        if any(self.keeps_kind(m) for m in region.frames if m != number) and (
+            self.entries[number].dtype not in {self.entries[m].dtype for m in region.frames}
+        ):
+            return False
         members = (*region.members, number)
         listed = [(base, member) for member in members for base, _ in self.paths.operands(member)]
         whole = numel(region.space)
@@ -188,6 +192,11 @@ class Fuser:
         }
         small = whole * self.entries[number].dtype.itemsize <= NEAR_BYTES
         return len(arrays) <= (FEW_ARRAYS if small else 0)
+
+    def keeps_kind(self, number: int) -> bool:
+        """Whether an entry is a product whose partial sums wait in the result, so this must be of their dtype."""
+        entry = self.entries[number]
+        return entry.op is p.MATMUL and any(known.derivative for known in entry.attributes)
 
     def fits(self, region: Region, operands: list[Path], frame: Shape, number: int) -> bool:
         """Whether every operand can be had at each point of the frame."""

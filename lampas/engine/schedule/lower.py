@@ -17,6 +17,7 @@ from lampas.engine.errors import VerificationError
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.blocks import region_calls
 from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
+from lampas.engine.schedule.convolution import window_call
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
@@ -161,7 +162,8 @@ class Lowering:
         if entry.dtype not in SUM_DTYPES:
             return HostStep(step.entry, [step.entry])
         schedule = self.schedule
-        call = gemm_call(step, self.paths, schedule.cells, schedule.scratch, self.threads)
+        make = window_call if entry.attributes else gemm_call
+        call = make(step, self.paths, schedule.cells, schedule.scratch, self.threads)
         for output, donor in call.heirs:
             self.inherit(place, output, donor)
         return call

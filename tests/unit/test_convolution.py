@@ -1,0 +1,124 @@
+"""Convolutions as kernels against the NumPy reference: any rank, stride, padding, dilation, groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lampas.engine.dtype import dtype, float32, float64
+from lampas.engine.graph import build as g
+from lampas.engine.graph import primitives as p
+from lampas.engine.graph.node import Node
+from lampas.engine.realize.hosts import HostCall
+from lampas.engine.schedule.convolution import phases
+from tests.unit.schedules import check, leaf
+
+Sizes = tuple[int, ...]
+
+
+def random_case(seed: int) -> dict[str, Any]:
+    """Sizes of one convolution, small and odd."""
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, 4))
+    groups = int(rng.integers(1, 4))
+
+    def numbers(low: int, high: int) -> Sizes:
+        return tuple(int(n) for n in rng.integers(low, high, rank))
+
+    kernel, dilation, padding = numbers(1, 4), numbers(1, 3), numbers(0, 3)
+    room = numbers(0, (40, 12, 6)[rank - 1])
+    image = tuple(
+        max(d * (k - 1) + 1 - 2 * q, 0) + 1 + more
+        for d, k, q, more in zip(dilation, kernel, padding, room, strict=True)
+    )
+    return {
+        "shape": (int(rng.integers(1, 4)), groups * int(rng.integers(1, 4)), *image),
+        "weight": (groups * int(rng.integers(1, 18)), kernel),
+        "settings": (numbers(1, 5), padding, dilation, groups),
+        "kind": float32 if seed % 2 else float64,
+    }
+
+
+def nodes_of(case: dict[str, Any]) -> tuple[Node, Node, Node]:
+    """Input, weight and convolution."""
+    kind: dtype = case["kind"]
+    filters, kernel = case["weight"]
+    groups = case["settings"][3]
+    x = leaf(*case["shape"], kind=kind, seed=1)
+    weight = leaf(filters, case["shape"][1] // groups, *kernel, kind=kind, seed=2)
+    return x, weight, g.make(p.CONVOLUTION, (x, weight), case["settings"])
+
+
+def tolerance(kind: dtype) -> float:
+    return 2e-4 if kind is float32 else 1e-10
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_forward_and_derivatives(seed: int) -> None:
+    case = random_case(seed)
+    x, weight, made = nodes_of(case)
+    grad = leaf(*made.shape, kind=case["kind"], seed=3)
+    attributes = case["settings"]
+    by_input = g.make(p.CONVOLUTION_BACKWARD_INPUT, (grad, weight), (x.shape, *attributes))
+    by_weight = g.make(p.CONVOLUTION_BACKWARD_WEIGHT, (x, grad), (weight.shape, *attributes))
+    program = check(made, by_input, by_weight, tolerance=tolerance(case["kind"]))
+    assert not any(isinstance(segment, HostCall) for segment in program.segments)
+
+
+def test_bias_and_activation_join_the_product() -> None:
+    x, weight = leaf(2, 4, 9, 7), leaf(6, 4, 3, 3, seed=1)
+    bias = g.reshape(leaf(6, seed=2), (1, 6, 1, 1))
+    made = g.make(p.CONVOLUTION, (x, weight), ((1, 1), (1, 1), (1, 1), 1))
+    shifted = g.add(made, bias)
+    program = check(g.maximum(shifted, g.like(shifted, 0)), tolerance=1e-4)
+    assert len(program.schedule.steps) == 2, "padding, then the product with its epilogue"
+
+
+def test_the_derivative_by_the_weight_may_be_used_by_another_dtype() -> None:
+    x, grad = leaf(3, 4, 9, 7), leaf(3, 6, 9, 7, seed=1)
+    attributes = ((6, 4, 3, 3), (1, 1), (1, 1), (1, 1), 1)
+    made = g.make(p.CONVOLUTION_BACKWARD_WEIGHT, (x, grad), attributes)
+    check(g.cast(g.multiply(made, g.like(made, 0.5)), float64), tolerance=1e-3)
+
+
+def test_the_derivative_by_the_weight_keeps_what_its_epilogue_reads() -> None:
+    """Partial sums lie in the result, which must not share memory with the old weight."""
+    x, grad, old = leaf(3, 4, 9, 7), leaf(3, 6, 9, 7, seed=1), leaf(6, 4, 3, 3, seed=2)
+    attributes = (old.shape, (1, 1), (1, 1), (1, 1), 1)
+    made = g.make(p.CONVOLUTION_BACKWARD_WEIGHT, (x, grad), attributes)
+    moved = g.exp(old)
+    check(g.subtract(moved, g.multiply(made, g.like(made, 0.01))), tolerance=1e-4)
+
+
+def test_operands_that_do_not_lie_row_major() -> None:
+    x = g.permute(leaf(9, 2, 7, 4), (1, 3, 0, 2))
+    weight = g.permute(leaf(3, 3, 4, 6, seed=1), (3, 2, 0, 1))
+    check(g.make(p.CONVOLUTION, (x, weight), ((2, 1), (1, 2), (1, 2), 1)), tolerance=1e-4)
+
+
+def test_an_empty_batch() -> None:
+    x, weight = leaf(0, 4, 9, 7), leaf(6, 4, 3, 3, seed=1)
+    check(g.make(p.CONVOLUTION, (x, weight), ((1, 1), (1, 1), (1, 1), 1)))
+
+
+@pytest.mark.parametrize("stride", range(1, 6))
+@pytest.mark.parametrize("dilation", range(1, 4))
+def test_phases_meet_every_tap_once(stride: int, dilation: int) -> None:
+    size, taps, padding = 17, 4, 2
+    places = (size + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+    found: set[tuple[int, int, int]] = set()
+    for phase in phases(size, places, taps, stride, padding, dilation):
+        for q in range(phase.count):
+            for t in range(phase.taps):
+                place = q + t * phase.gap - phase.low
+                tap = phase.first + (phase.taps - 1 - t) * phase.every
+                if 0 <= place < places:
+                    found.add((phase.start + q * stride, place, tap))
+    wanted = {
+        (place * stride + tap * dilation - padding, place, tap)
+        for place in range(places)
+        for tap in range(taps)
+    }
+    assert found == {(i, place, tap) for i, place, tap in wanted if 0 <= i < size}
