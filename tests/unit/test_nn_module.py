@@ -1,6 +1,7 @@
 """`nn.Module`: what it owns, how it is walked, converted, saved and copied."""
 
 import copy
+import importlib
 import pickle
 
 import pytest
@@ -249,3 +250,24 @@ def test_a_derivative_does_not_leak_into_what_an_input_was_made_of():
     made = nn.functional.batch_norm(x, lampas.zeros(2), fixed, weight, eps=0.0)
     made.sum().backward()
     assert weight.grad.tolist() == pytest.approx([4 / 3, 7 / 3])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("modules.utils", "_pair"),
+        ("modules.activation", "MultiheadAttention"),
+        ("modules.batchnorm", "_BatchNorm"),
+        ("modules.conv", "_ConvNd"),
+        ("modules.loss", "_WeightedLoss"),
+        ("modules.rnn", "RNNCellBase"),
+        ("parameter", "UninitializedParameter"),
+        ("common_types", "_size_2_t"),
+        ("_reduction", "get_enum"),
+        ("utils.rnn", "PackedSequence"),
+        ("utils.parametrize", "ParametrizationList"),
+        ("attention", "SDPBackend"),
+    ],
+)
+def test_names_that_programs_import_from_inside(path, name):
+    assert hasattr(importlib.import_module("lampas.nn." + path), name)

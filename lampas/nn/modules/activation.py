@@ -1,4 +1,4 @@
-"""Activation layers: the pointwise ones and the softmax family."""
+"""Activation layers: the rectifiers; the others are known here too, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import warnings
 
 from lampas.engine.tensor import Tensor
 from lampas.nn import functional as F
+from lampas.nn.modules.activation_smooth import (  # noqa: F401
+    GELU,
+    GLU,
+    Hardshrink,
+    LogSigmoid,
+    LogSoftmax,
+    PReLU,
+    Softmax,
+    Softmax2d,
+    Softmin,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+)
+from lampas.nn.modules.attention import MultiheadAttention  # noqa: F401
 from lampas.nn.modules.module import Module
 
 __all__ = [

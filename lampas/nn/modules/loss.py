@@ -23,8 +23,6 @@ Flag = bool | None
 
 
 class _Loss(Module):
-    reduction: str
-
     def __init__(
         self, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
     ) -> None:
