@@ -133,8 +133,18 @@ def istft(
             "return_complex=True."
         )
     hop = n_fft // 4 if hop_length is None else hop_length
-    width = n_fft if win_length is None else win_length
+    shape = _padded_window(input, window, n_fft if win_length is None else win_length, n_fft)
     spectrum: Any = input if len(input._shape) == 3 else input.unsqueeze(0)  # type: ignore[attr-defined]
+    norm = "ortho" if normalized else "backward"
+    signal = _frames_of(spectrum, n_fft, onesided, norm, return_complex)
+    result = _laid_over(signal * shape, shape, hop, n_fft // 2 if center else 0, length)
+    return result if len(input._shape) == 3 else result.squeeze(0)
+
+
+def _frames_of(
+    spectrum: Any, n_fft: int, onesided: bool | None, norm: str, return_complex: bool
+) -> Any:
+    """The signal in each window: (batch, time, n_fft)."""
     one_sided = spectrum._shape[1] != n_fft if onesided is None else onesided
     bins = n_fft // 2 + 1 if one_sided else n_fft
     if spectrum._shape[1] != bins:
@@ -143,21 +153,17 @@ def istft(
             f"match n_fft / 2 + 1 when onesided=True, but got {spectrum._shape[1]}"
         )
     frames = spectrum.transpose(1, 2)
-    norm = "ortho" if normalized else "backward"
     if return_complex:
-        signal = _fft("ifft")(frames, n=n_fft, norm=norm)
-    else:
-        part = frames if one_sided else frames.narrow(-1, 0, n_fft // 2 + 1)
-        signal = _fft("irfft")(part, n=n_fft, norm=norm)
-    shape = _padded_window(input, window, width, n_fft)
-    total = _overlapped(signal * shape, hop)
-    square = (shape * shape).expand(1, signal._shape[1], n_fft)
-    weight = _overlapped(square, hop)
-    start = n_fft // 2 if center else 0
-    if length is not None:
-        end = start + length
-    else:
-        end = total._shape[-1] - (n_fft // 2 if center else 0)
+        return _fft("ifft")(frames, n=n_fft, norm=norm)
+    part = frames if one_sided else frames.narrow(-1, 0, n_fft // 2 + 1)
+    return _fft("irfft")(part, n=n_fft, norm=norm)
+
+
+def _laid_over(signal: Any, window: Any, hop: int, start: int, length: int | None) -> Any:
+    """The overlapping frames summed, divided by the sum of squared windows, and cut to length."""
+    total = _overlapped(signal, hop)
+    weight = _overlapped((window * window).expand(1, *signal._shape[1:]), hop)
+    end = total._shape[-1] - start if length is None else start + length
     stop = min(end, total._shape[-1])
     total, weight = total[:, start:stop], weight[:, start:stop]
     if bool((abs(array_of(weight.detach())) < 1e-11).any()):
@@ -165,6 +171,6 @@ def istft(
             "window overlap add min: 1, but it is zero somewhere: istft needs windows that overlap"
         )
     result = total / weight
-    if stop < end:
-        result = _joined(result, result.new_zeros((result._shape[0], end - stop)))
-    return result if len(input._shape) == 3 else result.squeeze(0)
+    if stop == end:
+        return result
+    return _joined(result, result.new_zeros((result._shape[0], end - stop)))

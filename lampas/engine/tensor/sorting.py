@@ -161,6 +161,18 @@ def _search(edges: Node, values: Node, *rest: Any) -> Node:
 SEARCHSORTED = Operation("searchsorted", _search, saves="none")
 
 
+def _check_side(side: str | None, right: bool) -> None:
+    if side not in (None, "left", "right"):
+        raise RuntimeError(
+            f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
+        )
+    if side == "left" and right:
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left "
+            "while right was True"
+        )
+
+
 @public(out=True)
 def searchsorted(
     sorted_sequence: Tensor,
@@ -172,15 +184,7 @@ def searchsorted(
     sorter: Tensor | None = None,
 ) -> Tensor:
     """Where each value would be inserted into the sorted last dimension of `sorted_sequence`."""
-    if side not in (None, "left", "right"):
-        raise RuntimeError(
-            f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
-        )
-    if side == "left" and right:
-        raise RuntimeError(
-            "torch.searchsorted(): side and right can't be set to opposites, got side of left "
-            "while right was True"
-        )
+    _check_side(side, right)
     edges = sorted_sequence._shape
     if isinstance(input, Tensor):
         if len(edges) != 1 and edges[:-1] != input._shape[:-1]:
