@@ -1,0 +1,3 @@
+"""Reading and writing of image files."""
+
+from lampas.vision.io.image import *  # noqa: F403
