@@ -14,6 +14,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.neural_precision import wide
+from lampas.engine.tensor.operands import number
 
 if TYPE_CHECKING:
     from lampas.engine.graph.node import Node
@@ -181,3 +182,38 @@ def rms_normalized(x: Tensor, weight: Tensor | None, dims: Dims, eps: float) -> 
     """x/√(mean(x²) + eps)·weight."""
     operands = (x,) if weight is None else (x, weight)
     return record(RMS_NORM, operands, (dims, eps))
+
+
+# Running statistics -------------------------------------------------------------------------------
+
+
+def _moved(running: Node, latest: Node, momentum: Node) -> Node:
+    """running·(1 − momentum) + the average of the samples' statistics·momentum."""
+    channels = running.shape[0]
+    rows = g.reshape(latest, (latest.numel // max(channels, 1), channels))
+    average = g.reshape(mean_node(rows, (0,)), (channels,))
+    share = g.cast(momentum, latest.dtype)
+    kept = g.multiply(g.cast(running, latest.dtype), g.subtract(g.like(share, 1), share))
+    return g.cast(g.add(kept, g.multiply(average, share)), running.dtype)
+
+
+def _moved_variance(running: Node, rate: Node, momentum: Node, eps: float, factor: float) -> Node:
+    """The same for the unbiased variance, got back from 1/√(variance + eps)."""
+    spread = g.subtract(g.reciprocal(g.multiply(rate, rate)), g.like(rate, eps))
+    return _moved(running, g.multiply(spread, g.like(spread, factor)), momentum)
+
+
+MOVE_MEAN = Operation("running_mean", _moved, saves="none")
+MOVE_VARIANCE = Operation("running_var", _moved_variance, saves="none")
+
+
+def moved_mean(running: Tensor, mean: Tensor, momentum: float) -> Tensor:
+    """The running mean moved towards the statistics of a batch."""
+    return record(MOVE_MEAN, (running, mean, number(momentum)))
+
+
+def moved_variance(
+    running: Tensor, rate: Tensor, momentum: float, eps: float, factor: float
+) -> Tensor:
+    """The running variance moved towards a batch's; `factor` makes that unbiased."""
+    return record(MOVE_VARIANCE, (running, rate, number(momentum)), (eps, factor))

@@ -89,14 +89,12 @@ def _move_statistics(
 ) -> None:
     """Move the running statistics; over several samples' statistics, towards their average."""
     with no_grad():
-        channels = mean.size(1)
         if running_mean is not None:
-            latest = mean.detach().reshape(-1, channels).mean(0).to(running_mean.dtype)
-            running_mean.mul_(1 - momentum).add_(latest, alpha=momentum)
+            running_mean.copy_(operations.moved_mean(running_mean, mean, momentum))
         if running_var is not None:
-            variance = rate.detach().pow(-2) - eps
-            unbiased = variance.reshape(-1, channels).mean(0) * (count / max(count - 1, 1))
-            running_var.mul_(1 - momentum).add_(unbiased.to(running_var.dtype), alpha=momentum)
+            factor = count / max(count - 1, 1)
+            moved = operations.moved_variance(running_var, rate, momentum, eps, factor)
+            running_var.copy_(moved)
 
 
 def instance_norm(
