@@ -43,7 +43,7 @@ def pull_back(
         if ct is None or id(node) in wanted:
             continue
         if node.op is OUTPUT and node.inputs[0].op is HOST:
-            results.setdefault(id(node.inputs[0]), {})[node.attributes[0]] = ct
+            _arrive(results.setdefault(id(node.inputs[0]), {}), node.attributes[0], ct)
             continue
         rule = VJP_RULES[node.op]
         if rule is None:
@@ -54,6 +54,12 @@ def pull_back(
     return tuple(
         flows.get(id(node)) if need else None for node, need in zip(inputs, needed, strict=True)
     )
+
+
+def _arrive(arrived: dict[int, Node], position: int, ct: Node) -> None:
+    """Note the cotangent of a host call's result, of which there may be several readings."""
+    before = arrived.get(position)
+    arrived[position] = ct if before is None else g.add(before, ct)
 
 
 def _through_host(
