@@ -37,7 +37,7 @@ def pad(
     spatial = len(amounts) // 2
     if spatial not in (1, 2, 3) or input.dim() not in (spatial + 1, spatial + 2):
         raise NotImplementedError(
-            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
+            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported"
         )
     _check_sizes(input, amounts, mode, spatial)
     rule = INDEX_RULES[mode]
