@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.dtype import bool_, dtype, int64
 from lampas.engine.graph import build as g
@@ -127,11 +128,14 @@ def _logcumsumexp_array(x: np.ndarray, dim: int) -> np.ndarray:
     return np.moveaxis(result, 0, dim)
 
 
+_SQUARE_LIMIT = 256  # rows up to this length take the square of weights, which derives cleanly
+
+
 def _logcumsumexp_node(x: Node, dim: int) -> Node:
     return g.host("logcumsumexp", (x,), ((x.shape, x.dtype),), (dim,))[0]
 
 
-def _complex_logcumsumexp_flow(x: Node, out: Node, ct: Node, dim: int) -> Node:
+def _weighted_flow(x: Node, out: Node, ct: Node, dim: int) -> Node:
     """The weights exp(x_j - out_i) themselves, in a square."""
     rank, count = len(x.shape), x.shape[dim]
     order = [*(d for d in range(rank) if d != dim), dim]
@@ -153,8 +157,8 @@ def _logcumsumexp_vjp(saved: Saved, ct: Node) -> Grads:
     dim = saved.attributes[0]
     if not x.shape:
         return (ct,)
-    if x.dtype.is_complex:
-        return (_complex_logcumsumexp_flow(x, out, ct, dim),)
+    if x.dtype.is_complex or x.shape[dim] <= _SQUARE_LIMIT:
+        return (_weighted_flow(x, out, ct, dim),)
 
     def half(part: Node) -> Node:
         weight = g.subtract(g.log(part), out)
@@ -164,6 +168,11 @@ def _logcumsumexp_vjp(saved: Saved, ct: Node) -> Grads:
     zero = g.like(ct, 0)
     positive, negative = g.maximum(ct, zero), g.maximum(g.negative(ct), zero)
     return (g.subtract(half(positive), half(negative)),)
+
+
+@host_vjp("logcumsumexp")
+def _logcumsumexp_rule(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    return (_weighted_flow(inputs[0], outputs[0], cts[0], parameters[0]),)
 
 
 LOGCUMSUMEXP = Operation(
