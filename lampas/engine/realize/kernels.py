@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from lampas.engine.loops.brgemm import Kernel
     from lampas.engine.loops.nest import Nest
+    from lampas.engine.loops.pooling import PoolKernel
     from lampas.engine.loops.serial import SerialKernel
 
 nests: dict[Nest, tuple[int, Signature]] = {}
-products: dict[Kernel | SerialKernel, int] = {}
+products: dict[Kernel | SerialKernel | PoolKernel, int] = {}
 
 
 @functools.cache
@@ -72,7 +73,7 @@ def nest_kernel(nest: Nest) -> tuple[int, Signature]:
     return found
 
 
-def product_kernel(kernel: Kernel | SerialKernel) -> int:
+def product_kernel(kernel: Kernel | SerialKernel | PoolKernel) -> int:
     """The address of a kernel that describes itself."""
     found = products.get(kernel)
     if found is None:

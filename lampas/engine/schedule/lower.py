@@ -23,6 +23,7 @@ from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
 from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
+from lampas.engine.schedule.pooling import pool_call
 from lampas.engine.schedule.reading import plain_reading
 from lampas.engine.schedule.serial import SerialCall, serial_call, serial_form
 from lampas.engine.schedule.settle import settle
@@ -125,7 +126,8 @@ class Lowering:
     def calls_of(self, place: int, step: ScheduleStep) -> list[Call]:
         schedule = self.schedule
         if isinstance(step, HostStep):
-            return self.serial(place, step) or [step]
+            pooled = pool_call(self.paths, step.entry)
+            return [pooled] if pooled else self.serial(place, step) or [step]
         if isinstance(step, Contraction):
             return [self.product(place, step)]
         if isinstance(step, Assembly):

@@ -17,7 +17,7 @@ from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry
 from lampas.engine.graph.reference import REFERENCE_RULES
-from lampas.engine.schedule import convolution, windows
+from lampas.engine.schedule import convolution, pooling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -308,5 +308,5 @@ REWRITES: dict[Primitive, Any] = {
     p.CONVOLUTION: convolution.convolution,
     p.CONVOLUTION_BACKWARD_INPUT: convolution.convolution_backward_input,
     p.CONVOLUTION_BACKWARD_WEIGHT: convolution.convolution_backward_weight,
-    p.MAX_POOL_INDEX: windows.max_pool_index,
+    p.MAX_POOL_INDEX: pooling.max_pool_index,
 }

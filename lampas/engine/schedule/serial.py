@@ -18,6 +18,7 @@ from lampas.engine.schedule.reading import Reading, apply_view, expand_reading, 
 from lampas.engine.schedule.steps import numel
 
 if TYPE_CHECKING:
+    from lampas.engine.loops.pooling import PoolKernel
     from lampas.engine.schedule.draft import Place
     from lampas.engine.schedule.paths import Paths
 
@@ -43,7 +44,7 @@ class SerialForm:
 class SerialCall:
     """One call of a serial kernel."""
 
-    kernel: SerialKernel
+    kernel: SerialKernel | PoolKernel
     places: tuple[tuple[Place, int], ...]
     integers: tuple[int, ...]
     extent: int

@@ -1,0 +1,60 @@
+"""Maximum pooling as a kernel against the NumPy reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lampas.engine.dtype import dtype, float32, float64
+from lampas.engine.graph import build as g
+from lampas.engine.graph import primitives as p
+from lampas.engine.graph.node import buffer_node
+from tests.unit.schedules import check, leaf, records
+
+Sizes = tuple[int, ...]
+
+
+def random_case(seed: int) -> tuple[Sizes, tuple[Sizes, ...], np.ndarray]:
+    """Shape, attributes and values (many equal ones, some NaN and infinite)."""
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, 4))
+
+    def numbers(low: int, high: int) -> Sizes:
+        return tuple(int(n) for n in rng.integers(low, high, rank))
+
+    kernel, stride, dilation = numbers(1, 4), numbers(1, 4), numbers(1, 3)
+    padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
+    room = numbers(0, (70, 40, 6)[rank - 1])
+    spatial = tuple(
+        max(d * (k - 1) + 1 - q, 1) + more
+        for d, k, q, more in zip(dilation, kernel, padding, room, strict=True)
+    )
+    sizes = tuple(
+        (n + 2 * q - d * (k - 1) - 1) // s + 1
+        for n, q, d, k, s in zip(spatial, padding, dilation, kernel, stride, strict=True)
+    )
+    shape = (2, int(rng.integers(1, 4)), *spatial)
+    values = rng.integers(-3, 4, shape).astype(np.float64)
+    values[rng.random(shape) < 0.05] = np.nan
+    values[rng.random(shape) < 0.2] = -np.inf
+    return shape, (kernel, stride, padding, dilation, sizes), values
+
+
+@pytest.mark.parametrize("kind", [float32, float64], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("seed", range(16))
+def test_places(seed: int, kind: dtype) -> None:
+    shape, attributes, values = random_case(seed)
+    x = buffer_node(np.ascontiguousarray(values.astype(kind.numpy)), shape, kind)
+    program = check(g.make(p.MAX_POOL_INDEX, (x,), attributes))
+    assert [name.split("_")[0] for name in records(program)] == ["max"]
+
+
+def test_a_window_without_values_yields_its_first_place_inside() -> None:
+    x = buffer_node(np.full((1, 5, 5), -np.inf, np.float32), (1, 5, 5), float32)
+    attributes = ((3, 3), (2, 2), (1, 1), (1, 1), (3, 3))
+    check(g.make(p.MAX_POOL_INDEX, (x,), attributes))
+
+
+def test_a_source_that_does_not_lie_row_major() -> None:
+    x = g.permute(leaf(9, 2, 7), (1, 0, 2))
+    check(g.make(p.MAX_POOL_INDEX, (x,), ((2, 2), (2, 2), (0, 0), (1, 1), (4, 3))))
