@@ -32,19 +32,16 @@ class PoolInteger(IntEnum):
 
 @dataclass(frozen=True)
 class PoolKernel:
-    """What is compiled in: the element type and the stride along the last dimension (0: any)."""
+    """What is compiled in: the element type, the stride along the last dimension (0: any), windows at a time."""
 
     target: Target
     element: str
     stride: int
+    lanes: int
 
     @property
     def name(self) -> str:
-        return f"max_pool_{self.element}_{self.stride}"
-
-    @property
-    def lanes(self) -> int:
-        return self.target.lanes(self.element)
+        return f"max_pool_{self.element}_{self.stride}_{self.lanes}"
 
     def module(self) -> Module:
         """The module with the kernel."""
@@ -56,6 +53,14 @@ class PoolKernel:
 def stride_word(stride: int) -> int:
     """The class of a stride: 1 and 2 are read in vectors."""
     return stride if stride in (1, 2) else 0
+
+
+def lanes_for(target: Target, element: str, windows: int) -> int:
+    """How many windows to do at once where a row has so many inside: as many as fit, at least 4."""
+    lanes = target.lanes(element)
+    while lanes > 4 and lanes > windows:
+        lanes //= 2
+    return lanes
 
 
 @dataclass(frozen=True)
@@ -117,38 +122,40 @@ class PoolWriter:
         return first, b.maximum(b.minimum(count, places), first)
 
     def write_row(self, row: Row, first: Value, last: Value) -> None:
+        """The last vector reaches back over the one before, so lanes are never left over."""
         b, lanes = self.b, self.lanes
         with b.loop(0, first) as column:
             self.single(row, column)
-        whole = b.add(first, b.bit_and(b.subtract(last, first), -lanes))
-        if not self.kernel.stride:
-            whole = first
-        else:
-            with b.loop(first, whole, lanes) as column:
-                self.several(row, column)
-        with b.loop(whole, self.got[PoolInteger.PLACES_W]) as column:
+        done = first
+        if self.kernel.stride:
+            enough = b.compare("sge", b.subtract(last, first), lanes)
+            done = b.select(enough, last, first)
+            with b.loop(first, done, lanes) as column:
+                self.several(row, b.minimum(column, b.subtract(last, lanes)))
+        with b.loop(done, self.got[PoolInteger.PLACES_W]) as column:
             self.single(row, column)
 
     @contextmanager
     def each_line(self, row: Row, state: list[Value]) -> Generator[Line, None, None]:
         """Walk the window's lines along the last dimension that lie inside the plane, carrying values."""
         b, got, i = self.b, self.got, PoolInteger
-        lines = b.multiply(got[i.TAPS_D], got[i.TAPS_H])
-        with b.carrying_loop(0, lines, 1, state) as loop:
-            a, e = b.divide(loop.index, got[i.TAPS_H]), b.remainder(loop.index, got[i.TAPS_H])
-            depth = b.add(row.depth, b.multiply(a, got[i.GAP_D]))
-            height = b.add(row.height, b.multiply(e, got[i.GAP_H]))
-            inside = b.bit_and(self.within(depth, i.SIZE_D), self.within(height, i.SIZE_H))
-            start = b.add(b.multiply(depth, got[i.SIZE_H]), height)
-            line = Line(b.multiply(start, got[i.SIZE_W]), loop.values)
-            with b.branch(inside) as (yes, no):
-                with yes:
-                    yield line
-                with no:
-                    pass
-            pairs = zip(line.result, loop.values, strict=True)
-            loop.carry([b.phi([(new, yes.end), (old, no.end)]) for new, old in pairs])
-        state[:] = loop.results
+        with b.carrying_loop(0, got[i.TAPS_D], 1, state) as outer:
+            depth = b.add(row.depth, b.multiply(outer.index, got[i.GAP_D]))
+            deep = self.within(depth, i.SIZE_D)
+            with b.carrying_loop(0, got[i.TAPS_H], 1, outer.values) as loop:
+                height = b.add(row.height, b.multiply(loop.index, got[i.GAP_H]))
+                inside = b.bit_and(deep, self.within(height, i.SIZE_H))
+                start = b.add(b.multiply(depth, got[i.SIZE_H]), height)
+                line = Line(b.multiply(start, got[i.SIZE_W]), loop.values)
+                with b.branch(inside) as (yes, no):
+                    with yes:
+                        yield line
+                    with no:
+                        pass
+                pairs = zip(line.result, loop.values, strict=True)
+                loop.carry([b.phi([(new, yes.end), (old, no.end)]) for new, old in pairs])
+            outer.carry(loop.results)
+        state[:] = outer.results
 
     def within(self, place: Value, size: PoolInteger) -> Value:
         b = self.b

@@ -8,7 +8,7 @@ from lampas.engine.dtype import float32, float64
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry
 from lampas.engine.llvm.target import host
-from lampas.engine.loops.pooling import PoolKernel, stride_word
+from lampas.engine.loops.pooling import PoolKernel, lanes_for, stride_word
 from lampas.engine.schedule import windows as views
 from lampas.engine.schedule.contract import operand
 from lampas.engine.schedule.convolution import plain
@@ -55,5 +55,8 @@ def pool_call(paths: Paths, number: int) -> SerialCall | None:
         (("entry", number), 0),
         (("entry", base), reading.offset * kind.itemsize),
     )
-    made = PoolKernel(host(), element, stride_word(stride[-1]))
+    low = -(-padding[-1] // stride[-1])
+    inside = (spatial[-1] + padding[-1] - dilation[-1] * (kernel[-1] - 1) - 1) // stride[-1] + 1
+    lanes = lanes_for(host(), element, min(inside, sizes[-1]) - low)
+    made = PoolKernel(host(), element, stride_word(stride[-1]), lanes)
     return SerialCall(made, places, integers, entry.numel // numel(sizes), number)
