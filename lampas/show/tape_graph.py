@@ -93,7 +93,7 @@ class _Reader:
         self.graph = TapeGraph()
         self.names = names
         self.places: dict[int, int] = {}
-        for entry in _inputs_first(root):
+        for entry in inputs_first(root):
             self.places[id(entry)] = self._add(entry)
         self.graph.vertices[self.places[id(root)]].result = True
 
@@ -147,7 +147,7 @@ class _Reader:
         return Vertex(CONSTANT_INPUT, name, [_shape(node)], tip)
 
 
-def _inputs_first(root: GradNode) -> list[GradNode]:
+def inputs_first(root: GradNode) -> list[GradNode]:
     """Every grad node below `root`, each after those that it leads to."""
     order: list[GradNode] = []
     seen: set[int] = set()

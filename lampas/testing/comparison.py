@@ -122,7 +122,8 @@ def _pair_up(
             _pair_up(one, other, (*path, place), rules, pairs)
     elif _are(actual, expected, Mapping):
         _compare_keys(actual, expected, path)
-        for key, value in actual.items():
+        mapping: Any = actual
+        for key, value in mapping.items():
             _pair_up(value, expected[key], (*path, key), rules, pairs)
     else:
         pairs.append((_comparison(actual, expected, rules), actual, expected, path))
