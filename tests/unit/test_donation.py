@@ -30,8 +30,8 @@ def given(target: Node) -> set[int]:
     program = build_program(line.graph())
     leaves = [line.nodes[number] for number in line.leaves]
     buffers = [node.buffer for node in leaves]
-    assert program.donor is not None
-    found = program.donor.find(line.nodes, buffers)
+    donor = Donor(line.skeleton(), list(program.donations.values()))
+    found = donor.find(line.nodes, buffers)
     assert len(leaves) == 2
     return found
 

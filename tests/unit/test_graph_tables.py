@@ -15,7 +15,8 @@ from lampas.engine.graph.node import Node, buffer_node, scalar_node, sort_topolo
 from lampas.engine.graph.reference import REFERENCE_RULES, evaluate
 from lampas.engine.graph.shapes import SHAPE_RULES
 
-LEAVES_WITHOUT_REFERENCE = {p.BUFFER, p.SCALAR, p.CONSTANT}
+# Leaves have values of their own; calls are written out before anything is computed.
+LEAVES_WITHOUT_REFERENCE = {p.BUFFER, p.SCALAR, p.CONSTANT, p.CALL}
 
 
 def leaf(array: np.ndarray) -> Node:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.derive.pullback import pull_back
+from lampas.engine.derive.recipe import Recipe, RecipeBook, placeholder
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
-from lampas.engine.graph.primitives import BUFFER, PERMUTE, RESHAPE, SLICE
+from lampas.engine.graph.primitives import PERMUTE, RESHAPE, SLICE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Cotangents = tuple["Node | None", ...]
 
@@ -45,7 +46,18 @@ class Operation:
     reads: "both", "inputs", "outputs" or "none" (then only shapes and dtypes are kept).
     """
 
-    __slots__ = ("forward", "grad_name", "multiple", "name", "saves_inputs", "saves_outputs", "vjp")
+    __slots__ = (
+        "derivatives",
+        "forward",
+        "grad_name",
+        "multiple",
+        "name",
+        "recipes",
+        "saves_inputs",
+        "saves_outputs",
+        "second",
+        "vjp",
+    )
 
     def __init__(
         self,
@@ -64,31 +76,71 @@ class Operation:
         self.multiple = multiple
         self.saves_inputs = saves in ("both", "inputs")
         self.saves_outputs = saves in ("both", "outputs")
+        self.recipes = RecipeBook()
+        self.derivatives = RecipeBook()
+        self.second: Operation | None = None
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
-    def compute(self, inputs: tuple[Node, ...], attributes: tuple[Any, ...]) -> tuple[Node, ...]:
-        """The output nodes."""
+    def trace(self, inputs: Sequence[Node], attributes: tuple[Any, ...]) -> tuple[Node, ...]:
+        """The output nodes, composed anew."""
         result = self.forward(*inputs, *attributes)
         return tuple(result) if self.multiple else (result,)
 
-    def rebuild(self, saved: Saved) -> Saved:
-        """`saved` with the way from inputs to outputs, which realised values have forgotten.
+    def compute(self, inputs: tuple[Node, ...], attributes: tuple[Any, ...]) -> tuple[Node, ...]:
+        """The output nodes, by the recipe for inputs of these shapes and dtypes."""
+        return self.recipe(inputs, attributes).make(inputs)  # type: ignore[return-value]
 
-        Operations with a `vjp` of their own need no way.
+    def recipe(self, inputs: tuple[Node, ...], attributes: tuple[Any, ...]) -> Recipe:
+        """The graph for inputs of these shapes and dtypes."""
+        key = (_exact(attributes), *[(node.shape, node.dtype) for node in inputs])
+        recipe = self.recipes.find(key)
+        if recipe is None:
+            leaves = [placeholder(node) for node in inputs]
+            recipe = self.recipes.keep(key, Recipe(leaves, self.trace(leaves, attributes)))
+        return recipe
+
+    def derivative(self, saved: Saved, cotangents: tuple[Node | None, ...]) -> Recipe:
+        """The recipe of the inputs' cotangents, from (*inputs, *outputs, *given cotangents).
+
+        Results are None where not needed or zero.
         """
-        if self.vjp is not None:
-            return saved
-        inputs = distinct_inputs(saved.inputs)
-        outputs = self.compute(inputs, saved.attributes)
-        return Saved(inputs, outputs, saved.attributes, saved.needed)
+        kinds = [
+            None if node is None else (node.shape, node.dtype)
+            for node in (*saved.inputs, *saved.outputs, *cotangents)
+        ]
+        key = (_exact(saved.attributes), saved.needed, *kinds)
+        recipe = self.derivatives.find(key)
+        return recipe or self.derivatives.keep(key, self._trace_derivative(saved, cotangents))
 
-    def pull_back(self, saved: Saved, cotangents: tuple[Node | None, ...]) -> Cotangents:
-        """The cotangents of the inputs, None where not needed or zero; `saved` comes from `rebuild`."""
+    def _trace_derivative(self, saved: Saved, cotangents: tuple[Node | None, ...]) -> Recipe:
+        inputs = tuple(placeholder(node) for node in saved.inputs)
+        flows = tuple(None if node is None else placeholder(node) for node in cotangents)
+        outputs = tuple(placeholder(node) for node in saved.outputs)
         if self.vjp is not None:
-            return self.vjp(saved, *cotangents)
-        return pull_back(saved.outputs, cotangents, saved.inputs, saved.needed)
+            again = Saved(inputs, outputs, saved.attributes, saved.needed)
+            results = self.vjp(again, *flows)
+        else:
+            made = self.trace(inputs, saved.attributes)
+            results = pull_back(made, flows, inputs, saved.needed)
+            # What was made again stands for the stored output, where that is kept.
+            outputs = made if self.saves_outputs else outputs
+        given = [flow for flow in flows if flow is not None]
+        return Recipe((*inputs, *outputs, *given), results)
+
+    def derived(self) -> Operation:
+        """The operation that computes the derivative: see `derive_operation`."""
+        if self.second is None:
+            self.second = derive_operation(self)
+        return self.second
+
+
+def _exact(attributes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Attributes as a key that tells 0.0 from -0.0 and 2 from 2.0."""
+    if float not in map(type, attributes):
+        return attributes
+    return tuple([(each, repr(each)) if type(each) is float else each for each in attributes])
 
 
 def distinct_inputs(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -118,9 +170,7 @@ def alias(node: Node) -> Node:
     return Node(RESHAPE, (node,), (node.shape,), node.shape, node.dtype)
 
 
-def ghost(node: Node) -> Node:
-    """Shape and dtype of a node whose value is not kept."""
-    return Node(BUFFER, (), (), node.shape, node.dtype)
+ghost = placeholder  # shape and dtype of a node whose value is not kept
 
 
 def zeros_for(node: Node) -> Node:
@@ -145,9 +195,11 @@ def derive_operation(operation: Operation) -> Operation:
         inputs = tuple(nodes[:count])
         rest = iter(nodes[count:])
         cotangents = tuple(next(rest) if present else None for present in given)
-        outputs = operation.compute(inputs, attributes)
-        saved = operation.rebuild(Saved(inputs, outputs, attributes, needed))
-        flows = operation.pull_back(saved, cotangents)
+        outputs = operation.trace(inputs, attributes)
+        if operation.vjp is not None:
+            flows = operation.vjp(Saved(inputs, outputs, attributes, needed), *cotangents)
+        else:
+            flows = pull_back(outputs, cotangents, inputs, needed)
         return tuple(
             zeros_for(node) if flow is None else flow
             for flow, node, need in zip(flows, inputs, needed, strict=True)

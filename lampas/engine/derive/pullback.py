@@ -108,25 +108,3 @@ def _active(order: list[Node], wanted: set[int], boundary: set[int]) -> set[int]
         if any(id(source) in active for source in node.inputs):
             active.add(id(node))
     return active
-
-
-def depends(outputs: Sequence[Node], inputs: Sequence[Node], wanted: set[int]) -> list[bool]:
-    """For each output, whether it is made of an input whose id is wanted."""
-    boundary = {id(node) for node in inputs}
-    active = _active(_between(outputs, boundary), wanted, boundary)
-    return [id(node) in active for node in outputs]
-
-
-def reaches(starts: Sequence[Node | None], goal: Node, boundary: set[int]) -> bool:
-    """Whether the value of `goal` is used by `starts`, not looking past the boundary."""
-    seen: set[int] = set()
-    stack = [node for node in starts if node is not None]
-    while stack:
-        node = stack.pop()
-        if node is goal:
-            return True
-        if id(node) in seen or id(node) in boundary:
-            continue
-        seen.add(id(node))
-        stack.extend(node.inputs)
-    return False

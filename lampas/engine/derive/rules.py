@@ -391,5 +391,6 @@ VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
     p.MAX_POOL_INDEX: None,
     p.HOST: _host,
     p.OUTPUT: _output,
+    p.CALL: _missing("a call"),  # derivatives are found before operations become calls
     **MOVEMENT_VJP_RULES,
 }

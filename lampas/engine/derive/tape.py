@@ -14,20 +14,13 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lampas.engine.derive import anomaly
-from lampas.engine.derive.operation import (
-    Operation,
-    Saved,
-    alias,
-    derive_operation,
-    distinct_inputs,
-    ghost,
-)
-from lampas.engine.derive.pullback import depends, reaches
+from lampas.engine.derive.operation import Operation, Saved, alias, ghost
 from lampas.engine.graph import build as g
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lampas.engine.derive.recipe import Recipe
     from lampas.engine.graph.node import Node
 
 _SEQUENCE = itertools.count()
@@ -148,32 +141,31 @@ class OperationGrad(GradNode):
             )
         needed = tuple([edge is not None for edge in self.edges])
         cotangents = tuple([None if flow is None else flow.node for flow in flows])
+        saved = Saved(self.inputs, self.outputs, self.attributes, needed)
+        recipe = self.operation.derivative(saved, cotangents)
+        if self.guards is not None:
+            self._check_versions(recipe)
+        given = [node for node in cotangents if node is not None]
         if create_graph:
-            return self._apply_recorded(flows, needed)
-        saved = self.operation.rebuild(Saved(self.inputs, self.outputs, self.attributes, needed))
-        grads = self.operation.pull_back(saved, cotangents)
-        self._check_versions(grads, cotangents, (*saved.inputs, *saved.outputs))
-        if saved.outputs is not self.outputs:
-            self._reuse_outputs(saved.outputs)
+            return self._apply_recorded(flows, needed, given)
+        grads = recipe.make((*self.inputs, *self.outputs, *given))
         return [None if grad is None else Flow(grad, None) for grad in grads]
 
     def _apply_recorded(
-        self, flows: tuple[Flow | None, ...], needed: tuple[bool, ...]
+        self, flows: tuple[Flow | None, ...], needed: tuple[bool, ...], given: list[Node]
     ) -> list[Flow | None]:
         assert self.inputs is not None
-        given = tuple([flow is not None for flow in flows])
-        present = [flow for flow in flows if flow is not None]
-        derived = derive_operation(self.operation)
-        inputs = distinct_inputs((*self.inputs, *(flow.node for flow in present)))
-        attributes = (len(self.inputs), given, needed, self.attributes)
-        outputs = derived.compute(inputs, attributes)
-        cotangents = tuple(flow.node for flow in present)
-        self._check_versions(outputs, cotangents, (*self.inputs, *self.outputs))
-        edges = (*self.edges, *(flow.edge for flow in present))
+        present = tuple([flow is not None for flow in flows])
+        derived = self.operation.derived()
+        inputs = (*self.inputs, *given)
+        attributes = (len(self.inputs), present, needed, self.attributes)
+        recipe = derived.recipe(inputs, attributes)
+        outputs: tuple[Node, ...] = recipe.make(inputs)  # type: ignore[assignment]
+        edges = (*self.edges, *(flow.edge for flow in flows if flow is not None))
+        wanted = {place for place, edge in enumerate(edges) if edge is not None}
+        varies = [not wanted.isdisjoint(sources) for sources in recipe.sources()]
         entry = OperationGrad(derived, inputs, outputs, attributes, edges)
-        entry.guards = self.guards
-        wanted = {id(node) for node, edge in zip(inputs, edges, strict=True) if edge is not None}
-        varies = depends(outputs, inputs, wanted)
+        entry.guards = self.guards[: len(self.inputs)] if self.guards is not None else None
         results: list[Flow | None] = []
         position = 0
         for need in needed:
@@ -185,33 +177,20 @@ class OperationGrad(GradNode):
                 results.append(None)
         return results
 
-    def _reuse_outputs(self, rebuilt: tuple[Node, ...]) -> None:
-        """Give outputs that were made again the values that were stored the first time."""
-        if self.operation.saves_outputs:
-            for again, stored in zip(rebuilt, self.outputs, strict=True):
-                if stored.buffer is not None and again.buffer is None and again.inputs:
-                    again.realize_as(stored.buffer)
-
-    def _check_versions(
-        self,
-        grads: Sequence[Node | None],
-        cotangents: Sequence[Node | None],
-        values: tuple[Node, ...],
-    ) -> None:
-        """RuntimeError if a value that the gradients read was overwritten since it was saved."""
-        for (storage, version), value in zip(self.guards or (), values, strict=False):
-            if storage is None or storage.version == version:
+    def _check_versions(self, recipe: Recipe) -> None:
+        """RuntimeError if a value that the derivative reads was overwritten since it was saved."""
+        for place, (storage, version) in enumerate(self.guards or ()):
+            if storage is None or storage.version == version or not recipe.uses(place):
                 continue
-            boundary = {id(node) for node in (*cotangents, *values) if node is not None}
-            if reaches(grads, value, boundary - {id(value)}):
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: [torch.{value.dtype.title}Tensor {list(value.shape)}], "
-                    f"saved for {self.name()}, is at version {storage.version}; expected version "
-                    f"{version} instead. Hint: enable anomaly detection to find the operation "
-                    "that failed to compute its gradient, with "
-                    "torch.autograd.set_detect_anomaly(True)."
-                )
+            value = (*(self.inputs or ()), *self.outputs)[place]
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an "
+                f"inplace operation: [torch.{value.dtype.title}Tensor {list(value.shape)}], "
+                f"saved for {self.name()}, is at version {storage.version}; expected version "
+                f"{version} instead. Hint: enable anomaly detection to find the operation "
+                "that failed to compute its gradient, with "
+                "torch.autograd.set_detect_anomaly(True)."
+            )
 
 
 @final

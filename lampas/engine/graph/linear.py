@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from lampas.engine.graph.primitives import BUFFER, SCALAR, Primitive
+from lampas.engine.graph.primitives import BUFFER, CALL, OUTPUT, SCALAR, Primitive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,19 +63,47 @@ class Linearization:
     outputs: tuple[int, ...]
 
     def graph(self) -> LinearGraph:
-        """The full description, made only for a key that was not met before."""
+        """The full description, calls written out; made only for a key that was not met before."""
+        entries: list[Entry] = []
+        place: dict[int, int] = {}
+        results: dict[int, tuple[int, ...]] = {}
+        for node in self.nodes:
+            if node.op is CALL:
+                sources = [place[id(source)] for source in node.inputs]
+                results[id(node)] = _write_out(node.attributes[0], sources, entries)
+                place[id(node)] = results[id(node)][0]
+            elif node.op is OUTPUT and id(node.inputs[0]) in results:
+                place[id(node)] = results[id(node.inputs[0])][node.attributes[0]]
+            else:
+                sources = [place[id(source)] for source in node.inputs]
+                entries.append(_entry(node, tuple(sources)))
+                place[id(node)] = len(entries) - 1
+        leaves = tuple(place[id(self.nodes[number])] for number in self.leaves)
+        outputs = tuple(place[id(self.nodes[number])] for number in self.outputs)
+        return LinearGraph(tuple(entries), leaves, outputs)
+
+    def skeleton(self) -> LinearGraph:
+        """One entry for each node, calls as they are: what holds references to what."""
         number = {id(node): position for position, node in enumerate(self.nodes)}
         entries = tuple(
-            Entry(
-                node.op,
-                node.attributes,
-                tuple(number[id(source)] for source in node.inputs),
-                node.shape,
-                node.dtype,
-            )
+            _entry(node, tuple([number[id(source)] for source in node.inputs]))
             for node in self.nodes
         )
         return LinearGraph(entries, self.leaves, self.outputs)
+
+
+def _entry(node: Node, sources: tuple[int, ...]) -> Entry:
+    return Entry(node.op, node.attributes, sources, node.shape, node.dtype)
+
+
+def _write_out(recipe: Any, sources: list[int], entries: list[Entry]) -> tuple[int, ...]:
+    """Append a recipe's steps; return the entry numbers of what it computes."""
+    numbers = list(sources)
+    for op, places, attributes, shape, kind in recipe.steps:
+        inputs = tuple([numbers[place] for place in places])
+        entries.append(Entry(op, attributes, inputs, shape, kind))
+        numbers.append(len(entries) - 1)
+    return tuple([numbers[place] for place in recipe.computed])
 
 
 def linearize(targets: Sequence[Node]) -> Linearization:

@@ -154,5 +154,8 @@ MAX_POOL_INDEX = Primitive("max_pool_index", "contract")  # (kernel, stride, pad
 
 # The long tail: a named NumPy or SciPy function, possibly with several results
 HOST = Primitive("host", "host")                # (name, parameters, ((shape, dtype), …) of the results)
-OUTPUT = Primitive("output", "host")            # (position,) of a host node's results
+OUTPUT = Primitive("output", "host")            # (position,) of a host node's or a call's results
+
+# Short for many nodes: `graph.linear` writes the steps out, later stages never meet it
+CALL = Primitive("call", "call")                # (recipe,): an operation's graph (`derive.recipe`)
 # fmt: on

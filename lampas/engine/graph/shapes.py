@@ -194,6 +194,10 @@ def _iota(inputs: tuple[Node, ...], length: int) -> Result:
     return (length,), int64
 
 
+def _call(inputs: tuple[Node, ...], recipe: Any) -> Result:
+    return recipe.kinds[0]
+
+
 SHAPE_RULES: dict[p.Primitive, Callable[..., Result]] = {
     p.BUFFER: _leaf,
     p.SCALAR: _leaf,
@@ -240,4 +244,5 @@ SHAPE_RULES: dict[p.Primitive, Callable[..., Result]] = {
     p.MAX_POOL_INDEX: _max_pool_index,
     p.HOST: _host,
     p.OUTPUT: _output,
+    p.CALL: _call,
 }

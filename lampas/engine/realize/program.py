@@ -22,7 +22,6 @@ from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
 from lampas.engine.device.pool import get_num_threads
 from lampas.engine.realize.bind import Slots, bind_call
-from lampas.engine.realize.donation import Donor
 from lampas.engine.realize.hosts import HostCall
 from lampas.engine.realize.profile import Cost, Row, print_table
 from lampas.engine.realize.statistics import statistics
@@ -80,7 +79,6 @@ class Program:
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
         self.segments: list[Segment] = self.bind()
-        self.donor: Donor | None = None
         self.flag_count = len(schedule.guards) + 1
         self.number_cells = schedule.cells.table()
         self.cells_pointer = self.number_cells.__array_interface__["data"][0]
@@ -222,7 +220,6 @@ def build_program(graph: LinearGraph) -> Program:
     if settings.debug >= 2:
         show(graph, schedule)
     program = Program(schedule)
-    program.donor = Donor(graph, list(program.donations.values()))
     statistics.programs += 1
     statistics.build_ms += (time.perf_counter() - start) * 1e3
     statistics.arena_bytes += program.arena_bytes

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import numpy as np
 
 from lampas.engine.device.buffer import Buffer
-from lampas.engine.graph.linear import LinearGraph, linearize
+from lampas.engine.graph.linear import LinearGraph, Linearization, linearize
 from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
+from lampas.engine.realize.donation import Donor
 from lampas.engine.settings import settings
 
 if TYPE_CHECKING:
@@ -52,13 +53,20 @@ _PLANS: OrderedDict[Any, Plan] = OrderedDict()
 class Plan:
     """What is known about one structure: its graph, how often it was met, its program."""
 
-    __slots__ = ("graph", "program", "sightings", "work")
+    __slots__ = ("donor", "graph", "program", "sightings", "work")
 
     def __init__(self, graph: LinearGraph) -> None:
         self.graph = graph
         self.program: Any = None
+        self.donor: Any = None
         self.sightings = 0
         self.work = sum(entry.numel for entry in graph.entries)
+
+    def compile(self, line: Linearization) -> None:
+        """Build the program, and find out what its runs may overwrite."""
+        self.program = importlib.import_module(COMPILER).build_program(self.graph)
+        if self.program is not None:
+            self.donor = Donor(line.skeleton(), list(self.program.donations.values()))
 
     def wants_program(self) -> bool:
         """Whether this structure is worth compiling now."""
@@ -123,19 +131,19 @@ def _run(targets: Sequence[Node]) -> None:
     plan.sightings += 1
     leaves = [line.nodes[number] for number in line.leaves]
     if plan.program is None and plan.wants_program():
-        plan.program = importlib.import_module(COMPILER).build_program(plan.graph)
+        plan.compile(line)
     if plan.program is not None and settings.tier != "reference":
-        buffers = _run_program(plan.program, line.nodes, leaves)
+        buffers = _run_program(plan, line.nodes, leaves)
     else:
         buffers = _run_reference(plan.graph, leaves)
     for node, buffer in zip(targets, buffers, strict=True):
         node.realize_as(buffer)
 
 
-def _run_program(program: Any, nodes: Sequence[Node], leaves: Sequence[Node]) -> list[Buffer]:
+def _run_program(plan: Plan, nodes: Sequence[Node], leaves: Sequence[Node]) -> list[Buffer]:
     buffers = [node.buffer for node in leaves if node.op is not SCALAR]
     scalars = [node.value for node in leaves if node.op is SCALAR]
-    return program.run(buffers, scalars, program.donor.find(nodes, buffers))
+    return plan.program.run(buffers, scalars, plan.donor.find(nodes, buffers))
 
 
 def _run_reference(graph: LinearGraph, leaves: Sequence[Node]) -> list[Buffer]:
