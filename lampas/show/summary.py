@@ -202,11 +202,23 @@ class _Watcher:
 
 
 def _work(node: Node) -> int:
+    """The work of one node; a call's is that of the steps that its recipe lists."""
+    if node.op.name != "call":
+        return _contraction(node.op.name, node.shape, [each.shape for each in node.inputs])
+    shapes = [each.shape for each in node.inputs]
+    total = 0
+    for op, sources, _, shape, _ in node.attributes[0].steps:
+        total += _contraction(op.name, shape, [shapes[source] for source in sources])
+        shapes.append(shape)
+    return total
+
+
+def _contraction(name: str, shape: Any, inputs: list[Any]) -> int:
     """Two operations for each multiply-add of a product or a convolution, else none."""
-    if node.op is MATMUL:
-        return 2 * math.prod(node.shape) * node.inputs[0].shape[-1]
-    if node.op is CONVOLUTION:
-        return 2 * math.prod(node.shape) * math.prod(node.inputs[1].shape[1:])
+    if name == MATMUL.name:
+        return 2 * math.prod(shape) * inputs[0][-1]
+    if name == CONVOLUTION.name:
+        return 2 * math.prod(shape) * math.prod(inputs[1][1:])
     return 0
 
 
