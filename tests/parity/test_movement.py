@@ -59,3 +59,10 @@ def test_errors(expression: str, phrase: str) -> None:
 def test_writes(change: str) -> None:
     """Views and in-place forms change the tensor itself."""
     check(torch, f"[{change}, x]", grad=False)
+
+
+@pytest.mark.parametrize(
+    "change", ["T.real(z).mul_(2)", "T.imag(z)[0].fill_(1)", "T.view_as_real(z)[1].zero_()"]
+)
+def test_parts_of_complex_numbers_share_memory(change: str) -> None:
+    check(torch, f"[{change}, z]", grad=False)

@@ -64,13 +64,13 @@ def is_neg(input: Tensor) -> bool:
 
 @public()
 def real(input: Tensor) -> Tensor:
-    """The real part; of a real tensor, the tensor itself."""
+    """A view of the real part; of a real tensor, the tensor itself."""
     return _part(REAL, input, 0) if input.dtype.is_complex else input
 
 
 @public()
 def imag(input: Tensor) -> Tensor:
-    """The imaginary part; RuntimeError for real tensors."""
+    """A view of the imaginary part; RuntimeError for real tensors."""
     if not input.dtype.is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
     return _part(IMAGINARY, input, 1)
@@ -83,16 +83,11 @@ def _part(operation: Operation, input: Tensor, position: int) -> Tensor:
 
 
 def _set_real(self: Tensor, value: Any) -> None:
-    self.copy_(complex(_as_real(self, value), imag(self)) if self.dtype.is_complex else value)  # type: ignore[attr-defined]
+    real(self).copy_(value)  # type: ignore[attr-defined]
 
 
 def _set_imag(self: Tensor, value: Any) -> None:
-    self.copy_(complex(real(self), _as_real(self, value)))  # type: ignore[attr-defined]
-
-
-def _as_real(target: Tensor, value: Any) -> Tensor:
-    part = real(target)
-    return part.new_zeros(part._shape).copy_(value)  # type: ignore[attr-defined]
+    imag(self).copy_(value)  # type: ignore[attr-defined]
 
 
 Tensor.real = property(real, _set_real, doc="The real part.")  # type: ignore[attr-defined]
@@ -119,7 +114,7 @@ VIEW_AS_COMPLEX = Operation("view_as_complex", _unpaired, saves="none")
 
 @public()
 def view_as_real(input: Tensor) -> Tensor:
-    """The parts of complex numbers as a last dimension of size 2."""
+    """A view of the parts of complex numbers as a last dimension of size 2."""
     if not input.dtype.is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
     strides = (*(2 * step for step in input._layout()), 1)
@@ -128,7 +123,7 @@ def view_as_real(input: Tensor) -> Tensor:
 
 @public()
 def view_as_complex(input: Tensor) -> Tensor:
-    """Complex numbers from a last dimension of size 2."""
+    """A view of a last dimension of size 2 as complex numbers."""
     if input.dtype.name not in ("float64", "float32", "float16"):
         raise RuntimeError(
             "view_as_complex is only supported for half, float and double tensors, but got a "

@@ -51,10 +51,23 @@ def arange(
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(each, int) for each in (start, end, step))
     kind = dtype or (int64 if whole else get_default_dtype())
+    if not whole and kind.kind in ("signed", "unsigned"):
+        start, end, step = _whole_bounds(start, end, step, kind)
+        whole = True
     count = -(-(end - start) // step) if whole else math.ceil((end - start) / step)
     compute = int64 if whole and not kind.is_floating_point else float64
     result = make(_affine(int(count), start, step, kind, compute), device, requires_grad)
     return result if out is None else out.resize_(result._shape).copy_(result)  # type: ignore[attr-defined]
+
+
+def _whole_bounds(start: Any, end: Any, step: Any, kind: dtype) -> tuple[int, int, int]:
+    """Bounds of a range of integers given as floats: int64 cuts them off before it counts the places,
+    the smaller types after."""
+    first, jump = int(start), int(step)
+    if kind is int64:
+        return first, int(end), jump
+    count = math.ceil((end - start) / step)
+    return first, first + count * jump, jump
 
 
 def _spaced(start: Any, end: Any, steps: int, kind: dtype, place: Device) -> Tensor:
