@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import lampas
-from lampas.vision import ops, transforms, utils
-from lampas.vision.transforms import functional
+from lampas.vision import ops, transforms, tv_tensors, utils
+from lampas.vision.transforms import functional, v2
 from tests.golden import vision_cases as cases
 
-TABLES = cases.FUNCTIONS | cases.RANDOM | cases.OTHERS
+TABLES = cases.FUNCTIONS | cases.RANDOM | cases.OTHERS | cases.V2
 
 
 @cache
@@ -32,6 +32,9 @@ def names() -> dict[str, Any]:
         "torch": lampas,
         "T": transforms,
         "F": functional,
+        "V2": v2,
+        "V": v2.functional,
+        "tv": tv_tensors,
         "ops": ops,
         "utils": utils,
         "image": image,

@@ -342,7 +342,7 @@ class ElasticTransform(nn.Module):
                 length = int(8 * sigma[axis] + 1)
                 length += 1 - length % 2
                 noise = F.gaussian_blur(noise, [length, length], list(sigma))
-            fields.append(noise * alpha[axis] / size[axis])
+            fields.append(noise * alpha[axis] / size[1 - axis])
         return lampas.concat(fields, 1).permute([0, 2, 3, 1])
 
     def forward(self, tensor: Any) -> Any:
