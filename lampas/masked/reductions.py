@@ -274,7 +274,11 @@ def logsumexp(
     """log Σ exp of the kept elements over `dim`."""
     source = kept(_cast(input, dtype), mask, -math.inf)
     dims = all_dims(source, dim)
-    return source.logsumexp(dims, keepdim).to(source.dtype) if dims else source.exp().log()
+    return (
+        source.logsumexp(dims, keepdim).to(source.dtype)
+        if dims
+        else source.exp().log().to(source.dtype)
+    )
 
 
 def logaddexp(

@@ -264,7 +264,9 @@ MATRIX_EXP = Operation("linalg_matrix_exp", f.matrix_exp, saves="inputs")
 
 @public(namespace="linalg")
 def matrix_exp(A: Tensor) -> Tensor:
-    """The matrix exponential of square matrices."""
+    """The matrix exponential of square matrices; half types are computed in float32."""
+    if A.dtype.itemsize == 2 and A.dtype.is_floating_point:
+        return matrix_exp(A.float()).to(A.dtype)  # type: ignore[attr-defined]
     require_matrices("linalg.matrix_exp", A, square=True)
     return record(MATRIX_EXP, (A,))
 
