@@ -102,5 +102,6 @@ class WindowWriter(MacroWriter):
             self.c, b.multiply(panel, self.integer(Integer.C_PANEL)), self.kernel.c_element
         )
         with b.loop(first_tile, last_tile) as tile:
-            rows = (self.scratch, b.value(shape.columns), inside, c, columns, flags, column)
+            pitch = b.value(self.windows.panel.pitch)
+            rows = (self.scratch, pitch, inside, c, columns, flags, column)
             self.write_tile(tile, k, rows)

@@ -177,6 +177,9 @@ def plan_windows(
     if columns == "taps":
         block = min(windows.positions, max(POSITIONS_BLOCK, depth_block(target)))
         made = [replace(each, depth_block=block) for each in made]
+    else:  # whole lines of a window
+        line = windows.kernel[-1]
+        made = [replace(each, depth_block=-(-each.depth_block // line) * line) for each in made]
     best = min(made, key=lambda each: estimate(part.problem, each, target))
     builder = WindowPlanBuilder(part, best, target, threads)
     builder.columns, builder.windows, builder.listed = columns, windows, integers
@@ -203,7 +206,7 @@ class WindowPlanBuilder(PlanBuilder):
         """A panel, and what its copy may write behind it."""
         kernel = self.kernel()
         assert isinstance(kernel, WindowKernel)
-        elements = self.made.depth_block * self.shape.columns + kernel.panel.slack
+        elements = self.made.depth_block * kernel.panel.pitch + kernel.panel.slack
         return -(-elements * self.bytes // 64) * 64
 
     def integers(self, a_strides: tuple[int, int], b_strides: tuple[int, int]) -> tuple[int, ...]:

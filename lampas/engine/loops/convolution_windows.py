@@ -51,6 +51,11 @@ class PanelKind:
         return self.target.lanes(self.element)
 
     @property
+    def pitch(self) -> int:
+        """Elements between rows of the panel: a piece of positions may write a vector beyond the last column."""
+        return self.width + (self.lanes if self.columns == "positions" else 0)
+
+    @property
     def slack(self) -> int:
         """Elements that a copy may write behind the panel."""
         return self.lanes * (self.width if self.columns == "taps" else 1)
@@ -169,34 +174,41 @@ class PanelWriter:
     # ---- columns are positions ------------------------------------------------------------------------------
 
     def copy_positions(self) -> None:
-        """For each tap, copy the rows' pieces ("segments") that the columns are made of."""
-        b, width = self.b, self.kind.width
+        """Copy the rows' pieces that the columns are made of, each for all taps, left to right.
+
+        A piece that is no multiple of the lanes writes beyond its end, where the next piece writes later.
+        """
+        b, width, lanes = self.b, self.kind.width, self.lanes
         first, place = self.position_offset(self.column)
         inside = b.subtract(self.got[WindowInteger.PLACES_W], place)
         lone = b.bit_and(b.compare("sge", inside, width), b.compare("eq", self.columns, width))
         with b.branch(lone) as (whole, pieces):
             with whole, self.each_tap() as (row, offset):
                 start = b.add(offset, first)
-                for lane in range(0, width, self.lanes):
+                for lane in range(0, width, lanes):
                     moved = b.add(start, b.multiply(self.got[WindowInteger.JUMP_W], lane))
                     self.put(self.run(self.place(moved), None), b.add(row, lane))
             with pieces:
-                table = b.allocate("i64", 3 * width)
-                count = self.list_segments(table)
-                with self.each_tap() as (row, offset), b.loop(0, count) as number:
-                    self.copy_segment(table, number, row, offset)
+                count, bounds = self.rows(self.column, self.columns)
+                with b.loop(0, count) as number:
+                    start, length = bounds(number)
+                    offset, _ = self.position_offset(b.add(self.column, start))
+                    self.copy_piece(start, offset, length)
 
-    def list_segments(self, table: Value) -> Value:
-        """Write (column, offset, length) of each piece; return how many there are."""
-        b = self.b
-        count, bounds = self.rows(self.column, self.columns)
-        with b.loop(0, count) as number:
-            start, length = bounds(number)
-            offset, _ = self.position_offset(b.add(self.column, start))
-            for slot, value in enumerate((start, offset, length)):
-                spot = b.add(b.multiply(number, 3), slot)
-                b.store(value, b.element_pointer(table, spot, "i64"))
-        return count
+    def copy_piece(self, column: Value, moved: Value, length: Value) -> None:
+        """Copy one piece for all taps, a vector at a time; the last one's lanes are masked."""
+        b, lanes = self.b, self.lanes
+        jump = self.got[WindowInteger.JUMP_W]
+        whole = b.bit_and(length, -lanes)
+        with b.loop(0, whole, lanes) as done:
+            spot, into = b.add(moved, b.multiply(done, jump)), b.add(column, done)
+            with self.each_tap() as (row, offset):
+                self.put(self.run(self.place(b.add(offset, spot)), None), b.add(row, into))
+        with b.when(b.compare("slt", whole, length)):
+            spot, into = b.add(moved, b.multiply(whole, jump)), b.add(column, whole)
+            rest = b.subtract(length, whole)
+            with self.each_tap() as (row, offset):
+                self.put(self.run(self.place(b.add(offset, spot)), rest), b.add(row, into))
 
     def rows(
         self, first: Value, total: Value
@@ -231,34 +243,38 @@ class PanelWriter:
 
     @contextmanager
     def each_tap(self) -> Generator[tuple[Value, Value], None, None]:
-        """Walk the taps of this block of depth: yields the panel's row and the tap's offset."""
-        b = self.b
-        digits = self.tap_digits(self.k)
-        state = [*digits[1:], self.tap_offset(digits)]
-        with b.carrying_loop(0, self.depth, 1, state) as loop:
-            yield b.multiply(loop.index, self.kind.width), loop.values[3]
-            loop.carry(self.next_tap(loop))
-
-    def next_tap(self, loop: Loop) -> list[Value]:
-        """The digits and offset of the tap that follows."""
+        """Walk the taps of this block of depth, whole lines of a window: yields the panel's row and the tap's offset."""
         b, got, i = self.b, self.got, WindowInteger
-        *digits, offset = loop.values
-        names = (
-            (i.TAPS_W, i.TAP_W, i.TAP_H),
-            (i.TAPS_H, i.TAP_H, i.TAP_D),
-            (i.TAPS_D, i.TAP_D, i.CHANNEL),
-        )
-        offset = b.add(offset, got[i.TAP_W])
-        carried: Value | None = None
-        following: list[Value] = []
-        for digit, (size, step, above) in zip(reversed(digits), names, strict=True):
-            more = b.add(digit, 1 if carried is None else b.cast("zext", carried, "i64"))
-            ends = b.compare("eq", more, got[size])
-            back = b.subtract(got[above], b.multiply(got[size], got[step]))
-            offset = b.add(offset, b.select(ends, back, 0))
-            following.insert(0, b.select(ends, b.value(0), more))
-            carried = ends
-        return [*following, offset]
+        digits = self.tap_digits(self.k)
+        line = b.multiply(self.got[i.TAPS_W], self.kind.pitch)
+        lines = b.divide(self.depth, got[i.TAPS_W])
+        state = [*digits[1:3], self.tap_offset(digits), b.value(0)]
+        with b.carrying_loop(0, lines, 1, state) as loop:
+            start, row = loop.values[2:]
+            with b.carrying_loop(0, got[i.TAPS_W], 1, [start, row]) as taps:
+                yield taps.values[1], taps.values[0]
+                taps.carry(
+                    [
+                        b.add(taps.values[0], got[i.TAP_W]),
+                        b.add(taps.values[1], self.kind.pitch),
+                    ]
+                )
+            loop.carry([*self.next_line(loop), b.add(row, line)])
+
+    def next_line(self, loop: Loop) -> list[Value]:
+        """The digits and offset of the line of taps that follows."""
+        b, got, i = self.b, self.got, WindowInteger
+        depth, height, offset = loop.values[:3]
+        more = b.add(height, 1)
+        ends = b.compare("eq", more, got[i.TAPS_H])
+        deeper = b.add(depth, b.cast("zext", ends, "i64"))
+        leaves = b.compare("eq", deeper, got[i.TAPS_D])
+        offset = b.add(offset, got[i.TAP_H])
+        back = b.subtract(got[i.TAP_D], b.multiply(got[i.TAPS_H], got[i.TAP_H]))
+        offset = b.add(offset, b.select(ends, back, b.value(0)))
+        away = b.subtract(got[i.CHANNEL], b.multiply(got[i.TAPS_D], got[i.TAP_D]))
+        offset = b.add(offset, b.select(leaves, away, b.value(0)))
+        return [b.select(leaves, b.value(0), deeper), b.select(ends, b.value(0), more), offset]
 
     # ---- columns are taps -----------------------------------------------------------------------------------
 
