@@ -24,9 +24,11 @@ from lampas.engine.loops.brgemm_plan import (
     Matrix,
     Problem,
     choice,
+    cut_of,
     depth_block,
     estimate,
     plain_element,
+    shape_for,
 )
 from lampas.engine.loops.brgemm_tile import MOST_WIDE_ROWS, Access
 from lampas.engine.loops.convolution import WindowKernel
@@ -35,6 +37,7 @@ from lampas.engine.loops.emit_types import memory_type
 from lampas.engine.shape import contiguous_strides
 
 Shape = tuple[int, ...]
+FEW_UNITS = 4
 POSITIONS_BLOCK = 512  # positions of one image between two visits of the results
 
 
@@ -176,7 +179,8 @@ def plan_windows(
     made = [choice(part.problem, False, "across", way, "copy", target) for way in ways]
     if columns == "taps":
         block = min(windows.positions, max(POSITIONS_BLOCK, depth_block(target)))
-        made = [replace(each, depth_block=block) for each in made]
+        tiles = tiles_of_unit(part.problem, target)
+        made = [replace(each, depth_block=block, unit_tiles=tiles) for each in made]
     else:  # whole lines of a window
         line = windows.kernel[-1]
         made = [replace(each, depth_block=-(-each.depth_block // line) * line) for each in made]
@@ -184,6 +188,13 @@ def plan_windows(
     builder = WindowPlanBuilder(part, best, target, threads)
     builder.columns, builder.windows, builder.listed = columns, windows, integers
     return builder.build()
+
+
+def tiles_of_unit(problem: Problem, target: Target) -> int:
+    """Tiles that share the copy of a panel, which is dear where it transposes: all, if there are enough panels."""
+    cut = cut_of(problem, shape_for(problem, target))
+    groups = -(-FEW_UNITS // (cut.panels * problem.batches))
+    return max(1, -(-cut.tiles // groups))
 
 
 class WindowPlanBuilder(PlanBuilder):
