@@ -174,3 +174,26 @@ def test_threads_record_at_the_same_time() -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == [50 * (n + 50) for n in range(4)]
+
+
+def test_arrays_of_parts_do_not_copy_the_whole() -> None:
+    from lampas.engine.device.buffer import statistics
+
+    x = lampas.ones(1000, 100) * 2
+    x.sum().item()
+    before = statistics.live_bytes
+    rows = [x[place].numpy() for place in range(50)]
+    rows[3][:] = 9
+    assert x[3].sum().item() == 900
+    assert statistics.live_bytes - before < 100_000
+
+
+def test_equal_results_do_not_share_memory_with_arrays() -> None:
+    x = lampas.arange(3.0)
+    one, two = x * 2, x * 2
+    array = one.numpy()
+    array[:] = 7
+    assert two.tolist() == [0, 2, 4]
+    part = x[1:].clone()
+    x.numpy()[:] = 5
+    assert part.tolist() == [1, 2]

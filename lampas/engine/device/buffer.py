@@ -68,7 +68,15 @@ class Buffer:
     a fresh buffer are undefined.
     """
 
-    __slots__ = ("__weakref__", "block", "capacity", "exported", "nbytes", "pointer")
+    __slots__ = (
+        "__weakref__",
+        "aliased",
+        "block",
+        "capacity",
+        "exported",
+        "nbytes",
+        "pointer",
+    )
 
     def __init__(self, pointer: int, nbytes: int, block: numpy.ndarray, capacity: int) -> None:
         self.pointer = pointer
@@ -76,6 +84,7 @@ class Buffer:
         self.block = block
         self.capacity = capacity  # 0: the memory is not ours to recycle
         self.exported = False
+        self.aliased = False  # several values lie here: none of them may be written in place
 
     @staticmethod
     def allocate(nbytes: int) -> Buffer:

@@ -111,8 +111,9 @@ def _unrealised(asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]) -
         source = node
         while source.op is RESHAPE:
             source = source.inputs[0]
-        if source.op is BUFFER:
+        if source.op is BUFFER and source.buffer.capacity:
             if node.buffer is None:
+                source.buffer.aliased = True
                 node.realize_as(source.buffer)
         else:
             found[id(node)] = node
@@ -138,6 +139,9 @@ def _run(targets: Sequence[Node]) -> None:
         buffers = _run_reference(plan.graph, leaves)
     for node, buffer in zip(targets, buffers, strict=True):
         node.realize_as(buffer)
+    if len({id(buffer) for buffer in buffers}) < len(buffers):
+        for buffer in buffers:
+            buffer.aliased = True
 
 
 def _run_program(plan: Plan, nodes: Sequence[Node], leaves: Sequence[Node]) -> list[Buffer]:

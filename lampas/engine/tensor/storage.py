@@ -108,23 +108,20 @@ class Storage:
         return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
 
     def export(self) -> None:
-        """Have the memory for this storage alone; from now on arrays outside may share it."""
+        """Let arrays outside share the memory from now on; no other value lies in it then.
+
+        What is pending is computed first, since it may read values that the array will change.
+        """
         self.buffer()
+        realize(())
         node = self.node
-        if not self.shared and not self._is_exclusive(node):
+        if node.buffer.aliased:
             fresh = Buffer.allocate(node.numel * node.dtype.itemsize)
             copy = fresh.array(node.dtype.numpy, (node.numel,))
             copy[...] = node.buffer.array(node.dtype.numpy, (node.numel,))
-            self.node = node = buffer_node(fresh, node.shape, node.dtype)
+            self.node = buffer_node(fresh, node.shape, node.dtype)
             self.revision += 1
         self.shared = True
-
-    def _is_exclusive(self, node: Node) -> bool:
-        # self.node, the caller's name, this argument, getrefcount's, and one tensor's cached reading
-        if sys.getrefcount(node) > 5 or sys.getrefcount(node.buffer) > 2:
-            return False
-        block = node.buffer.block  # also held by the leaves that were cut from it
-        return block.base is None and sys.getrefcount(block) <= _ALONE + 1
 
     def snapshot(
         self, kind: dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
