@@ -57,6 +57,12 @@ def as_strided_scatter(
 ) -> Tensor:
     """A copy of input with src at the places that `as_strided` would read."""
     place = (tuple(size), tuple(stride), storage_offset or 0)
+    last = place[2] + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if 0 not in place[0] and last >= input._node.numel:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {place[2]} "
+            f"are out of bounds for storage of size {input._node.numel * input.dtype.itemsize}"
+        )
     return _replaced(AS_STRIDED_SCATTER, input, src, *place)
 
 

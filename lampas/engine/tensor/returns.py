@@ -16,6 +16,8 @@ def return_type(name: str, *fields: str) -> Any:
         rows = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))
         return f"torch.return_types.{name}(\n{rows})"
 
-    made = type(name, (base,), {"__slots__": (), "__repr__": show, "__module__": "lampas.return_types"})
+    made = type(
+        name, (base,), {"__slots__": (), "__repr__": show, "__module__": "lampas.return_types"}
+    )
     RETURN_TYPES[name] = made
     return made

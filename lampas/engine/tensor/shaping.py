@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.derive.tape import Edge
 from lampas.engine.dtype import dtype
 from lampas.engine.graph import build as g
 from lampas.engine.shape import (
@@ -23,7 +24,8 @@ from lampas.engine.shape import (
 from lampas.engine.tensor.conversion import is_contiguous
 from lampas.engine.tensor.core import AS_STRIDED, Tensor, share, wrap_view
 from lampas.engine.tensor.declare import method, public
-from lampas.engine.tensor.door import record, record_view
+from lampas.engine.tensor.door import record, record_view, trace
+from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading
 
 if TYPE_CHECKING:
@@ -366,7 +368,26 @@ def as_strided(
             f"{count * input.dtype.itemsize}"
         )
     whole = input if input._covers_storage() else whole_storage(input)
-    return record_view(AS_STRIDED, whole, (shape, strides, offset), strides, offset)
+    result = record_view(AS_STRIDED, whole, (shape, strides, offset), strides, offset)
+    if grad_mode.enabled and input.requires_grad and not whole.requires_grad:
+        node = input._value()
+        place = (count, input._shape, input._layout(), input._offset, shape, strides, offset)
+        entry = trace(AS_STRIDED_OF_PART, (input,), (node,), (result._value(),), place)
+        result._edge = Edge(entry, 0)
+    return result
+
+
+def _strided_of_part(x: Node, count: int, *places: Any) -> Node:
+    """A strided reading of a storage of `count` zeros in which only the part x is known."""
+    own_shape, own_strides, own_offset, shape, strides, offset = places
+    zeros = g.full((count,), 0, x.dtype)
+    storage = g.as_strided_scatter(zeros, x, own_shape, own_strides, own_offset)
+    return g.as_strided(storage, shape, strides, offset)
+
+
+AS_STRIDED_OF_PART = Operation(
+    "as_strided", _strided_of_part, grad_name="AsStridedBackward0", saves="none"
+)
 
 
 def whole_storage(tensor: Tensor) -> Tensor:
