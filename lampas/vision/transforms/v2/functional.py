@@ -121,6 +121,8 @@ def to_dtype(inpt: Any, dtype: Any = lampas.float32, scale: bool = False) -> Any
     ):
         return _as(_plain(inpt).to(dtype), inpt) if isinstance(inpt, Tensor) else inpt
     plain = _plain(inpt)
+    if scale and plain.dtype == lampas.uint8 and dtype.is_floating_point:
+        return _as(plain.to(dtype).mul(1.0 / 255), inpt)  # one step of rounding apart from v1
     return _as(F.convert_image_dtype(plain, dtype) if scale else plain.to(dtype), inpt)
 
 
