@@ -7,7 +7,9 @@ import random
 import pytest
 
 from lampas.engine.errors import VerificationError
+from lampas.engine.graph import build as g
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
+from tests.unit.schedules import check, leaf
 
 
 def life(name: int, nbytes: int, first: int, last: int) -> Life:
@@ -58,3 +60,13 @@ def test_the_verifier_finds_an_overlap() -> None:
     plan = MemoryPlan({("entry", 1): 0, ("entry", 2): 128}, 512)
     with pytest.raises(VerificationError, match="overlaps"):
         verify_plan(lives, {}, plan)
+
+
+def test_a_rows_result_does_not_replace_what_the_rows_second_walk_reads() -> None:
+    """The scale of each row is read again after the row's own result has been stored."""
+    x, y, scale = leaf(6, 40), leaf(6, 40, seed=1), leaf(6, 1, seed=2)
+    divisor = g.add(g.multiply(scale, scale), g.like(scale, 1))
+    quotient = g.divide(g.sum_dims(x, (1,)), divisor)
+    shifted = g.multiply(g.add(y, g.multiply(g.multiply(quotient, divisor), x)), y)
+    row = g.negative(g.reshape(quotient, (6,)))
+    check(shifted, g.sum_dims(row, (0,)))

@@ -226,6 +226,8 @@ class Lowering:
     def donors(self, call: NestCall, output: int) -> list[int]:
         """Inputs of the output's size that are walked exactly as it is, and in no other way."""
         operands, strides = call.nest.operands, call.strides
+        if not is_stored_last(call, output):
+            return []
         target = operands[output]
         _, own = call.places[output][0]
         good: dict[int, bool] = {}
@@ -258,6 +260,28 @@ class Lowering:
                     found.update(where for where, _ in listed if where[0] == "scratch")
             for where in sorted(found):
                 schedule.lives.append(Life(where, schedule.scratch[where[1]], place, place))
+
+
+def is_stored_last(call: NestCall, output: int) -> bool:
+    """Whether nothing of a row is read any more when this output of it is stored.
+
+    One value for a row may be stored between two walks over the row: it can replace something only
+    where there is a single walk, that of one reduction whose results alone are stored.
+    """
+    nest, strides = call.nest, call.strides
+    if not nest.reduced or any(strides[output][nest.kept :]):
+        return True
+    for number, operand in enumerate(nest.operands):
+        if operand.role == "output" and any(strides[number][nest.kept :]):
+            return False
+    rows: set[int] = set()
+    for number, instruction in enumerate(nest.instructions):
+        after_reduction = any(source in rows for source in instruction.arguments)
+        if instruction.op == "reduce" and after_reduction:
+            return False
+        if instruction.op == "reduce" or after_reduction:
+            rows.add(number)
+    return True
 
 
 def gathered(call: NestCall) -> set[int]:
