@@ -36,6 +36,7 @@ from lampas.engine.tensor.autocast import (
     set_autocast_dtype,
 )
 from lampas.engine.tensor.construction import typed_constructors
+from lampas.engine.tensor.device import get_default_device, set_default_device
 from lampas.engine.tensor.generator import Generator, default_generator
 from lampas.engine.tensor.grad_switches import (
     enable_grad,
@@ -135,6 +136,7 @@ __all__ = [
     "dtype",
     "enable_grad",
     "finfo",
+    "get_default_device",
     "get_default_dtype",
     "get_num_threads",
     "iinfo",
@@ -144,6 +146,7 @@ __all__ = [
     "is_storage",
     "no_grad",
     "promote_types",
+    "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, final
 
 _KINDS = (
@@ -23,7 +24,8 @@ _KINDS = (
 class device:
     """A device type and an optional index: `device("cpu")`, `device("cuda", 0)`, `device("cuda:1")`.
 
-    Raises RuntimeError for an unknown type or a malformed string.
+    In a `with` statement it is where new tensors go that name no device. Raises RuntimeError for an
+    unknown type or a malformed string.
 
     >>> device("cuda:1").index
     1
@@ -74,6 +76,13 @@ class device:
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
+    def __enter__(self) -> device:
+        _DEFAULTS.stack.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _DEFAULTS.stack.pop()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return device, ((self.type,) if self.index is None else (self.type, self.index))
 
@@ -82,13 +91,33 @@ CPU = device("cpu")
 META = device("meta")
 
 
+class _Defaults(threading.local):
+    """This thread's default devices: the lasting one first, then those of `with` statements."""
+
+    def __init__(self) -> None:
+        self.stack: list[device] = [CPU]
+
+
+_DEFAULTS = _Defaults()
+
+
+def set_default_device(place: Any) -> None:
+    """Make `place` the device of new tensors that name none; None means the processor again."""
+    _DEFAULTS.stack[0] = CPU if place is None else device(place)
+
+
+def get_default_device() -> device:
+    """Where new tensors go that name no device."""
+    return _DEFAULTS.stack[-1]
+
+
 def resolve_device(place: Any) -> device:
     """The device that a `device=` argument means, checked to exist on this machine.
 
     Raises AssertionError for CUDA, as PyTorch's CPU build does.
     """
     if place is None:
-        return CPU
+        place = _DEFAULTS.stack[-1]
     found = place if isinstance(place, device) else device(place)
     if found.type == "cpu":
         return CPU

@@ -29,7 +29,7 @@ class Generator:
     engine: MersenneTwister
 
     def __init__(self, device: Any = None) -> None:
-        self.device = resolve_device(device)
+        self.device = resolve_device("cpu" if device is None else device)
         self.engine = MersenneTwister()
 
     def manual_seed(self, seed: int) -> Generator:

@@ -229,7 +229,7 @@ def _made(
     if out is not None:
         resized = out if out._shape == shape else out.resize_(shape)  # type: ignore[attr-defined]
         return fill(resized, name, draw)
-    if place is not None and resolve_device(place) is META:
+    if resolve_device(place) is META:
         return empty(shape, dtype=kind, device=META, requires_grad=requires_grad)
     return leaf(flat_draw(draw, prod(shape), kind).reshape(shape), kind, requires_grad)
 
