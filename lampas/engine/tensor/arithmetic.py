@@ -16,6 +16,7 @@ from lampas.engine.tensor.operands import (
     float_dtype,
     is_number,
     number,
+    require_tensor,
 )
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ def remainder(input: Operand, other: Operand) -> Tensor:
 @public(method=True, inplace=True, out=True)
 def fmod(input: Operand, other: Operand) -> Tensor:
     """input - trunc(input / other) · other: the sign of input, as C's fmod."""
+    require_tensor("fmod", "input", input)
     kind = common_dtype("fmod", input, other)
     _refuse_zero_divisor("fmod", kind, other)
     return record(FMOD, as_inputs("fmod", input, other), (kind,))

@@ -127,6 +127,12 @@ def _store(name: str, value: Tensor, target: Tensor) -> None:
             f"result type {value.dtype.title} can't be cast to the desired output type "
             f"{target.dtype.title}"
         )
+    if any(n > 1 and step == 0 for n, step in zip(target._shape, target._layout(), strict=True)):
+        raise RuntimeError(
+            f"{name}(): unsupported operation: more than one element of the written-to tensor "
+            "refers to a single memory location. Please clone() the tensor before performing the "
+            "operation."
+        )
     if target._shape != value._shape:
         target.resize_(value._shape)  # type: ignore[attr-defined]
     target.copy_(value)  # type: ignore[attr-defined]

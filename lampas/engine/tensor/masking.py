@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.dtype import bool_, dtype, int64
+from lampas.engine.dtype import bool_, can_cast, dtype, int64
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.arithmetic import sum_back
 from lampas.engine.tensor.core import Tensor
@@ -62,6 +62,10 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             raise RuntimeError(
                 "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
                 f"{len(value._shape)} dimension(s)."
+            )
+        if not can_cast(value.dtype, input.dtype) and value.dtype.is_complex:
+            raise RuntimeError(
+                f"value cannot be converted to type {input.dtype} without overflow: it is complex"
             )
         return record(MASKED_FILL, (input, mask, value))
     if isinstance(value, complex) and not input.dtype.is_complex:

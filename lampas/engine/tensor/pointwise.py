@@ -259,12 +259,14 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 @public(method=True, inplace=True, out=True)
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """input, but not below min."""
+    require_tensor("clamp_min", "input", input)
     return clamp(input, min=min)
 
 
 @public(method=True, inplace=True, out=True)
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """input, but not above max."""
+    require_tensor("clamp_max", "input", input)
     return clamp(input, max=max)
 
 

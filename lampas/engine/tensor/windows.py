@@ -14,6 +14,7 @@ import numpy as np
 from lampas.engine.dtype import dtype as Dtype
 from lampas.engine.dtype import get_default_dtype
 from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.layouts import strided
 from lampas.engine.tensor.values import tensor_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def _points(count: int, periodic: bool, build: Callable[[int], Array]) -> Array:
 
 def _made(name: str, array: Array, kind: Dtype | None, options: dict[str, Any]) -> Tensor:
     kind = get_default_dtype() if kind is None else kind
+    order = options.get("layout")
+    if order is not None and order is not strided:
+        raise ValueError(f"{name} is implemented for strided tensors only, got: {order}")
     if not kind.is_floating_point:
         raise RuntimeError(f"{name} expects floating point dtypes, got: {kind}")
     made = tensor_of(array, kind)
