@@ -47,6 +47,8 @@ def _made(name: str, array: Array, kind: Dtype | None, options: dict[str, Any]) 
     order = options.get("layout")
     if order is not None and order is not strided:
         raise ValueError(f"{name} is implemented for strided tensors only, got: {order}")
+    if not name.endswith("_window") and kind.name not in ("float32", "float64"):
+        raise ValueError(f"{name} expects float32 or float64 dtypes, got: {kind}")
     if not kind.is_floating_point:
         raise RuntimeError(f"{name} expects floating point dtypes, got: {kind}")
     made = tensor_of(array, kind)
