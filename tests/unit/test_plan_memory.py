@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,11 @@ import pytest
 import lampas
 import lampas.autograd
 from lampas import nn
+from lampas.engine.dtype import float32
 from lampas.engine.errors import VerificationError
+from lampas.engine.loops.construction import NestBuilder
+from lampas.engine.loops.nest import Nest
+from lampas.engine.schedule.lower import is_stored_last
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
 from lampas.engine.settings import settings
 
@@ -81,3 +87,25 @@ def test_a_rows_result_does_not_replace_what_a_second_walk_over_the_row_reads() 
         second_derivatives("compiled"), second_derivatives("reference"), strict=True
     ):
         np.testing.assert_allclose(compiled, reference, 1e-9, 1e-9)
+
+
+def stored_last(nest: Nest, strides: list[tuple[int, ...]]) -> list[bool]:
+    call: Any = SimpleNamespace(nest=nest, strides=strides)
+    outputs = [n for n, operand in enumerate(nest.operands) if operand.role == "output"]
+    return [is_stored_last(call, number) for number in outputs]
+
+
+def test_what_is_stored_between_two_walks_replaces_nothing() -> None:
+    builder = NestBuilder(1, 1)
+    x = builder.load(builder.operand(float32, "input", (2, 1)))
+    total = builder.reduce("sum", x)
+    row = builder.operand(float32, "output", (1, 0))
+    builder.store(row, total)
+    alone = builder.build()
+    assert stored_last(alone, [(4, 1), (1, 0)]) == [True]
+    builder = NestBuilder(1, 1)
+    x = builder.load(builder.operand(float32, "input", (2, 1)))
+    total = builder.reduce("sum", x)
+    builder.store(builder.operand(float32, "output", (1, 0)), total)
+    builder.store(builder.operand(float32, "output", (2, 1)), builder.apply("multiply", x, total))
+    assert stored_last(builder.build(), [(4, 1), (1, 0), (4, 1)]) == [False, True]

@@ -17,7 +17,7 @@ from lampas.engine.errors import VerificationError
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.blocks import region_calls
 from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
-from lampas.engine.schedule.convolution import window_call
+from lampas.engine.schedule.convolution import window_call, winograd_call
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
@@ -126,8 +126,10 @@ class Lowering:
     def calls_of(self, place: int, step: ScheduleStep) -> list[Call]:
         schedule = self.schedule
         if isinstance(step, HostStep):
-            pooled = pool_call(self.paths, step.entry)
-            return [pooled] if pooled else self.serial(place, step) or [step]
+            made = pool_call(self.paths, step.entry) or winograd_call(
+                self.paths, step.entry, schedule.scratch, self.threads
+            )
+            return [made] if made else self.serial(place, step) or [step]
         if isinstance(step, Contraction):
             return [self.product(place, step)]
         if isinstance(step, Assembly):
