@@ -13,6 +13,7 @@ module is imported, and can then be changed by assignment (tests do) or for a wh
 | LAMPAS_CACHE_DIR  | cache_dir        | where; "" means the user's cache directory                           |
 | LAMPAS_CACHE_MB   | cache_mb         | cap of the disk cache in MiB                                         |
 | LAMPAS_FUSE       | fuse             | join operations into kernels                                         |
+| LAMPAS_WINOGRAD   | winograd         | fewer multiplications for 3×3 convolutions, a little less exact      |
 | LAMPAS_VERIFY     | verify           | check the graph after each pass                                      |
 | LAMPAS_VECTOR     | vector_bytes     | force a narrower vector (16, 32, 64); 0 means the machine's          |
 | LAMPAS_PENDING    | pending          | nodes that may wait before the graph is realized by itself           |
@@ -40,6 +41,7 @@ class Settings:
     cache_dir: str = ""
     cache_mb: int = 256
     fuse: bool = True
+    winograd: bool = True
     verify: bool = False
     vector_bytes: int = 0
     pending: int = 20_000
@@ -66,7 +68,7 @@ VARIABLES = {
     "debug": "LAMPAS_DEBUG", "tier": "LAMPAS_TIER", "eager": "LAMPAS_EAGER", "threads": "LAMPAS_THREADS",
     "cache": "LAMPAS_CACHE", "cache_dir": "LAMPAS_CACHE_DIR", "cache_mb": "LAMPAS_CACHE_MB",
     "fuse": "LAMPAS_FUSE", "verify": "LAMPAS_VERIFY", "vector_bytes": "LAMPAS_VECTOR",
-    "pending": "LAMPAS_PENDING",
+    "winograd": "LAMPAS_WINOGRAD", "pending": "LAMPAS_PENDING",
 }
 # fmt: on
 FALSE_WORDS = ("", "0", "false", "no", "off")

@@ -13,7 +13,8 @@ from lampas.engine.graph import primitives as p
 from lampas.engine.graph.node import Node
 from lampas.engine.realize.hosts import HostCall
 from lampas.engine.schedule.convolution import phases
-from tests.unit.schedules import check, leaf
+from lampas.engine.settings import settings
+from tests.unit.schedules import check, leaf, records
 
 Sizes = tuple[int, ...]
 
@@ -122,3 +123,32 @@ def test_phases_meet_every_tap_once(stride: int, dilation: int) -> None:
         for tap in range(taps)
     }
     assert found == {(i, place, tap) for i, place, tap in wanted if 0 <= i < size}
+
+
+# ---- Winograd's algorithm -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image", [(16, 16), (19, 22), (13, 45), (30, 14)])
+@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (2, 1)])
+def test_winograd(image: Sizes, padding: Sizes) -> None:
+    """Images whose last tiles hang over, in several groups; direct where it would not pay."""
+    x, weight = leaf(9, 33, *image), leaf(35, 33, 3, 3, seed=1)
+    settled = ((1, 1), padding, (1, 1), 1)
+    made = g.make(p.CONVOLUTION, (x, weight), settled)
+    grad = leaf(*made.shape, seed=2)
+    by_input = g.make(p.CONVOLUTION_BACKWARD_INPUT, (grad, weight), (x.shape, *settled))
+    program = check(made, by_input, tolerance=2e-3)
+    names = records(program)
+    assert any(name.startswith("winograd_image") for name in names)
+    with settings.override(winograd=False):
+        program = check(made, by_input, tolerance=1e-4)
+    assert not any(name.startswith("winograd") for name in records(program))
+
+
+def test_winograd_is_for_float32_without_stride() -> None:
+    for kind, stride, groups in ((float64, 1, 1), (float32, 2, 1), (float32, 1, 2)):
+        x = leaf(4, 64, 18, 18, kind=kind)
+        weight = leaf(64, 64 // groups, 3, 3, kind=kind, seed=1)
+        attributes = ((stride, stride), (1, 1), (1, 1), groups)
+        program = check(g.make(p.CONVOLUTION, (x, weight), attributes), tolerance=1e-4)
+        assert not any(name.startswith("winograd") for name in records(program))

@@ -16,6 +16,9 @@ from lampas.engine.loops.convolution import WindowKernel
 from lampas.engine.loops.convolution_plan import Windows, plan_forward, plan_weight
 from lampas.engine.loops.convolution_windows import Columns, Step, step_word
 from lampas.engine.loops.pooling import PoolKernel, lanes_for, stride_word
+from lampas.engine.loops.winograd import Part, WinogradKernel
+from lampas.engine.loops.winograd_matrices import filter_matrix, input_matrix, output_matrix
+from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd
 from tests.unit.gemm_programs import guarded, program_of
 
 Array = np.ndarray
@@ -140,3 +143,61 @@ def test_a_new_size_needs_no_new_kernel() -> None:
         plan = plan_forward(float32, windows, images, 32)
         kernels |= {call.kernel for call in plan.calls if isinstance(call.kernel, WindowKernel)}
     assert len({kernel.name for kernel in kernels}) == 1
+
+
+# ---- Winograd's algorithm -----------------------------------------------------------------------------------
+
+
+def test_the_matrices_filter() -> None:
+    rng = np.random.default_rng(1)
+    values, taps = rng.standard_normal(6), rng.standard_normal(3)
+    product = (np.array(filter_matrix()) @ taps) * (np.array(input_matrix()) @ values)
+    wanted = [values[k : k + 3] @ taps for k in range(4)]
+    np.testing.assert_allclose(np.array(output_matrix()) @ product, wanted, rtol=1e-13)
+
+
+def winograd(x: Array, weight: Array, target: Target | None = None, threads: int = 1) -> Array:
+    """The unpadded convolution; every array ends at a page that must not be touched."""
+    (images, channels, height, width), filters = x.shape, len(weight)
+    sizes = WinogradSizes(images, channels, filters, height - 2, width - 2)
+    whole = guarded(np.zeros((images, channels, *sizes.padded), np.float32))
+    whole[:, :, :height, :width] = x
+    out = guarded(np.full((images, filters, height - 2, width - 2), np.nan, np.float32))
+    plan = plan_winograd(sizes, threads, target)
+    program_of(plan, {"a": guarded(weight), "b": whole, "c": out}, threads)()
+    return out
+
+
+def winograd_operands(shape: tuple[int, ...], filters: int) -> tuple[Array, Array, Array]:
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal(shape).astype(np.float32)
+    weight = rng.standard_normal((filters, shape[1], 3, 3)).astype(np.float32)
+    wide = [x.astype(np.float64), weight.astype(np.float64)]
+    return x, weight, REFERENCE_RULES[p.CONVOLUTION](wide, (1, 1), (0, 0), (1, 1), 1)
+
+
+WINOGRAD_CASES = [((5, 33, 18, 18), 35), ((1, 32, 50, 41), 64), ((3, 40, 19, 24), 33)]
+
+
+@pytest.mark.parametrize("target", [None, x86_avx2(), x86_sse2()], ids=["host", "avx2", "sse2"])
+@pytest.mark.parametrize(("shape", "filters"), WINOGRAD_CASES, ids=str)
+def test_winograd(shape: tuple[int, ...], filters: int, target: Target | None) -> None:
+    if target and host().vector_bytes < target.vector_bytes:
+        pytest.skip("this machine has no such vectors")
+    x, weight, wanted = winograd_operands(shape, filters)
+    error = winograd(x, weight, target) - wanted
+    scale = float(np.sqrt((wanted**2).mean()))
+    assert float(np.sqrt((error**2).mean())) < 4e-6 * scale
+    assert float(np.abs(error).max()) < 4e-5 * scale
+
+
+def test_winograd_with_any_number_of_threads_gives_the_same_bits() -> None:
+    x, weight, _ = winograd_operands((5, 33, 30, 30), 40)
+    assert winograd(x, weight).tobytes() == winograd(x, weight, threads=3).tobytes()
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("part", ["image", "filter", "result"])
+def test_winograd_compiles_for_other_machines(target: Target, part: Part) -> None:
+    kernel = WinogradKernel(target, part, target.lanes("float"))
+    assert object_code(str(kernel.module()), target)[:4] == b"\x7fELF"

@@ -9,7 +9,8 @@ image instead of a matrix, and the kernel reads windows of it.  Epilogues join i
 1×1 windows without stride are the images themselves: plain products.  The derivative by the input is a
 forward product over the padded gradient with the turned weight; with a stride, each residue of the positions
 ("phase") meets its own part of the kernel, so nothing is multiplied by zeros (the sub-pixel reading of a
-transposed convolution; Shi et al., 2016).  Other dtypes take the way of `windows`.
+transposed convolution; Shi et al., 2016).  Where it pays, 3×3 products of float32 go Winograd's way.  Other
+dtypes take the way of `windows`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lampas.engine.dtype import float32, float64
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry
 from lampas.engine.loops.convolution_plan import Windows, plan_forward, plan_weight
+from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd
 from lampas.engine.schedule import windows as views
 from lampas.engine.schedule.contract import (
     GemmCall,
@@ -31,7 +33,7 @@ from lampas.engine.schedule.contract import (
     operand,
     write_epilogue,
 )
-from lampas.engine.schedule.steps import numel
+from lampas.engine.settings import settings
 from lampas.engine.shape import contiguous_strides
 
 if TYPE_CHECKING:
@@ -70,8 +72,20 @@ def plain(w: Writer, source: int, shape: Shape) -> int:
     return w.emit(p.AS_STRIDED, (source,), shape, contiguous_strides(shape), 0)
 
 
-def forward(w: Writer, x: int, weight: int, stride: Shape, dilation: Shape, groups: int) -> int:
-    """The convolution of a padded value."""
+def forward(
+    w: Writer,
+    x: int,
+    margins: tuple[Shape, Shape],
+    weight: int,
+    stride: Shape,
+    dilation: Shape,
+    groups: int,
+) -> int:
+    """The convolution of a value padded by margins below and above."""
+    made = winograd(w, x, margins, weight, stride, dilation, groups)
+    if made is not None:
+        return made
+    x = views.padded(w, x, *margins)
     shape, (filters, channels, *taps) = w.entries[x].shape, w.entries[weight].shape
     found = Windows(groups, channels, shape[2:], tuple(taps), stride, dilation)
     sizes = (shape[0], groups, filters // groups, found.positions)
@@ -87,13 +101,39 @@ def forward(w: Writer, x: int, weight: int, stride: Shape, dilation: Shape, grou
     return w.emit(p.RESHAPE, (made,), (shape[0], filters, *found.places))
 
 
+def winograd(
+    w: Writer,
+    x: int,
+    margins: tuple[Shape, Shape],
+    weight: int,
+    stride: Shape,
+    dilation: Shape,
+    groups: int,
+) -> int | None:
+    """The same by Winograd's algorithm, as a `convolution` entry that carries its sizes, where that is faster."""
+    shape, (filters, channels, *taps) = w.entries[x].shape, w.entries[weight].shape
+    fits = taps == [3, 3] and set(stride) == set(dilation) == {1} and groups == 1
+    if not settings.winograd or not fits or w.entries[x].dtype is not float32:
+        return None
+    low, high = margins
+    image = [n + a + b for n, a, b in zip(shape[2:], low, high, strict=True)]
+    sizes = WinogradSizes(shape[0], channels, filters, image[0] - 2, image[1] - 2)
+    if not sizes.pays():
+        return None
+    more = [want - n for want, n in zip(sizes.padded, image, strict=True)]
+    x = views.padded(w, x, low, tuple([a + b for a, b in zip(high, more, strict=True)]))
+    sources = (plain(w, weight, (filters, channels, 3, 3)), plain(w, x, w.entries[x].shape))
+    result = (shape[0], filters, sizes.height, sizes.width)
+    return w.append(Entry(p.CONVOLUTION, (sizes,), sources, result, float32))
+
+
 def convolution(w: Writer, entry: Entry) -> int | None:
     """The convolution."""
     if not is_native(w, entry):
         return views.convolution(w, entry)
     stride, padding, dilation, groups = entry.attributes
-    x = views.padded(w, entry.sources[0], padding, padding)
-    return forward(w, x, entry.sources[1], stride, dilation, groups)
+    x, weight = entry.sources
+    return forward(w, x, (padding, padding), weight, stride, dilation, groups)
 
 
 def convolution_backward_weight(w: Writer, entry: Entry) -> int | None:
@@ -187,7 +227,7 @@ def phase_product(w: Writer, grad: int, weight: int, chosen: tuple[Phase, ...], 
     turned = views.turned_weight(w, part, groups)
     low, high = tuple([c.low for c in chosen]), tuple([c.high for c in chosen])
     ones, gaps = (1,) * len(chosen), tuple([c.gap for c in chosen])
-    return forward(w, views.padded(w, grad, low, high), turned, ones, gaps, groups)
+    return forward(w, grad, (low, high), turned, ones, gaps, groups)
 
 
 def woven(
@@ -238,8 +278,19 @@ def window_call(
     return GemmCall(step.entry, plan, places, heirs, tuple(step.stores))
 
 
-def work_of(product_with_windows: WindowProduct) -> int:
-    """Multiplications and additions of a product with windows."""
-    known = product_with_windows
-    rows = known.windows.groups * known.filters
-    return 2 * known.images * rows * numel((known.windows.taps, known.windows.positions))
+def winograd_call(
+    paths: Paths, number: int, scratch: dict[int, int], threads: int
+) -> GemmCall | None:
+    """Plan an entry that carries the sizes of Winograd's algorithm; None for any other."""
+    entry = paths.entries[number]
+    if entry.op is not p.CONVOLUTION or not isinstance(entry.attributes[0], WinogradSizes):
+        return None
+    plan = plan_winograd(entry.attributes[0], threads)
+    place = len(scratch)
+    scratch[place] = plan.scratch_bytes
+    places: dict[str, tuple[Place, int]] = {"c": (("entry", number), 0)}
+    places["scratch"] = (("scratch", place), 0)
+    for name, source in zip(("a", "b"), entry.sources, strict=True):
+        base, reading = operand(paths, source)
+        places[name] = (("entry", base), reading.offset * entry.dtype.itemsize)
+    return GemmCall(number, plan, places, (), (number,))
