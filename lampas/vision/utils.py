@@ -44,8 +44,9 @@ def make_grid(
     if not isinstance(tensor, Tensor):
         if not isinstance(tensor, list) or not all(isinstance(t, Tensor) for t in tensor):
             raise TypeError(f"tensor or list of tensors expected, got {type(tensor)}")
-        tensor = lampas.stack(tensor, dim=0)
-    images = _batch(tensor)
+        images = _batch(lampas.stack(tensor, dim=0))
+    else:
+        images = _batch(tensor)
     if normalize:
         images = images.clone()
         if value_range is not None and not isinstance(value_range, tuple):

@@ -23,6 +23,7 @@ from lampas.vision.transforms._presets import ImageClassification
 from lampas.vision.transforms.functional import InterpolationMode
 
 M = TypeVar("M", bound=nn.Module)
+C = TypeVar("C", bound=Callable[..., Any])
 Constructor = Callable[..., Any]
 
 CONSTRUCTORS: dict[str, Constructor] = {}
@@ -91,7 +92,7 @@ class _Meta(dict):
 
 @functools.cache
 def _weights_table() -> dict[str, Any]:
-    text = files(__package__).joinpath("weights.json").read_text(encoding="utf-8")
+    text = files("lampas.vision.models").joinpath("weights.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
@@ -116,7 +117,7 @@ def _weights(row: dict[str, Any]) -> Weights:
 # Models -------------------------------------------------------------------------------------------
 
 
-def register_model(weights: Any = None, name: str | None = None) -> Callable[[M], M]:
+def register_model(weights: Any = None, name: str | None = None) -> Callable[[C], C]:
     """Enter a constructor under its name; its enum decodes `weights` and the older `pretrained`."""
 
     def register(constructor: Any) -> Any:

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 @functools.cache
 def _categories() -> tuple[str, ...]:
-    text = files(__package__).joinpath("categories.json").read_text(encoding="utf-8")
+    text = files("lampas.vision.models").joinpath("categories.json").read_text(encoding="utf-8")
     return tuple(json.loads(text))
 
 

@@ -105,7 +105,10 @@ class MNASNet(nn.Module):
             nn.Conv2d(first, second, 1, bias=False),
             nn.BatchNorm2d(second, momentum=BN_MOMENTUM),
         ]
-        layers += [_stack(*ends, *row) for *ends, row in zip(depths[1:], depths[2:], STACKS)]
+        layers += [
+            _stack(before, after, *row)
+            for before, after, row in zip(depths[1:], depths[2:], STACKS)
+        ]
         layers += [
             nn.Conv2d(depths[-1], 1280, 1, bias=False),
             nn.BatchNorm2d(1280, momentum=BN_MOMENTUM),

@@ -4,18 +4,24 @@ Every function hands the work to the module of the image's kind, `pil_images` or
 `tensor_geometry`, after it has read its arguments.
 """
 
-import math
 import numbers
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-import lampas
 from lampas import Tensor
 from lampas.vision.transforms import pil_images, tensor_color, tensor_geometry
+from lampas.vision.transforms.conversion import convert_image_dtype as convert_image_dtype
+from lampas.vision.transforms.conversion import pil_to_tensor as pil_to_tensor
+from lampas.vision.transforms.conversion import to_pil_image as to_pil_image
+from lampas.vision.transforms.conversion import to_tensor as to_tensor
 from lampas.vision.transforms.interpolation import InterpolationMode, as_mode
+from lampas.vision.transforms.maps import (
+    inverse_affine_matrix,
+    perspective_coefficients,
+    shears_of,
+)
 
 Picture = Any  # PIL.Image.Image or Tensor: what goes in comes out
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")
@@ -52,116 +58,6 @@ def get_image_size(img: Picture) -> list[int]:
 def get_image_num_channels(img: Picture) -> int:
     """The number of channels."""
     return get_dimensions(img)[0]
-
-
-# Between kinds ------------------------------------------------------------------------------------
-
-
-def to_tensor(pic: Any) -> Tensor:
-    """A Pillow image or an array (H, W[, C]) as a tensor (C, H, W); uint8 becomes floats in [0, 1].
-
-    Raises TypeError for anything else, ValueError for an array that is no image.
-
-    >>> to_tensor(np.full((2, 2, 3), 255, np.uint8)).shape
-    torch.Size([3, 2, 2])
-    """
-    if isinstance(pic, np.ndarray):
-        if pic.ndim not in (2, 3):
-            raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-        array = pic if pic.ndim == 3 else pic[:, :, None]
-        return _scaled(array)
-    if not pil_images.is_pil(pic):
-        raise TypeError(f"pic should be PIL Image or ndarray. Got {type(pic)}")
-    return _scaled(_array(pic))
-
-
-def _array(image: Image.Image) -> np.ndarray:
-    """The image's numbers (H, W, C)."""
-    array = np.asarray(image)
-    if image.mode == "1":
-        array = array.astype(np.uint8) * 255
-    elif image.mode.startswith("I;16"):
-        array = array.astype(np.int16)
-    return array if array.ndim == 3 else array[:, :, None]
-
-
-def _scaled(array: np.ndarray) -> Tensor:
-    planes = array.transpose(2, 0, 1)
-    if array.dtype != np.uint8:
-        return lampas.from_numpy(np.ascontiguousarray(planes))
-    kind = lampas.get_default_dtype()
-    floats = np.ascontiguousarray(planes, dtype=kind.numpy)
-    floats /= 255
-    return lampas.from_numpy(floats)
-
-
-def pil_to_tensor(pic: Image.Image) -> Tensor:
-    """A Pillow image as a tensor (C, H, W) of its own dtype. Raises TypeError for anything else."""
-    if not pil_images.is_pil(pic):
-        raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
-    array = np.array(pic, copy=True)
-    planes = array if array.ndim == 3 else array[:, :, None]
-    return lampas.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))
-
-
-def convert_image_dtype(image: Tensor, dtype: lampas.dtype = lampas.float32) -> Tensor:
-    """To another dtype with white staying white. Raises TypeError unless `image` is a tensor."""
-    if not isinstance(image, Tensor):
-        raise TypeError("Input img should be Tensor Image")
-    return tensor_color.convert_dtype(image, dtype)
-
-
-def to_pil_image(pic: Any, mode: str | None = None) -> Image.Image:
-    """A tensor (C, H, W) or an array (H, W[, C]) as a Pillow image; floats are scaled by 255.
-
-    Raises ValueError for more than four channels or too many dimensions, TypeError for dtypes
-    that Pillow has no mode for.
-    """
-    if isinstance(pic, Tensor):
-        if pic.dim() not in (2, 3):
-            raise ValueError(f"pic should be 2/3 dimensional. Got {pic.dim()} dimensions.")
-        planes = pic.detach().numpy()
-        array = planes.transpose(1, 2, 0) if planes.ndim == 3 else planes[:, :, None]
-        if np.issubdtype(array.dtype, np.floating) and mode != "F":
-            array = (array * 255).astype(np.uint8)
-    elif isinstance(pic, np.ndarray):
-        if pic.ndim not in (2, 3):
-            raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-        array = pic if pic.ndim == 3 else pic[:, :, None]
-    else:
-        raise TypeError(f"pic should be Tensor or ndarray. Got {type(pic)}.")
-    if array.shape[2] > 4:
-        raise ValueError(f"pic should not have > 4 channels. Got {array.shape[2]} channels.")
-    return _from_array(array, mode)
-
-
-# Pillow's modes: of single channels by dtype, of several by their number; the first is the default.
-SINGLE_MODES = {"uint8": "L", "int16": "I;16", "int32": "I", "float32": "F"}
-MODES = {2: ("LA",), 3: ("RGB", "YCbCr", "HSV"), 4: ("RGBA", "CMYK", "RGBX")}
-
-
-def _from_array(array: np.ndarray, mode: str | None) -> Image.Image:
-    channels, kind = array.shape[2], array.dtype.name
-    if channels == 1:
-        expected = SINGLE_MODES.get(kind)
-        if expected is None:
-            raise TypeError(f"Input type {array.dtype} is not supported")
-        if mode not in (None, expected):
-            raise ValueError(
-                f"Incorrect mode ({mode}) supplied for input type {array.dtype}. Should be {expected}"
-            )
-        array = array[:, :, 0]
-        if kind == "int16":
-            array = array.astype(np.uint16)
-        return Image.fromarray(np.ascontiguousarray(array))
-    if mode is not None and mode not in MODES[channels]:
-        raise ValueError(
-            f"Only modes {MODES[channels]} are supported for {channels} channel inputs"
-        )
-    if kind != "uint8":
-        raise TypeError(f"Input type {array.dtype} is not supported")
-    chosen, (height, width) = mode or MODES[channels][0], array.shape[:2]
-    return Image.frombytes(chosen, (width, height), np.ascontiguousarray(array).tobytes())
 
 
 def normalize(
@@ -323,41 +219,6 @@ def ten_crop(
     return five_crop(img, size) + five_crop(mirrored, size)
 
 
-def inverse_affine_matrix(
-    center: Sequence[float],
-    angle: float,
-    translate: Sequence[float],
-    scale: float,
-    shear: Sequence[float],
-    inverted: bool = True,
-) -> list[float]:
-    """Six numbers of the (inverse of the) map T·C·R·S·Shear·C⁻¹; angles in degrees.
-
-    R·S·Shear = scale · [[cos(r−sy)/cos(sy), −cos(r−sy)·tan(sx)/cos(sy) − sin(r)], [sin(r−sy)/cos(sy),
-    −sin(r−sy)·tan(sx)/cos(sy) + cos(r)]].
-    """
-    turn, sx, sy = math.radians(angle), math.radians(shear[0]), math.radians(shear[1])
-    a = math.cos(turn - sy) / math.cos(sy)
-    b = -math.cos(turn - sy) * math.tan(sx) / math.cos(sy) - math.sin(turn)
-    c = math.sin(turn - sy) / math.cos(sy)
-    d = -math.sin(turn - sy) * math.tan(sx) / math.cos(sy) + math.cos(turn)
-    (cx, cy), (tx, ty) = center, translate
-    if not inverted:
-        rows = ((a * scale, b * scale), (c * scale, d * scale))
-        shift = (cx + tx, cy + ty)
-        return [
-            number
-            for (left, right), moved in zip(rows, shift)
-            for number in (left, right, moved - left * cx - right * cy)
-        ]
-    rows = ((d / scale, -b / scale), (-c / scale, a / scale))
-    return [
-        number
-        for (left, right), middle in zip(rows, (cx, cy))
-        for number in (left, right, middle - left * (cx + tx) - right * (cy + ty))
-    ]
-
-
 def rotate(
     img: Picture,
     angle: float,
@@ -412,36 +273,6 @@ def affine(
         middle = (center[0] - columns * 0.5, center[1] - rows * 0.5)
     matrix = inverse_affine_matrix(middle, angle, translate, scale, shears)
     return tensor_geometry.affine(img, matrix, mode, fill)
-
-
-def shears_of(shear: float | Sequence[float]) -> tuple[float, float]:
-    """Both shears; a single one is along x."""
-    if isinstance(shear, numbers.Number):
-        return float(shear), 0.0  # pyright: ignore
-    if not isinstance(shear, list | tuple):
-        raise TypeError("Shear should be either a single value or a sequence of two values")
-    values = [float(value) for value in shear]
-    if len(values) not in (1, 2):
-        raise ValueError(f"Shear should be a sequence containing two values. Got {shear}")
-    return values[0], values[-1]
-
-
-def perspective_coefficients(
-    startpoints: Sequence[Sequence[int]], endpoints: Sequence[Sequence[int]]
-) -> list[float]:
-    """The eight numbers of the map that takes each end point to its start point."""
-    if len(startpoints) != 4 or len(endpoints) != 4:
-        raise ValueError(
-            "Please provide exactly four corners, got "
-            f"{len(startpoints)} startpoints and {len(endpoints)} endpoints."
-        )
-    rows = []
-    for (x, y), (u, v) in zip(endpoints, startpoints):
-        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
-        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
-    targets = np.array(startpoints, dtype=np.float64).reshape(8)
-    solution = np.linalg.lstsq(np.array(rows, dtype=np.float64), targets, rcond=None)[0]
-    return solution.astype(np.float32).tolist()
 
 
 def perspective(

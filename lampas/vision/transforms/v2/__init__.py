@@ -3,6 +3,7 @@
 from lampas.vision.transforms.autoaugment import AutoAugmentPolicy
 from lampas.vision.transforms.interpolation import InterpolationMode
 from lampas.vision.transforms.v2 import functional
+from lampas.vision.transforms.v2.augment import *  # noqa: F403
 from lampas.vision.transforms.v2.color import *  # noqa: F403
 from lampas.vision.transforms.v2.geometry import *  # noqa: F403
 from lampas.vision.transforms.v2.transform import (

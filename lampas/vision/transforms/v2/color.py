@@ -7,6 +7,7 @@ import lampas
 from lampas import Tensor
 from lampas.vision import tv_tensors
 from lampas.vision.transforms import autoaugment, containers, random_color, random_geometry
+from lampas.vision.transforms import functional as v1
 from lampas.vision.transforms.drawing import uniform, whole
 from lampas.vision.transforms.pil_images import is_pil
 from lampas.vision.transforms.v2 import functional as F
@@ -427,7 +428,7 @@ class ToTensor(Transform):
         return is_pil(leaf) or type(leaf).__name__ == "ndarray"
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return F.F.to_tensor(inpt)
+        return v1.to_tensor(inpt)
 
 
 class ToPureTensor(Transform):

@@ -189,7 +189,11 @@ class RandomResizedCrop(Transform):
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return F.resized_crop(
-            inpt, *params["window"], self.size, self.interpolation, self.antialias
+            inpt,
+            *params["window"],
+            size=self.size,
+            interpolation=self.interpolation,
+            antialias=self.antialias,
         )
 
 
@@ -231,15 +235,15 @@ class RandomAffine(Transform):
         center: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self._ranges = drawn.RandomAffine(degrees, translate, scale, shear)
-        self.degrees, self.translate = self._ranges.degrees, translate
-        self.scale, self.shear = scale, self._ranges.shear
+        checked = drawn.RandomAffine(degrees, translate, scale, shear)
+        self.degrees, self.translate = checked.degrees, translate
+        self.scale, self.shear = scale, checked.shear
         self.interpolation, self.fill, self.center = as_mode(interpolation), fill, center
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         height, width = query_size(flat_inputs)
         ranges = (self.degrees, self.translate, self.scale, self.shear)
-        angle, moved, scale, shear = self._ranges.get_params(*ranges, (width, height))
+        angle, moved, scale, shear = drawn.RandomAffine.get_params(*ranges, (width, height))
         return {"angle": angle, "translate": moved, "scale": scale, "shear": shear}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -272,7 +276,8 @@ class RandomPerspective(RandomTransform):
         return {"points": points}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return F.perspective(inpt, *params["points"], self.interpolation, self.fill)
+        before, after = params["points"]
+        return F.perspective(inpt, before, after, self.interpolation, self.fill)
 
 
 class ElasticTransform(Transform):
@@ -286,13 +291,14 @@ class ElasticTransform(Transform):
         fill: Any = 0,
     ) -> None:
         super().__init__()
-        self._ranges = drawn.ElasticTransform(alpha, sigma, interpolation, fill)
-        self.alpha, self.sigma = self._ranges.alpha, self._ranges.sigma
+        checked = drawn.ElasticTransform(alpha, sigma, interpolation, fill)
+        self.alpha, self.sigma = checked.alpha, checked.sigma
         self.interpolation, self.fill = as_mode(interpolation), fill
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         size = list(query_size(flat_inputs))
-        return {"displacement": self._ranges.get_params(self.alpha, self.sigma, size)}
+        made = drawn.ElasticTransform.get_params(self.alpha, self.sigma, size)
+        return {"displacement": made}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return F.elastic(inpt, params["displacement"], self.interpolation, self.fill)

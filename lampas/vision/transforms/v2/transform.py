@@ -40,6 +40,11 @@ def _mapped(nest: Any, function: Callable[[Any], Any]) -> Any:
     return function(nest)
 
 
+def _sample(inputs: Sequence[Any]) -> Any:
+    """One input itself, several as their tuple."""
+    return inputs if len(inputs) != 1 else inputs[0]
+
+
 def is_plain(leaf: Any) -> bool:
     """Whether a leaf is a tensor without a kind."""
     return isinstance(leaf, Tensor) and not isinstance(leaf, tv_tensors.TVTensor)
@@ -82,7 +87,7 @@ class Transform(nn.Module):
         return isinstance(leaf, tv_tensors.TVTensor) or is_pil(leaf) or is_plain(leaf)
 
     def forward(self, *inputs: Any) -> Any:
-        nest = inputs if len(inputs) > 1 else inputs[0]
+        nest = _sample(inputs)
         leaves, rebuild = flatten(nest)
         self.check_inputs(leaves)
         chosen = self._chosen(leaves)
@@ -122,7 +127,7 @@ class RandomTransform(Transform):
         self.p = p
 
     def forward(self, *inputs: Any) -> Any:
-        nest = inputs if len(inputs) > 1 else inputs[0]
+        nest = _sample(inputs)
         leaves, _ = flatten(nest)
         self.check_inputs(leaves)
         if lampas.rand(1).item() >= self.p:
@@ -145,7 +150,7 @@ class Several(Transform):
         for transform in chosen:
             result = transform(*inputs)
             inputs = result if len(inputs) > 1 else (result,)
-        return inputs if len(inputs) > 1 else inputs[0]
+        return _sample(inputs)
 
     def extra_repr(self) -> str:
         return "\n".join(f"    {transform}" for transform in self.transforms)
@@ -169,7 +174,7 @@ class RandomApply(Several):
 
     def forward(self, *inputs: Any) -> Any:
         if lampas.rand(1).item() >= self.p:
-            return inputs if len(inputs) > 1 else inputs[0]
+            return _sample(inputs)
         return self._run(self.transforms, inputs)
 
 
