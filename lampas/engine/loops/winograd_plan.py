@@ -20,10 +20,10 @@ from lampas.engine.loops.winograd_matrices import INPUTS, OUTPUTS, TAPS
 
 ELEMENTS = INPUTS * INPUTS
 LEAST_CHANNELS = 32
-LEAST_ACROSS = 4
+LEAST_ACROSS = 2
 LEAST_TILES = 64
 MOST_WASTE = 1.4  # elements of the tiles for one of the result
-CACHED = 1 << 22  # bytes of transforms of one group of images
+CACHED = 1 << 21  # bytes of transforms of one group of images
 FLOAT = float32.itemsize
 NANOSECONDS_A_TILE = 60
 
