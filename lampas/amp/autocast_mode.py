@@ -49,7 +49,7 @@ class autocast:
         self._cache_enabled = state.cache_enabled if cache_enabled is None else cache_enabled
         if device_type == "cuda" and enabled:
             warnings.warn(
-                "User provided device_type of 'cuda', but CUDA is not available. Disabling",
+                "CUDA is not available or torch_xla is imported. Disabling autocast.",
                 stacklevel=2,
             )
             enabled = False
