@@ -8,7 +8,7 @@ from lampas.engine.derive.recipe import Recipe, placeholder
 from lampas.engine.dtype import float32
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
-from lampas.engine.graph.linear import linearize
+from lampas.engine.graph.linear import follow, linearize
 from lampas.engine.graph.node import Node
 from lampas.engine.tensor.door import record
 
@@ -90,3 +90,23 @@ def test_several_results() -> None:
     assert abs(one.item() - np.exp(1.0)) < 1e-6
     assert abs(two.item() - np.sin(0.5)) < 1e-6
     assert three.item() == 0.5
+
+
+def test_a_known_structure_is_followed_and_another_is_not() -> None:
+    def product(same: bool, size: int = 3) -> Node:
+        x = leaf(size)
+        return g.add(g.multiply(x, x if same else leaf(size)), g.like(x, 1))
+
+    line = linearize([product(False)])
+    steps = tuple(
+        (entry.op, entry.attributes, entry.sources, entry.shape, entry.dtype)
+        for entry in line.skeleton().entries
+    )
+    again = product(False)
+    nodes = follow(steps, line.outputs, [again])
+    assert nodes is not None
+    assert nodes[line.outputs[0]] is again
+    assert nodes == linearize([again]).nodes
+    for other in (product(True), product(False, 4), g.exp(leaf(3))):
+        assert follow(steps, line.outputs, [other]) is None
+    assert follow(steps, line.outputs, [again, again]) is None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import numpy as np
 
 from lampas.engine.device.buffer import Buffer
-from lampas.engine.graph.linear import LinearGraph, Linearization, linearize
+from lampas.engine.graph.linear import LinearGraph, Linearization, follow, linearize
 from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
 from lampas.engine.realize.donation import Donor
@@ -47,26 +47,44 @@ COMPILER = "lampas.engine.realize.program"  # loaded with the first program: sta
 _LOCK = threading.RLock()
 _PENDING: list[weakref.ref[Holder]] = []
 _PLANS: OrderedDict[Any, Plan] = OrderedDict()
+_LAST: list[Plan | None] = [None]
 
 
 @final
 class Plan:
-    """What is known about one structure: its graph, how often it was met, its program."""
+    """What is known about one structure: its graph, how often it was met, its program, what follows it."""
 
-    __slots__ = ("donor", "graph", "program", "sightings", "work")
+    __slots__ = (
+        "donor",
+        "graph",
+        "leaves",
+        "outputs",
+        "program",
+        "sightings",
+        "skeleton",
+        "steps",
+        "successor",
+        "work",
+    )
 
-    def __init__(self, graph: LinearGraph) -> None:
-        self.graph = graph
+    def __init__(self, line: Linearization) -> None:
+        self.graph = line.graph()
+        self.skeleton = line.skeleton()
+        self.leaves, self.outputs = line.leaves, line.outputs
+        self.steps = tuple(
+            (entry.op, entry.attributes, entry.sources, entry.shape, entry.dtype)
+            for entry in self.skeleton.entries
+        )
         self.program: Any = None
         self.donor: Any = None
+        self.successor: Plan | None = None
         self.sightings = 0
-        self.work = sum(entry.numel for entry in graph.entries)
+        self.work = sum(entry.numel for entry in self.graph.entries)
 
-    def compile(self, line: Linearization) -> None:
+    def compile(self) -> None:
         """Build the program, and find out what its runs may overwrite."""
         self.program = importlib.import_module(COMPILER).build_program(self.graph)
-        if self.program is not None:
-            self.donor = Donor(line.skeleton(), list(self.program.donations.values()))
+        self.donor = Donor(self.skeleton, list(self.program.donations.values()))
 
     def wants_program(self) -> bool:
         """Whether this structure is worth compiling now."""
@@ -123,18 +141,13 @@ def _unrealised(asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]) -
 def _run(targets: Sequence[Node]) -> None:
     if not targets:
         return
-    line = linearize(targets)
-    plan = _PLANS.get(line.key)
-    if plan is None:
-        plan = _PLANS[line.key] = Plan(line.graph())
-        if len(_PLANS) > PLANS_KEPT:
-            _PLANS.popitem(last=False)
+    plan, nodes = _find_plan(targets)
     plan.sightings += 1
-    leaves = [line.nodes[number] for number in line.leaves]
+    leaves = [nodes[number] for number in plan.leaves]
     if plan.program is None and plan.wants_program():
-        plan.compile(line)
+        plan.compile()
     if plan.program is not None and settings.tier != "reference":
-        buffers = _run_program(plan, line.nodes, leaves)
+        buffers = _run_program(plan, nodes, leaves)
     else:
         buffers = _run_reference(plan.graph, leaves)
     for node, buffer in zip(targets, buffers, strict=True):
@@ -142,6 +155,27 @@ def _run(targets: Sequence[Node]) -> None:
     if len({id(buffer) for buffer in buffers}) < len(buffers):
         for buffer in buffers:
             buffer.aliased = True
+
+
+def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:
+    """The plan of a structure and the nodes in its order: first the one that came next last time."""
+    last = _LAST[0]
+    guess = None if last is None else last.successor
+    if guess is not None:
+        nodes = follow(guess.steps, guess.outputs, targets)
+        if nodes is not None:
+            _LAST[0] = guess
+            return guess, nodes
+    line = linearize(targets)
+    plan = _PLANS.get(line.key)
+    if plan is None:
+        plan = _PLANS[line.key] = Plan(line)
+        if len(_PLANS) > PLANS_KEPT:
+            _PLANS.popitem(last=False)
+    if last is not None:
+        last.successor = plan
+    _LAST[0] = plan
+    return plan, line.nodes
 
 
 def _run_program(plan: Plan, nodes: Sequence[Node], leaves: Sequence[Node]) -> list[Buffer]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from lampas.engine.derive import anomaly
+from lampas.engine.derive.operation import ghost
 from lampas.engine.derive.tape import Edge, Flow, GradNode, Interface, walk
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.conversion import array_of
@@ -382,7 +383,7 @@ def _set_data(self: Tensor, value: Tensor) -> None:
     self._storage, self._shape, self._strides = value._storage, value._shape, value._strides
     self._offset, self._node, self._seen = value._offset, value._node, value._seen
     if self._leaf is not None:
-        self._leaf.metadata = (self._node,)
+        self._leaf.metadata = (ghost(self._node),)
 
 
 Tensor.data = property(_get_data, _set_data)  # type: ignore[attr-defined]

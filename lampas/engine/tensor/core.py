@@ -13,7 +13,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from lampas.engine.derive.operation import Operation
+from lampas.engine.derive.operation import Operation, ghost
 from lampas.engine.derive.tape import Edge, Flow, GradNode, OperationGrad
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
@@ -188,7 +188,7 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
             leaf = self._leaf
             if leaf is None:
                 leaf = self._leaf = LeafGrad(self)
-            return Edge(leaf, 0)
+            return leaf.edge
         return None
 
     def _regenerate_edge(self, base: Tensor) -> None:
@@ -294,12 +294,13 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
 class LeafGrad(GradNode):
     """The end of the tape at a leaf: adds what arrives to `.grad`."""
 
-    __slots__ = ("accumulate_hooks", "variable")
+    __slots__ = ("accumulate_hooks", "edge", "variable")
 
     def __init__(self, tensor: Tensor) -> None:
-        super().__init__((), (tensor._node,))
+        super().__init__((), (ghost(tensor._node),))
         self.sequence = 1 << 62
         self.variable = weakref.ref(tensor)
+        self.edge = Edge(self, 0)
         self.accumulate_hooks: dict[int, Any] | None = None
 
     def name(self) -> str:

@@ -109,7 +109,11 @@ def _read(operation: Operation, inputs: tuple[Input, ...]) -> tuple[tuple[Node, 
             nodes.append(given._node)  # type: ignore[union-attr]
         else:
             nodes.append(given._value())  # type: ignore[union-attr]
-        if given._requires_grad or given._tape_edge() is not None:  # type: ignore[union-attr]
+        if not traced and (
+            given._requires_grad  # type: ignore[union-attr]
+            or given._edge is not None  # type: ignore[union-attr]
+            or (given._base is not None and given._tape_edge() is not None)  # type: ignore[union-attr]
+        ):
             traced = True
         if place is None or (place is not storage.device and not given._shape):  # type: ignore[union-attr]
             place = place or storage.device
