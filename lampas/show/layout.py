@@ -14,7 +14,7 @@ from dataclasses import dataclass
 Point = tuple[float, float]
 SWEEPS = 16
 SIDE_GAP, LAYER_GAP, BEND_WIDTH = 18.0, 34.0, 8.0
-LOOSE_PULL = 0.02
+LOOSE_PULL, BEND_PULL = 0.02, 6.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def arrange(
     links = [pair for chain in chains for pair in itertools.pairwise(chain)]
     above, below = _neighbours(links, len(breadth))
     members = _order(members, above, below)
-    across = _place_across(members, breadth, above, below)
+    across = _place_across(members, breadth, above, below, len(sizes))
     layers_at = _place_along(members, thickness)
     layer_of = {box: number for number, layer in enumerate(members) for box in layer}
     extents = [layers_at[layer_of[box]] for box in range(len(breadth))]
@@ -155,10 +155,12 @@ def _place_across(
     breadth: list[float],
     above: list[list[int]],
     below: list[list[int]],
+    boxes: int,
 ) -> list[float]:
     """The position of each box's centre across the layers, from 0 on."""
     across = [0.0] * len(breadth)
-    near = _weigh(above, below)
+    bends = {box for layer in members for box in layer if box >= boxes}
+    near = _weigh(above, below, bends)
     for layer in members:
         _settle(layer, breadth, across, dict.fromkeys(layer, (0.0, 1.0)))
     for sweep in range(4 * SWEEPS):
@@ -173,11 +175,22 @@ def _place_across(
     return [value - left for value in across]
 
 
-def _weigh(above: list[list[int]], below: list[list[int]]) -> list[list[tuple[int, float]]]:
-    """The neighbours of each box with their pull: a source that has but one user pulls little."""
-    loose = [not up and len(down) == 1 for up, down in zip(above, below, strict=True)]
+def _weigh(
+    above: list[list[int]], below: list[list[int]], bends: set[int]
+) -> list[list[tuple[int, float]]]:
+    """The neighbours of each box with their pull.
+
+    A source that has but one user pulls little; two bends pull hard, so that long edges are straight.
+    """
+    loose = {box for box, users in enumerate(below) if not above[box] and len(users) == 1}
+
+    def pull(box: int, other: int) -> float:
+        if box in loose or other in loose:
+            return LOOSE_PULL
+        return BEND_PULL if box in bends and other in bends else 1.0
+
     return [
-        [(other, LOOSE_PULL if loose[box] or loose[other] else 1.0) for other in up + down]
+        [(other, pull(box, other)) for other in up + down]
         for box, (up, down) in enumerate(zip(above, below, strict=True))
     ]
 
