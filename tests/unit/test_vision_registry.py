@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import pickle
 import threading
 import urllib.error
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ def test_weights_know_their_facts() -> None:
     assert weights.meta["categories"][207] == "golden retriever"
     assert repr(weights) == "ResNet18_Weights.IMAGENET1K_V1"
     assert models.ResNet50_Weights.DEFAULT.name == "IMAGENET1K_V2"
+    assert pickle.loads(pickle.dumps(weights)) is weights
 
 
 def test_weights_prepare_images() -> None:

@@ -64,6 +64,9 @@ class WeightsEnum(Enum):
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}.{self.name}"
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return getattr, (type(self), self.name)
+
     @property
     def url(self) -> str:
         """Where the file is published; its name carries the start of its SHA-256."""

@@ -66,7 +66,10 @@ def normalize(
     """(tensor − mean) / std for each channel. Raises TypeError unless `tensor` is a tensor."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"img should be Tensor Image. Got {type(tensor)}")
-    return tensor_color.normalize(tensor, list(mean), list(std), inplace)
+    means, deviations = (
+        values.tolist() if isinstance(values, Tensor) else list(values) for values in (mean, std)
+    )
+    return tensor_color.normalize(tensor, means, deviations, inplace)
 
 
 # Geometry -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import lampas
 from lampas import Tensor, nn
 from lampas.vision.transforms import functional as F
 from lampas.vision.transforms.containers import two_sides
-from lampas.vision.transforms.drawing import chance, uniform, whole
+from lampas.vision.transforms.drawing import chance, log_uniform, uniform, whole
 from lampas.vision.transforms.interpolation import InterpolationMode, as_mode
 
 __all__ = [
@@ -124,10 +124,9 @@ class RandomResizedCrop(nn.Module):
     ) -> tuple[int, int, int, int]:
         """(top, left, height, width): the first of ten windows that fits, else the middle."""
         _, rows, columns = F.get_dimensions(img)
-        low, high = (float(end) for end in lampas.log(lampas.tensor(ratio)).tolist())
         for _ in range(ATTEMPTS):
             area = rows * columns * uniform(scale[0], scale[1])
-            aspect = float(lampas.exp(lampas.empty(1).uniform_(low, high)).item())
+            aspect = log_uniform(ratio)
             width = round(math.sqrt(area * aspect))
             height = round(math.sqrt(area / aspect))
             if 0 < width <= columns and 0 < height <= rows:
@@ -387,10 +386,9 @@ class RandomErasing(nn.Module):
     ) -> tuple[int, int, int, int, Tensor]:
         """(row, column, height, width, value); the whole image as it is if no window fits."""
         channels, rows, columns = img.shape[-3:]
-        low, high = lampas.log(lampas.tensor(ratio)).tolist()
         for _ in range(ATTEMPTS):
             area = rows * columns * uniform(scale[0], scale[1])
-            aspect = float(lampas.exp(lampas.empty(1).uniform_(low, high)).item())
+            aspect = log_uniform(ratio)
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if height >= rows or width >= columns:
                 continue

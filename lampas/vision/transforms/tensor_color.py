@@ -4,6 +4,8 @@ The formulas are those of torchvision's v1 transforms: blends of an image with a
 smoothed one, computed in floats and cut off to the dtype's range.
 """
 
+import numpy as np
+
 import lampas
 from lampas import Tensor
 from lampas.nn import functional as F
@@ -242,6 +244,8 @@ def normalize(image: Tensor, mean: list[float], std: list[float], inplace: bool 
     """
     if not image.is_floating_point():
         raise TypeError(f"Input tensor should be a float tensor. Got {image.dtype}.")
+    if image.dim() == 3 and image.dtype == lampas.float32 and not (inplace or image.requires_grad):
+        return _normalize_one(image, mean, std)
     if image.dim() < 3:
         raise ValueError(
             "Expected tensor to be a tensor image of size (..., C, H, W). Got tensor.size() = "
@@ -249,12 +253,26 @@ def normalize(image: Tensor, mean: list[float], std: list[float], inplace: bool 
         )
     means = lampas.as_tensor(mean, dtype=image.dtype)
     deviations = lampas.as_tensor(std, dtype=image.dtype)
-    if any(value == 0 for value in deviations.reshape(-1).tolist()):
-        raise ValueError(
-            f"std evaluated to zero after conversion to {image.dtype}, leading to division by zero."
-        )
+    _require_spread(deviations.numpy(), image.dtype)
     means = means.view(-1, 1, 1) if means.dim() == 1 else means
     deviations = deviations.view(-1, 1, 1) if deviations.dim() == 1 else deviations
     if inplace:
         return image.sub_(means).div_(deviations)
     return image.sub(means).div(deviations)
+
+
+def _require_spread(deviations: np.ndarray, kind: lampas.dtype) -> None:
+    if not deviations.all():
+        raise ValueError(
+            f"std evaluated to zero after conversion to {kind}, leading to division by zero."
+        )
+
+
+def _normalize_one(image: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """The same of a single image, at once: data loading should not build graphs."""
+    means = np.asarray(mean, dtype=np.float32).reshape(-1, 1, 1)
+    deviations = np.asarray(std, dtype=np.float32).reshape(-1, 1, 1)
+    _require_spread(deviations, image.dtype)
+    result = image.numpy() - means
+    result /= deviations
+    return lampas.from_numpy(result)
