@@ -59,7 +59,7 @@ def test_convolution_with_bias_and_activation() -> None:
     product = g.make(p.CONVOLUTION, (x, weight), ((1, 1), (1, 1), (1, 1), 1))
     node = g.maximum(g.add(product, bias), g.constant(0.0, float32))
     names = records(check(node))
-    assert len([name for name in names if name.startswith("map")]) == 1  # the pad
+    assert len([name for name in names if name.startswith("map")]) == 2  # pad, activation
 
 
 def test_half_precision_convolution() -> None:

@@ -85,7 +85,7 @@ class Windows:
         strides, gaps = ones + self.stride, ones + self.dilation
         jumps = [s * n for s, n in zip(strides, steps, strict=True)]
         tap_steps = [d * n for d, n in zip(gaps, steps, strict=True)]
-        return [*places[1:], *jumps, *kernel, *tap_steps, prod(self.image), 1, 0, 0]
+        return [*places, self.image_numel, *jumps, *kernel, *tap_steps, prod(self.image), 1, 0, 0]
 
 
 def plan_forward(
@@ -94,6 +94,7 @@ def plan_forward(
     images: int,
     filters: int,
     *,
+    merged: bool = False,
     epilogue: NestEpilogue | None = None,
     extras: Sequence[Sequence[int]] = (),
     threads: int = 1,
@@ -101,9 +102,10 @@ def plan_forward(
 ) -> GemmPlan:
     """Plan C[n, g] = epilogue(A[g] · windows[n, g]); C is (images, groups, filters, positions).
 
+    With `merged`, C is (groups, filters, images · positions): one product for all images, if they are small.
     `filters` is the number of filters of one group; `extras` has the strides of the epilogue's operands.
     """
-    count, taps = windows.positions, windows.taps
+    count, taps = windows.positions * (images if merged else 1), windows.taps
     own = windows.channels * prod(windows.image)
     a = Matrix(taps, 1, kind=kind)
     b, c = Matrix(count, 1, kind=kind), Matrix(count, 1, kind=epilogue.kind if epilogue else kind)
@@ -113,8 +115,11 @@ def plan_forward(
         (windows.groups * filters * count, filters * count),
     )
     problem = problem_of((filters, count, taps), (a, b, c), kind, epilogue)
+    batch: Shape = (images, windows.groups)
+    if merged:
+        walked, batch = tuple([each[1:] for each in walked]), batch[1:]
     return plan_windows(
-        problem, (images, windows.groups), walked, extras, windows, "positions", windows.integers(),
+        problem, batch, walked, extras, windows, "positions", windows.integers(),
         threads, target or host(),
     )  # fmt: skip
 
@@ -125,20 +130,25 @@ def plan_weight(
     images: int,
     filters: int,
     *,
+    merged: bool = False,
     epilogue: NestEpilogue | None = None,
     extras: Sequence[Sequence[int]] = (),
     threads: int = 1,
     target: Target | None = None,
 ) -> GemmPlan:
-    """Plan C[g] = epilogue(Σₙ A[n, g] · windows[n, g]ᵀ); C is (groups, filters, taps)."""
-    count, taps = windows.positions, windows.taps
+    """Plan C[g] = epilogue(Σₙ A[n, g] · windows[n, g]ᵀ); C is (groups, filters, taps).
+
+    With `merged`, A is (groups, filters, images · positions).
+    """
+    count, taps = windows.positions * (images if merged else 1), windows.taps
+    passes = 1 if merged else images
     own = windows.channels * prod(windows.image)
     a, b = Matrix(count, 1, kind=kind), Matrix(1, 1, kind=kind)
     c = Matrix(taps, 1, kind=epilogue.kind if epilogue else kind)
     walked = ((filters * count,), (own,), (filters * taps,))
-    problem = problem_of((filters, taps, images * count), (a, b, c), kind, epilogue)
+    problem = problem_of((filters, taps, passes * count), (a, b, c), kind, epilogue)
     integers = windows.integers()
-    integers[WindowInteger.IMAGES] = images
+    integers[WindowInteger.IMAGES] = passes
     integers[WindowInteger.A_IMAGE] = windows.groups * filters * count
     integers[WindowInteger.B_IMAGE] = windows.image_numel
     return plan_windows(
@@ -178,7 +188,8 @@ def plan_windows(
         ways.append("packed")
     made = [choice(part.problem, False, "across", way, "copy", target) for way in ways]
     if columns == "taps":
-        block = min(windows.positions, max(POSITIONS_BLOCK, depth_block(target)))
+        most = part.problem.k // integers[WindowInteger.IMAGES]
+        block = min(most, max(POSITIONS_BLOCK, depth_block(target)))
         tiles = tiles_of_unit(part.problem, target)
         made = [replace(each, depth_block=block, unit_tiles=tiles) for each in made]
     else:  # whole lines of a window

@@ -5,7 +5,7 @@ it, a *tap* (c, a, b, e), the place inside the window and the channel, and a *po
 
     element(tap, position) = image[c, d·stride + a·dilation, h·stride + b·dilation, w·stride + e·dilation]
 
-The forward product has columns = positions, depth = taps; the derivative by the weight has columns = taps, depth =
+Positions may go on from image to image.  The forward product has columns = positions, depth = taps; the derivative by the weight has columns = taps, depth =
 positions of all images.  `PanelWriter` copies a panel of either into scratch memory, k-major, as wide as a tile.
 
 A copy may write up to `slack` elements behind the panel.  Columns beyond the last one hold any numbers.
@@ -31,8 +31,8 @@ class WindowInteger(IntEnum):
     """Places of the windows' integers, after those of the product and its epilogue; strides in elements."""
 
     # fmt: off
-    (PLACES_H, PLACES_W, JUMP_D, JUMP_H, JUMP_W, TAPS_D, TAPS_H, TAPS_W, TAP_D, TAP_H, TAP_W, CHANNEL,
-     IMAGES, A_IMAGE, B_IMAGE) = range(15)
+    (PLACES_D, PLACES_H, PLACES_W, JUMP_IMAGE, JUMP_D, JUMP_H, JUMP_W, TAPS_D, TAPS_H, TAPS_W, TAP_D, TAP_H, TAP_W, CHANNEL,
+     IMAGES, A_IMAGE, B_IMAGE) = range(17)
     # fmt: on
 
 
@@ -124,8 +124,10 @@ class PanelWriter:
     def position_offset(self, position: Value) -> tuple[Value, Value]:
         """The offset of a position, and its place along the last dimension."""
         i = WindowInteger
-        digits = self.digits(position, (self.got[i.PLACES_H], self.got[i.PLACES_W]))
-        return self.weighed(digits, i.JUMP_D, i.JUMP_H, i.JUMP_W), digits[-1]
+        sizes = (self.got[i.PLACES_D], self.got[i.PLACES_H], self.got[i.PLACES_W])
+        digits = self.digits(position, sizes)
+        names = (i.JUMP_IMAGE, i.JUMP_D, i.JUMP_H, i.JUMP_W)
+        return self.weighed(digits, *names), digits[-1]
 
     def place(self, offset: Value) -> Value:
         return self.b.element_pointer(self.image, offset, self.kind.element)

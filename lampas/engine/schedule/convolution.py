@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.steps import Contraction
 
 Shape = tuple[int, ...]
+FEW_POSITIONS = 50
 
 
 @final
@@ -55,6 +56,7 @@ class WindowProduct:
     images: int
     filters: int
     derivative: bool
+    merged: bool
 
     def __str__(self) -> str:
         kernel = "×".join(str(size) for size in self.windows.kernel)
@@ -88,17 +90,29 @@ def forward(
     x = views.padded(w, x, *margins)
     shape, (filters, channels, *taps) = w.entries[x].shape, w.entries[weight].shape
     found = Windows(groups, channels, shape[2:], tuple(taps), stride, dilation)
-    sizes = (shape[0], groups, filters // groups, found.positions)
-    if found.taps == channels and all(step == 1 for step in stride):
+    count = shape[0]
+    merged = is_small(found, count)
+    if found.taps == channels and all(step == 1 for step in stride) and not merged:
         rows = w.emit(p.RESHAPE, (weight,), (1, groups, filters // groups, channels))
-        rows = w.expand(rows, (shape[0], *w.entries[rows].shape[1:]))
-        flat = w.emit(p.RESHAPE, (x,), (shape[0], groups, channels, found.positions))
+        rows = w.expand(rows, (count, *w.entries[rows].shape[1:]))
+        flat = w.emit(p.RESHAPE, (x,), (count, groups, channels, found.positions))
         made = w.emit(p.MATMUL, (rows, flat))
     else:
-        known = WindowProduct(found, shape[0], filters // groups, derivative=False)
+        known = WindowProduct(found, count, filters // groups, derivative=False, merged=merged)
         sources = (plain(w, weight, (filters, found.taps)), plain(w, x, shape))
+        sizes = (count, groups, filters // groups, found.positions)
+        if merged:
+            sizes = (groups, filters // groups, count * found.positions)
         made = w.append(Entry(p.MATMUL, (known,), sources, sizes, w.entries[x].dtype))
-    return w.emit(p.RESHAPE, (made,), (shape[0], filters, *found.places))
+    if merged:
+        split = w.emit(p.RESHAPE, (made,), (filters, count, found.positions))
+        made = w.emit(p.PERMUTE, (split,), (1, 0, 2))
+    return w.emit(p.RESHAPE, (made,), (count, filters, *found.places))
+
+
+def is_small(found: Windows, images: int) -> bool:
+    """Whether the images have so few positions that one product should take them all together."""
+    return found.positions < FEW_POSITIONS and images > 1
 
 
 def winograd(
@@ -147,8 +161,14 @@ def convolution_backward_weight(w: Writer, entry: Entry) -> int | None:
     found = Windows(groups, channels, shape[2:], tuple(kernel), stride, dilation)
     if found.places != w.entries[grad].shape[2:]:
         return views.convolution_backward_weight(w, entry)
-    known = WindowProduct(found, shape[0], filters // groups, derivative=True)
-    sources = (plain(w, grad, (shape[0], filters, found.positions)), plain(w, x, shape))
+    merged = is_small(found, shape[0])
+    known = WindowProduct(found, shape[0], filters // groups, derivative=True, merged=merged)
+    lying = (shape[0], filters, found.positions)
+    if merged:
+        flat = w.emit(p.RESHAPE, (grad,), lying)
+        grad = w.emit(p.PERMUTE, (flat,), (1, 0, 2))
+        lying = (filters, shape[0], found.positions)
+    sources = (plain(w, grad, lying), plain(w, x, shape))
     sizes = (groups, filters // groups, found.taps)
     made = w.append(Entry(p.MATMUL, (known,), sources, sizes, entry.dtype))
     return w.emit(p.RESHAPE, (made,), entry.shape)
@@ -259,8 +279,8 @@ def window_call(
         extras = arrays[1:]
     make = plan_weight if known.derivative else plan_forward
     plan = make(
-        entry.dtype, known.windows, known.images, known.filters, epilogue=epilogue,
-        extras=[extra.strides for extra in extras], threads=threads,
+        entry.dtype, known.windows, known.images, known.filters, merged=known.merged,
+        epilogue=epilogue, extras=[extra.strides for extra in extras], threads=threads,
     )  # fmt: skip
     places: dict[str, tuple[Place, int]] = {"c": (("entry", c), 0)}
     bases: set[int] = set()
