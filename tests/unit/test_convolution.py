@@ -152,3 +152,14 @@ def test_winograd_is_for_float32_without_stride() -> None:
         attributes = ((stride, stride), (1, 1), (1, 1), groups)
         program = check(g.make(p.CONVOLUTION, (x, weight), attributes), tolerance=1e-4)
         assert not any(name.startswith("winograd") for name in records(program))
+
+
+def test_winograd_reads_weights_where_they_lie() -> None:
+    """Turned, transposed and repeated weights."""
+    x = leaf(4, 33, 18, 18)
+    plain = ((1, 1), (1, 1), (1, 1), 1)
+    turned = g.flip(g.permute(leaf(3, 33, 35, 3, seed=1), (2, 1, 0, 3)), (3,))
+    repeated = g.expand(g.constant(2.0, float32), (35, 33, 3, 3))
+    for weight in (turned, repeated):
+        program = check(g.make(p.CONVOLUTION, (x, weight), plain), tolerance=2e-3)
+        assert any(name.startswith("winograd") for name in records(program))

@@ -187,14 +187,18 @@ def plan_windows(
     if columns == "positions" and windows.groups == 1:
         ways.append("packed")
     made = [choice(part.problem, False, "across", way, "copy", target) for way in ways]
+    tiles = tiles_of_unit(part.problem, target)
     if columns == "taps":
         most = part.problem.k // integers[WindowInteger.IMAGES]
         block = min(most, max(POSITIONS_BLOCK, depth_block(target)))
-        tiles = tiles_of_unit(part.problem, target)
         made = [replace(each, depth_block=block, unit_tiles=tiles) for each in made]
     else:  # whole lines of a window
         line = windows.kernel[-1]
-        made = [replace(each, depth_block=-(-each.depth_block // line) * line) for each in made]
+        blocks = [-(-each.depth_block // line) * line for each in made]
+        made = [
+            replace(each, depth_block=block, unit_tiles=tiles)
+            for each, block in zip(made, blocks, strict=True)
+        ]
     best = min(made, key=lambda each: estimate(part.problem, each, target))
     builder = WindowPlanBuilder(part, best, target, threads)
     builder.columns, builder.windows, builder.listed = columns, windows, integers
@@ -202,7 +206,7 @@ def plan_windows(
 
 
 def tiles_of_unit(problem: Problem, target: Target) -> int:
-    """Tiles that share the copy of a panel, which is dear where it transposes: all, if there are enough panels."""
+    """Tiles that share the copy of a panel: all, if there are enough panels for some threads."""
     cut = cut_of(problem, shape_for(problem, target))
     groups = -(-FEW_UNITS // (cut.panels * problem.batches))
     return max(1, -(-cut.tiles // groups))

@@ -36,7 +36,11 @@ ELEMENT = "float"
 
 
 class WinogradInteger(IntEnum):
-    """Places of the integers: tiles of an image down and across, and the sizes of source and target."""
+    """Places of the integers: tiles of an image down and across, and the sizes of source and target.
+
+    For filters the first two are the strides of filters and channels, ROWS and WIDTH those of the taps, PLANES counts
+    channels.
+    """
 
     # fmt: off
     (TILES_DOWN, TILES_ACROSS, PLANES, ROWS, WIDTH, PITCH, PLANE) = range(7)
@@ -180,20 +184,25 @@ class WinogradWriter:
         row = b.multiply(unit, got[i.PLANES])
         last = b.subtract(got[i.PLANES], self.lanes)
         with b.loop(0, got[i.PLANES], self.lanes) as column:
-            start = b.add(row, b.minimum(column, last))
-            source = self.place(self.source, b.multiply(start, TAPS * TAPS))
-            taps = [self.every_ninth(source, tap) for tap in range(TAPS * TAPS)]
-            down = [self.combine(matrix, taps[x::TAPS]) for x in range(TAPS)]
+            start = b.minimum(column, last)
+            walked = b.multiply(unit, got[i.TILES_DOWN])
+            source = b.add(walked, b.multiply(start, got[i.TILES_ACROSS]))
+            taps = [[self.tap(source, y, x) for y in range(TAPS)] for x in range(TAPS)]
+            down = [self.combine(matrix, column_of_taps) for column_of_taps in taps]
+            place = b.add(row, start)
             for y in range(INPUTS):
-                for x, value in enumerate(self.combine(matrix, [column[y] for column in down])):
-                    b.store(value, self.transformed(self.target, INPUTS * y + x, start))
+                for x, value in enumerate(self.combine(matrix, [each[y] for each in down])):
+                    b.store(value, self.transformed(self.target, INPUTS * y + x, place))
 
-    def every_ninth(self, source: Value, tap: int) -> Value:
-        b = self.b
+    def tap(self, source: Value, y: int, x: int) -> Value:
+        """One tap of neighbouring channels."""
+        b, got, i = self.b, self.got, WinogradInteger
         value = constant(0, self.kind)
+        steps = b.add(b.multiply(got[i.ROWS], y), b.multiply(got[i.WIDTH], x))
+        first = b.add(source, steps)
         for lane in range(self.lanes):
-            offset = b.value(TAPS * TAPS * lane + tap)
-            value = b.insert(value, b.load(ELEMENT, self.place(source, offset)), lane)
+            offset = b.add(first, b.multiply(got[i.TILES_ACROSS], lane))
+            value = b.insert(value, b.load(ELEMENT, self.place(self.source, offset)), lane)
         return value
 
     # ---- arithmetic -----------------------------------------------------------------------------------------

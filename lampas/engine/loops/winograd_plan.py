@@ -82,16 +82,25 @@ def lanes_for(target: Target, count: int) -> int:
     return lanes
 
 
-def plan_winograd(sizes: WinogradSizes, threads: int = 1, target: Target | None = None) -> GemmPlan:
-    """Plan the whole convolution."""
-    return WinogradPlanner(sizes, threads, target or host()).plan()
+def plan_winograd(
+    sizes: WinogradSizes,
+    threads: int = 1,
+    target: Target | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> GemmPlan:
+    """Plan the whole convolution; `strides` are the weight's, row-major if not given."""
+    taps = TAPS * TAPS
+    walked = strides or (sizes.channels * taps, taps, TAPS, 1)
+    return WinogradPlanner(sizes, threads, target or host(), walked).plan()
 
 
 class WinogradPlanner:
     """Collects the calls."""
 
-    def __init__(self, sizes: WinogradSizes, threads: int, target: Target) -> None:
-        self.sizes, self.threads, self.target = sizes, threads, target
+    def __init__(
+        self, sizes: WinogradSizes, threads: int, target: Target, strides: tuple[int, ...]
+    ) -> None:
+        self.sizes, self.threads, self.target, self.strides = sizes, threads, target, strides
         tiles = sizes.group * sizes.tiles
         self.filters_at = 0
         self.images_at = ELEMENTS * sizes.filters * sizes.channels * FLOAT
@@ -108,7 +117,7 @@ class WinogradPlanner:
         self.add(
             WinogradKernel(self.target, "filter", lanes),
             (("a", 0), ("scratch", self.filters_at)),
-            (0, 0, sizes.channels, 0, 0, 0, plane),
+            (*self.strides[:2], sizes.channels, *self.strides[2:], 0, plane),
             sizes.filters,
             sizes.channels * 8,
         )

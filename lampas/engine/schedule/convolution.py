@@ -136,7 +136,7 @@ def winograd(
         return None
     more = [want - n for want, n in zip(sizes.padded, image, strict=True)]
     x = views.padded(w, x, low, tuple([a + b for a, b in zip(high, more, strict=True)]))
-    sources = (plain(w, weight, (filters, channels, 3, 3)), plain(w, x, w.entries[x].shape))
+    sources = (weight, plain(w, x, w.entries[x].shape))
     result = (shape[0], filters, sizes.height, sizes.width)
     return w.append(Entry(p.CONVOLUTION, (sizes,), sources, result, float32))
 
@@ -305,7 +305,8 @@ def winograd_call(
     entry = paths.entries[number]
     if entry.op is not p.CONVOLUTION or not isinstance(entry.attributes[0], WinogradSizes):
         return None
-    plan = plan_winograd(entry.attributes[0], threads)
+    strides = operand(paths, entry.sources[0])[1].strides
+    plan = plan_winograd(entry.attributes[0], threads, strides=strides)
     place = len(scratch)
     scratch[place] = plan.scratch_bytes
     places: dict[str, tuple[Place, int]] = {"c": (("entry", number), 0)}

@@ -21,6 +21,8 @@ from lampas.engine.schedule.reading import Reading, apply_view, plain_reading
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MEMORY_ONLY = SERIAL | {p.CONVOLUTION}
+
 
 @final
 class Settler:
@@ -91,7 +93,7 @@ def settle(graph: LinearGraph) -> LinearGraph:
     renumbered: list[int] = []
     for entry in graph.entries:
         sources = [renumbered[source] for source in entry.sources]
-        if (entry.op is p.MATMUL and fits_nest(entry, ())) or entry.op in SERIAL:
+        if (entry.op is p.MATMUL and fits_nest(entry, ())) or entry.op in MEMORY_ONLY:
             sources = [settler.memory(source) for source in sources]
         elif entry.op in PICKING or entry.op is p.PAD:
             sources[0] = settler.memory(sources[0])
