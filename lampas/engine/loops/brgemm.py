@@ -39,8 +39,9 @@ from lampas.engine.loops.brgemm_plan import (
 )
 from lampas.engine.loops.brgemm_tile import MOST_WIDE_ROWS
 from lampas.engine.loops.emit_types import memory_type
+from lampas.engine.loops.winograd import WinogradKernel
 
-Kernel = GemmKernel | PackKernel | DotKernel
+Kernel = GemmKernel | PackKernel | DotKernel | WinogradKernel
 ALIGNMENT = 64
 
 

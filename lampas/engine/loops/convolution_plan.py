@@ -163,10 +163,10 @@ def problem_of(
     kind: dtype,
     epilogue: NestEpilogue | None,
 ) -> Problem:
-    a, b, c = matrices
+    (m, n, k), (a, b, c) = sizes, matrices
     assert c.kind is not None
     element = plain_element(kind)
-    return Problem(*sizes, a, b, c, (1, 1), element, memory_type(c.kind), epilogue)
+    return Problem(m, n, k, a, b, c, (1, 1), element, memory_type(c.kind), epilogue)
 
 
 def plan_windows(

@@ -16,6 +16,7 @@ from lampas.engine.schedule.serial import SerialCall
 from lampas.engine.schedule.steps import numel
 
 if TYPE_CHECKING:
+    from lampas.engine.schedule.draft import Place
     from lampas.engine.schedule.paths import Paths
     from lampas.engine.schedule.rewrites import Writer
 
@@ -51,7 +52,7 @@ def pool_call(paths: Paths, number: int) -> SerialCall | None:
         *ones, *stride, *zeros, *padding, *ones, *dilation,
     )  # fmt: skip
     element = "float" if kind is float32 else "double"
-    places = (
+    places: tuple[tuple[Place, int], ...] = (
         (("entry", number), 0),
         (("entry", base), reading.offset * kind.itemsize),
     )
