@@ -99,11 +99,13 @@ def _entry(node: Node, sources: tuple[int, ...]) -> Entry:
 def _write_out(recipe: Any, sources: list[int], entries: list[Entry]) -> tuple[int, ...]:
     """Append a recipe's steps; return the entry numbers of what it computes."""
     numbers = list(sources)
-    for op, places, attributes, shape, kind in recipe.steps:
-        inputs = tuple([numbers[place] for place in places])
+    steps: Sequence[Any] = recipe.steps
+    computed: Sequence[int] = recipe.computed
+    for op, places, attributes, shape, kind in steps:
+        inputs = tuple(map(numbers.__getitem__, places))
         entries.append(Entry(op, attributes, inputs, shape, kind))
         numbers.append(len(entries) - 1)
-    return tuple([numbers[place] for place in recipe.computed])
+    return tuple(map(numbers.__getitem__, computed))
 
 
 def linearize(targets: Sequence[Node]) -> Linearization:

@@ -102,7 +102,7 @@ _UFUNCS: dict[str, Any] = {
 
 def _grid(index: Array, dim: int) -> tuple[Array, ...]:
     """Coordinates that `index` names along `dim`, with its own positions elsewhere."""
-    grid = list(np.indices(index.shape, sparse=True))
+    grid: list[Array] = list(np.indices(index.shape, sparse=True))
     grid[dim] = index
     return tuple(grid)
 

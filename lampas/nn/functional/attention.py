@@ -206,19 +206,18 @@ def multi_head_attention_forward(
         )
         q, k, v = _in_projection_packed(query, key, value, in_proj_weight, in_proj_bias)
     attn_mask = _expanded_mask(attn_mask, length, key.shape[0], batch * num_heads)
-    masks = (attn_mask, key_padding_mask)
     if bias_k is not None and bias_v is not None:
         k = cat([k, bias_k.repeat(1, batch, 1)])
         v = cat([v, bias_v.repeat(1, batch, 1)])
-        masks = _widened(*masks)
+        attn_mask, key_padding_mask = _widened(attn_mask), _widened(key_padding_mask)
     q = _heads(q, batch * num_heads)
     k = _heads(k, batch * num_heads) if static_k is None else static_k
     v = _heads(v, batch * num_heads) if static_v is None else static_v
     if add_zero_attn:
         blank = zeros(k.size(0), 1, k.size(2), dtype=k.dtype)
         k, v = cat([k, blank], 1), cat([v, blank], 1)
-        masks = _widened(*masks)
-    mask = _merged_mask(*masks, batch, num_heads, k.size(1))
+        attn_mask, key_padding_mask = _widened(attn_mask), _widened(key_padding_mask)
+    mask = _merged_mask(attn_mask, key_padding_mask, batch, num_heads, k.size(1))
     return _attend(
         q, k, v, mask, (batch, num_heads, length), out_proj_weight, out_proj_bias,
         dropout_p if training else 0.0, need_weights, average_attn_weights, batched,
@@ -253,9 +252,9 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return x.reshape(x.size(0), heads, -1).transpose(0, 1)
 
 
-def _widened(*masks: Tensor | None) -> tuple[Tensor | None, ...]:
-    """The masks with one more key, which everyone may see."""
-    return tuple(None if mask is None else pad(mask, (0, 1)) for mask in masks)
+def _widened(mask: Tensor | None) -> Tensor | None:
+    """The mask with one more key, which everyone may see."""
+    return None if mask is None else pad(mask, (0, 1))
 
 
 def _as_batch(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -322,9 +321,9 @@ def _attend(
         weights = dropout(weights, dropout_p)
     mixed = weights.matmul(v).transpose(0, 1).reshape(length * batch, width)
     output = linear(mixed, out_weight, out_bias).reshape(length, batch, out_weight.size(0))
-    shown: Tensor | None = None
-    if need_weights:
-        shown = weights.reshape(batch, num_heads, length, k.size(1))
-        shown = shown.mean(1) if average else shown
-        shown = shown if batched else shown.squeeze(0)
-    return (output if batched else output.squeeze(1)), shown
+    output = output if batched else output.squeeze(1)
+    if not need_weights:
+        return output, None
+    shown = weights.reshape(batch, num_heads, length, k.size(1))
+    shown = shown.mean(1) if average else shown
+    return output, (shown if batched else shown.squeeze(0))

@@ -390,7 +390,7 @@ def global_unstructured(
             f"{pruning_method} of type {method.PRUNING_TYPE}"
         )
     container.add_pruning_method(method)
-    flat = cat([tensor.detach().reshape(-1) for tensor in tensors])
+    flat = cat([tensor.detach().reshape(-1) for tensor in tensors if tensor is not None])
     final = container.compute_mask(flat, cat([mask.reshape(-1) for mask in masks]))
     start = 0
     for module, name in places:
