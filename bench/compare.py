@@ -15,9 +15,11 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
+PAUSE = 0.3  # seconds; OpenMP's threads spin for 0.2 s after their last work and would take a core
 sys.path.insert(0, str(HERE))
 
 from workloads import WORKLOADS  # noqa: E402  (the folder is no package)
@@ -62,10 +64,10 @@ def compare(name: str, ours: Worker, theirs: Worker, rounds: int, seconds: float
     ratios, times = [], {"lampas": [], "torch": []}
     peak = {"lampas": 0.0, "torch": 0.0}
     for _ in range(rounds):
-        found = {
-            "torch": theirs.ask(f"time {name} {seconds}"),
-            "lampas": ours.ask(f"time {name} {seconds}"),
-        }
+        found = {}
+        for library, worker in (("torch", theirs), ("lampas", ours)):
+            time.sleep(PAUSE)
+            found[library] = worker.ask(f"time {name} {seconds}")
         for library, measured in found.items():
             times[library].append(statistics.median(measured["times"]))
             peak[library] = max(peak[library], measured["peak"])
