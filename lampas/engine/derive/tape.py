@@ -193,22 +193,6 @@ class OperationGrad(GradNode):
             )
 
 
-@final
-class Arrivals:
-    """Cotangents that have arrived at one grad node."""
-
-    __slots__ = ("flows", "waiting")
-
-    def __init__(self, outputs: int, waiting: int) -> None:
-        self.flows: list[Flow | None] = [None] * outputs
-        self.waiting = waiting
-
-    def add(self, index: int, flow: Flow) -> None:
-        """Add a cotangent of output `index`."""
-        before = self.flows[index]
-        self.flows[index] = flow if before is None else add_flows(before, flow)
-
-
 _ADD = Operation("add", g.add, grad_name="AddBackward0", saves="none")
 
 
@@ -244,31 +228,35 @@ def walk(
     `only`, grad nodes whose id is not in it are not run.
     """
     waiting = _count_users(roots)
-    arrivals: dict[int, Arrivals] = {}
+    arrivals: dict[int, list[Flow | None]] = {}
     heap: list[tuple[int, int, GradNode]] = []
     queued: set[int] = set()
     for edge, flow in roots:
-        _arrive(arrivals, waiting, edge, flow)
+        _arrive(arrivals, edge, flow)
         if waiting[id(edge.node)] == 0 and id(edge.node) not in queued:
             queued.add(id(edge.node))
             heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
     while heap:
         node = heapq.heappop(heap)[2]
         arrived = arrivals.pop(id(node), None)
-        flows = tuple(arrived.flows) if arrived else (None,) * max(len(node.metadata), 1)
-        flows = _run_tensor_hooks(node, flows, interface, captures)
-        results = _run(node, flows, create_graph, interface, only)
+        results: Sequence[Flow | None] = ()
+        if arrived is not None:
+            flows = tuple(arrived)
+            if captures or node.tensor_hooks is not None or node.captured is not None:
+                flows = _run_tensor_hooks(node, flows, interface, captures)
+            if only is None or id(node) in only:
+                results = _run(node, flows, create_graph, interface)
         if not keep_graph:
             node.release()
-        for position, edge in enumerate(node.edges):
+        for edge, result in zip(node.edges, results or (None,) * len(node.edges), strict=False):
             if edge is None:
                 continue
-            result = results[position] if position < len(results) else None
             if result is not None:
-                _arrive(arrivals, waiting, edge, result)
-            waiting[id(edge.node)] -= 1
-            if waiting[id(edge.node)] == 0:
-                heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
+                _arrive(arrivals, edge, result)
+            key = id(edge.node)
+            waiting[key] -= 1
+            if waiting[key] == 0:
+                heapq.heappush(heap, (-edge.node.sequence, key, edge.node))
 
 
 def _count_users(roots: Sequence[tuple[Edge, Flow]]) -> dict[int, int]:
@@ -293,11 +281,14 @@ def _count_users(roots: Sequence[tuple[Edge, Flow]]) -> dict[int, int]:
     return waiting
 
 
-def _arrive(arrivals: dict[int, Arrivals], waiting: dict[int, int], edge: Edge, flow: Flow) -> None:
-    key = id(edge.node)
-    if key not in arrivals:
-        arrivals[key] = Arrivals(max(len(edge.node.metadata), 1), waiting[key])
-    arrivals[key].add(edge.index, flow)
+def _arrive(arrivals: dict[int, list[Flow | None]], edge: Edge, flow: Flow) -> None:
+    """Add a cotangent to those that have come to an output of a grad node."""
+    node, index = edge
+    flows = arrivals.get(id(node))
+    if flows is None:
+        flows = arrivals[id(node)] = [None] * max(len(node.metadata), 1)
+    before = flows[index]
+    flows[index] = flow if before is None else add_flows(before, flow)
 
 
 def _run_tensor_hooks(
@@ -325,16 +316,8 @@ def _run_tensor_hooks(
 
 
 def _run(
-    node: GradNode,
-    flows: tuple[Flow | None, ...],
-    create_graph: bool,
-    interface: Interface,
-    only: set[int] | None,
+    node: GradNode, flows: tuple[Flow | None, ...], create_graph: bool, interface: Interface
 ) -> Sequence[Flow | None]:
-    if only is not None and id(node) not in only:
-        return ()
-    if all(flow is None for flow in flows):
-        return ()
     if node.pre_hooks:
         flows = _run_pre_hooks(node, flows, interface)
     results = node.apply(flows, create_graph)
