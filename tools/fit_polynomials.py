@@ -7,8 +7,8 @@ Each row of FITS is a smooth function g, an interval, a degree and a weight: the
 move the points to the extremes of the error, repeat. The error printed is that of the exact coefficients.
 """
 
-# pyright: reportInvalidTypeForm=false, reportCallIssue=false, reportArgumentType=false
-# mpmath names its number types by variables, which no type checker takes.
+# pyright: reportInvalidTypeForm=false, reportCallIssue=false, reportArgumentType=false, reportMissingImports=false
+# mpmath is needed only here, and names its number types by variables, which no type checker takes.
 from __future__ import annotations
 
 import sys
