@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.derive.pullback import pull_back
-from lampas.engine.derive.recipe import Recipe, RecipeBook, placeholder
+from lampas.engine.derive.recipe import Recipe, RecipeBook, ghost
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import PERMUTE, RESHAPE, SLICE
@@ -97,7 +97,7 @@ class Operation:
         key = (_exact(attributes), *[(node.shape, node.dtype) for node in inputs])
         recipe = self.recipes.find(key)
         if recipe is None:
-            leaves = [placeholder(node) for node in inputs]
+            leaves = [ghost(node) for node in inputs]
             recipe = self.recipes.keep(key, Recipe(leaves, self.trace(leaves, attributes)))
         return recipe
 
@@ -115,9 +115,9 @@ class Operation:
         return recipe or self.derivatives.keep(key, self._trace_derivative(saved, cotangents))
 
     def _trace_derivative(self, saved: Saved, cotangents: tuple[Node | None, ...]) -> Recipe:
-        inputs = tuple(placeholder(node) for node in saved.inputs)
-        flows = tuple(None if node is None else placeholder(node) for node in cotangents)
-        outputs = tuple(placeholder(node) for node in saved.outputs)
+        inputs = tuple(ghost(node) for node in saved.inputs)
+        flows = tuple(None if node is None else ghost(node) for node in cotangents)
+        outputs = tuple(ghost(node) for node in saved.outputs)
         if self.vjp is not None:
             again = Saved(inputs, outputs, saved.attributes, saved.needed)
             results = self.vjp(again, *flows)
@@ -168,9 +168,6 @@ def _whole(node: Node) -> Node:
 def alias(node: Node) -> Node:
     """Another node of the same value."""
     return Node(RESHAPE, (node,), (node.shape,), node.shape, node.dtype)
-
-
-ghost = placeholder  # shape and dtype of a node whose value is not kept
 
 
 def zeros_for(node: Node) -> Node:

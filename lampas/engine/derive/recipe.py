@@ -1,7 +1,7 @@
 """Recipes: the graph of an operation, found once and then made again as a single node.
 
 Composing primitives, inferring shapes and finding derivatives depend only on the shapes and dtypes of the
-inputs and on the attributes.  So an operation's graph is traced once on placeholders; from then on a
+inputs and on the attributes.  So an operation's graph is traced once on ghosts; from then on a
 call adds one `call` node that carries the recipe.  `graph.linear` replaces calls by their steps when
 a structure is met for the first time: what is compiled knows nothing of recipes, and a training loop makes,
 walks and keys a few dozen nodes instead of hundreds.
@@ -19,12 +19,8 @@ from lampas.engine.graph.primitives import BUFFER, CALL, OUTPUT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lampas.engine.dtype import dtype
 
-Kind = tuple[tuple[int, ...], "dtype"]
-
-
-def placeholder(node: Node) -> Node:
+def ghost(node: Node) -> Node:
     """A leaf of the same shape and dtype, without a value."""
     return Node(BUFFER, (), (), node.shape, node.dtype)
 
@@ -119,7 +115,7 @@ def _result(
 
 
 def _steps_between(outputs: Sequence[Node], boundary: dict[int, int]) -> list[Node]:
-    """The nodes between the placeholders and the outputs, sources first."""
+    """The nodes between the boundary and the outputs, sources first."""
     return [node for node in sort_topologically(outputs) if id(node) not in boundary]
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lampas.engine.graph.node import Node
 
 Cotangents = tuple["Node | None", ...]
-Rule = "Callable[[Node, Node], Cotangents]"
 
 
 def _times(derivative: Callable[[Node, Node], Node]) -> Callable[[Node, Node], Cotangents]:
@@ -72,10 +71,6 @@ def _cast(node: Node, ct: Node) -> Cotangents:
     if node.dtype.is_complex and not x.dtype.is_complex:
         ct = g.real(ct)
     return (g.cast(ct, x.dtype),)
-
-
-def _flow_none(node: Node, ct: Node) -> Cotangents:
-    return (None,) * len(node.inputs)
 
 
 def _flow_zero(node: Node, ct: Node) -> Cotangents:

@@ -10,7 +10,7 @@ import numpy as np
 from lampas.engine.derive.operation import Operation, Saved, alias
 from lampas.engine.dtype import ALIASES, DTYPES, dtype, from_numpy_dtype
 from lampas.engine.graph import build as g
-from lampas.engine.graph.node import Node, buffer_node
+from lampas.engine.graph.node import Node
 from lampas.engine.tensor.core import Tensor, share, wrap, wrap_view
 from lampas.engine.tensor.declare import assign, check_in_place, method, public
 from lampas.engine.tensor.device import CPU, META, device, resolve_device
@@ -485,11 +485,3 @@ def __reduce_ex__(self: Tensor, protocol: Any) -> tuple[Any, ...]:
     plain = array.view(np.uint16) if self.dtype.name == "bfloat16" else array
     state = dict(self.__dict__)
     return restore_tensor, (type(self), plain, self.dtype.name, self._requires_grad, state)
-
-
-def snapshot_node(tensor: Tensor) -> Node:
-    """A leaf with a private copy of the tensor's values."""
-    array = np.array(array_of(tensor), order="C")
-    return buffer_node(
-        storage_of_array(array, tensor.dtype, CPU).node.buffer, array.shape, tensor.dtype
-    )
