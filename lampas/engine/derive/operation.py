@@ -98,7 +98,8 @@ class Operation:
         recipe = self.recipes.find(key)
         if recipe is None:
             leaves = [ghost(node) for node in inputs]
-            recipe = self.recipes.keep(key, Recipe(leaves, self.trace(leaves, attributes)))
+            made = self.trace(leaves, attributes)
+            recipe = self.recipes.keep(key, Recipe(leaves, made, self.name))
         return recipe
 
     def derivative(self, saved: Saved, cotangents: tuple[Node | None, ...]) -> Recipe:
@@ -127,7 +128,7 @@ class Operation:
             # What was made again stands for the stored output, where that is kept.
             outputs = made if self.saves_outputs else outputs
         given = [flow for flow in flows if flow is not None]
-        return Recipe((*inputs, *outputs, *given), results)
+        return Recipe((*inputs, *outputs, *given), results, self.grad_name)
 
     def derived(self) -> Operation:
         """The operation that computes the derivative: see `derive_operation`."""

@@ -30,12 +30,16 @@ class Recipe:
     """Steps that make `outputs` from the inputs at the places `used`.
 
     Values are numbered: the used inputs first, then the steps.  `results[i]` says where output i comes
-    from: (True, place of an input), (False, position among the computed outputs) or None.
+    from: (True, place of an input), (False, position among the computed outputs) or None.  `origin` is the
+    name of what is computed, for profiles.
     """
 
-    __slots__ = ("computed", "kinds", "results", "steps", "used")
+    __slots__ = ("computed", "kinds", "origin", "results", "steps", "used")
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node | None]) -> None:
+    def __init__(
+        self, inputs: Sequence[Node], outputs: Sequence[Node | None], origin: str = ""
+    ) -> None:
+        self.origin = origin
         places = {id(node): place for place, node in enumerate(inputs)}
         made = [node for node in outputs if node is not None and id(node) not in places]
         order = _steps_between(made, places)

@@ -7,7 +7,7 @@ attributes are part of the key, so every other shape and dtype is too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.graph.primitives import BUFFER, CALL, OUTPUT, SCALAR, Primitive
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from lampas.engine.dtype import dtype
     from lampas.engine.graph.node import Node, Shape
+
+# What an entry came from: an operation's name (a primitive's, where it stood alone), its inputs' shapes.
+Origin = tuple[str, tuple["Shape", ...]]
 
 
 @final
@@ -45,11 +48,13 @@ class LinearGraph:
     """Entries in topological order; `leaves` and `outputs` are entry numbers.
 
     `leaves` lists the `buffer` and `scalar` entries in order: run-time data come in this order.
+    `origins`, one for each entry, are there for those who read (profiles): no key and no kernel knows them.
     """
 
     entries: tuple[Entry, ...]
     leaves: tuple[int, ...]
     outputs: tuple[int, ...]
+    origins: tuple[Origin, ...] = field(default=(), compare=False)
 
 
 @final
@@ -65,10 +70,13 @@ class Linearization:
     def graph(self) -> LinearGraph:
         """The full description, calls written out; made only for a key that was not met before."""
         entries: list[Entry] = []
+        origins: list[Origin] = []
         place: dict[int, int] = {}
         results: dict[int, tuple[int, ...]] = {}
         for node in self.nodes:
+            name = node.op.name
             if node.op is CALL:
+                name = node.attributes[0].origin
                 sources = [place[id(source)] for source in node.inputs]
                 results[id(node)] = _write_out(node.attributes[0], sources, entries)
                 place[id(node)] = results[id(node)][0]
@@ -78,9 +86,11 @@ class Linearization:
                 sources = [place[id(source)] for source in node.inputs]
                 entries.append(_entry(node, tuple(sources)))
                 place[id(node)] = len(entries) - 1
+            origin = name, tuple([source.shape for source in node.inputs])
+            origins.extend([origin] * (len(entries) - len(origins)))
         leaves = tuple(place[id(self.nodes[number])] for number in self.leaves)
         outputs = tuple(place[id(self.nodes[number])] for number in self.outputs)
-        return LinearGraph(tuple(entries), leaves, outputs)
+        return LinearGraph(tuple(entries), leaves, outputs, tuple(origins))
 
     def skeleton(self) -> LinearGraph:
         """One entry for each node, calls as they are: what holds references to what."""

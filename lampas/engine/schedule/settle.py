@@ -21,6 +21,8 @@ from lampas.engine.schedule.reading import Reading, apply_view, plain_reading
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lampas.engine.graph.linear import Origin
+
 MEMORY_ONLY = SERIAL | {p.CONVOLUTION}
 
 
@@ -33,6 +35,8 @@ class Settler:
         self.bases: list[int] = []
         self.readings: list[Reading] = []
         self.copies: dict[int, int] = {}
+        self.origin: Origin = ("", ())
+        self.origins: list[Origin] = []
 
     def append(self, entry: Entry) -> int:
         """Add an entry; a view gets its base and reading, anything else is its own base."""
@@ -48,6 +52,7 @@ class Settler:
                 )
             base, reading = self.bases[source], found
         self.entries.append(entry)
+        self.origins.append(self.origin)
         self.bases.append(base)
         self.readings.append(reading)
         return number
@@ -74,6 +79,7 @@ class Settler:
         whole = reading.is_plain and _count(reading.shape) == entry.numel
         if base in taken or not whole or entry.op.kind == "leaf":
             self.copies.pop(source, None)
+            self.origin = self.origins[source]
             source = self.copy(source)
             base = source
         taken.add(base)
@@ -91,7 +97,8 @@ def settle(graph: LinearGraph) -> LinearGraph:
     """The same outputs with every view readable and every output in memory of its own."""
     settler = Settler()
     renumbered: list[int] = []
-    for entry in graph.entries:
+    for entry, origin in zip(graph.entries, graph.origins, strict=True):
+        settler.origin = origin
         sources = [renumbered[source] for source in entry.sources]
         if (entry.op is p.MATMUL and fits_nest(entry, ())) or entry.op in MEMORY_ONLY:
             sources = [settler.memory(source) for source in sources]
@@ -102,4 +109,4 @@ def settle(graph: LinearGraph) -> LinearGraph:
     taken: set[int] = set()
     outputs = tuple(settler.output(renumbered[output], taken) for output in graph.outputs)
     leaves = tuple(renumbered[leaf] for leaf in graph.leaves)
-    return LinearGraph(tuple(settler.entries), leaves, outputs)
+    return LinearGraph(tuple(settler.entries), leaves, outputs, tuple(settler.origins))

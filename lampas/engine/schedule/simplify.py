@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lampas.engine.dtype import dtype
+    from lampas.engine.graph.linear import Origin
     from lampas.engine.graph.primitives import Primitive
 
 Shape = tuple[int, ...]
@@ -41,10 +42,13 @@ class Rewriter:
         self.numbers: dict[tuple[Any, ...], int] = {}
         self.turned: set[int] = set()
         """Matrix products that are only read transposed."""
+        self.origin: Origin = ("", ())
+        self.origins: list[Origin] = []
 
     def add_leaf(self, entry: Entry) -> int:
         """A run-time leaf; never merged with another."""
         self.entries.append(entry)
+        self.origins.append(self.origin)
         return len(self.entries) - 1
 
     def append(self, entry: Entry) -> int:
@@ -54,6 +58,7 @@ class Rewriter:
         if number is None:
             number = self.numbers[key] = len(self.entries)
             self.entries.append(entry)
+            self.origins.append(self.origin)
         return number
 
     def emit(self, op: Primitive, sources: Iterable[int], *attributes: Any) -> int:
@@ -86,6 +91,7 @@ def simplify(graph: LinearGraph) -> LinearGraph:
     renumbered: list[int] = []
     turned = products_read_transposed(graph)
     for number, entry in enumerate(graph.entries):
+        rewriter.origin = graph.origins[number]
         if entry.op is BUFFER or entry.op is SCALAR:
             renumbered.append(rewriter.add_leaf(entry))
             continue
@@ -96,7 +102,8 @@ def simplify(graph: LinearGraph) -> LinearGraph:
             rewriter.turned.add(renumbered[-1])
     leaves = tuple(renumbered[leaf] for leaf in graph.leaves)
     outputs = tuple(renumbered[output] for output in graph.outputs)
-    return drop_unused(LinearGraph(tuple(rewriter.entries), leaves, outputs))
+    made = LinearGraph(tuple(rewriter.entries), leaves, outputs, tuple(rewriter.origins))
+    return drop_unused(made)
 
 
 def products_read_transposed(graph: LinearGraph) -> set[int]:
@@ -126,6 +133,6 @@ def drop_unused(graph: LinearGraph) -> LinearGraph:
             sources = tuple([renumbered[source] for source in entry.sources])
             entries.append(Entry(entry.op, entry.attributes, sources, entry.shape, entry.dtype))
     leaves = tuple(renumbered[leaf] for leaf in graph.leaves)
-    return LinearGraph(
-        tuple(entries), leaves, tuple(renumbered[output] for output in graph.outputs)
-    )
+    outputs = tuple(renumbered[output] for output in graph.outputs)
+    origins = tuple(graph.origins[number] for number in renumbered)
+    return LinearGraph(tuple(entries), leaves, outputs, origins)
