@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 from lampas.engine.derive import anomaly
 from lampas.engine.derive.operation import Operation, Saved, alias, ghost
 from lampas.engine.graph import build as g
+from lampas.engine.watch import WATCHERS, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -320,7 +321,10 @@ def _run(
 ) -> Sequence[Flow | None]:
     if node.pre_hooks:
         flows = _run_pre_hooks(node, flows, interface)
-    results = node.apply(flows, create_graph)
+    if WATCHERS:
+        results = watched("backward", node.name(), node.apply, flows, create_graph)
+    else:
+        results = node.apply(flows, create_graph)
     if anomaly.state.enabled:
         anomaly.check(node, results)
     if node.post_hooks:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, final
 from lampas.engine.device.launch import Record
 from lampas.engine.loops.nest import MEMORY
 from lampas.engine.loops.serial import INNER_BLOCK, SerialInteger
+from lampas.engine.realize.costs import Cost, nest_cost, product_costs, serial_cost
 from lampas.engine.realize.kernels import nest_kernel, product_kernel
-from lampas.engine.realize.profile import Cost, nest_cost
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.serial import SerialCall
 
@@ -80,17 +80,8 @@ def bind_call(
     if isinstance(call, NestCall):
         return [nest_record(call, slots)], [nest_cost(call)]
     if isinstance(call, SerialCall):
-        return [serial_record(call, slots)], [Cost()]
-    records = gemm_records(call, slots)
-    entries = schedule.graph.entries
-    product = entries[call.entry]
-    a, b = (entries[source] for source in product.sources)
-    depth = a.shape[-1]
-    moved = (a.numel + b.numel + product.numel) * product.dtype.itemsize
-    if not records:
-        return [], []
-    packs = [Cost()] * (len(records) - 1)
-    return records, [*packs, Cost(moved, 2 * depth * product.numel)]
+        return [serial_record(call, slots)], [serial_cost(call)]
+    return gemm_records(call, slots), product_costs(call, schedule.graph.entries)
 
 
 def nest_record(call: NestCall, slots: Slots) -> Record:

@@ -1,42 +1,49 @@
-"""Timings of a program's records: microseconds, GB/s and GFLOP/s.
+"""Timings of a program's records: microseconds, GB/s and GFLOP/s, and the operations that they came from.
 
-With `LAMPAS_DEBUG=1` every run prints such a table to standard error; `Program.profile` returns the rows.
+With `LAMPAS_DEBUG=1` every run prints such a table to standard error; `Program.profile` returns the rows, and
+`lampas.profiler` collects the `RunTimes` of many runs.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
-from lampas.engine.loops.nest import MEMORY
+from lampas.engine.device.launch import Program as NativeProgram
+from lampas.engine.realize.hosts import HostCall
+from lampas.engine.realize.origins import joined, step_shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lampas.engine.schedule.draft import NestCall
-
-IDLE = frozenset({"constant", "index", "cast", "bitcast"})
+    from lampas.engine.realize.costs import Cost
+    from lampas.engine.realize.program import Program
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Bytes that a record must move at least, and its arithmetic operations."""
+@dataclass(slots=True)
+class RunTimes:
+    """Readings of the clock (ns) of one run; `readings` has those of each segment: one more than it has records.
 
-    nbytes: int = 0
-    operations: int = 0
+    `live` are the allocator's live bytes before the run, at its most (with outputs and arena), and after it.
+    """
+
+    start: int
+    end: int
+    readings: list[Any]
+    live: tuple[int, int, int]
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One timed record."""
+    """One timed record; it began at `start` (ns)."""
 
     name: str
     microseconds: float
     cost: Cost
+    start: int = 0
 
     @property
     def gigabytes_a_second(self) -> float:
@@ -47,24 +54,28 @@ class Row:
         return self.cost.operations / max(self.microseconds, 1e-3) / 1e3
 
 
-def nest_cost(call: NestCall) -> Cost:
-    """What one call of a nest moves and computes; elements read twice count once."""
-    nest = call.nest
-    sizes = call.sizes[1:] if nest.blocked else call.sizes
-    nbytes = 0
-    for operand, strides in zip(nest.operands, call.strides, strict=True):
-        walked = strides[1:] if nest.blocked else strides
-        reach = prod(n for n, stride in zip(sizes, walked, strict=True) if stride)
-        nbytes += reach * operand.dtype.itemsize
-    busy = [i for i in nest.instructions if i.op not in MEMORY and i.op not in IDLE]
-    return Cost(nbytes, len(busy) * prod(sizes))
+def rows_of(program: Program, times: RunTimes) -> list[Row]:
+    """The records of a run, in their order."""
+    rows: list[Row] = []
+    for segment, costs, readings in zip(
+        program.segments, program.costs, times.readings, strict=True
+    ):
+        if isinstance(segment, NativeProgram):
+            names = [record.name for record in segment.live]
+        else:
+            names = [segment.name] if isinstance(segment, HostCall) else []
+        clock = [int(reading) for reading in readings]
+        for name, cost, start, end in zip(names, costs, clock[:-1], clock[1:], strict=True):
+            rows.append(Row(name, (end - start) / 1e3, cost, start))
+    return rows
 
 
-def print_table(rows: Sequence[Row]) -> None:
+def print_table(program: Program, rows: Sequence[Row]) -> None:
     """Write the rows to standard error."""
     total = sum(row.microseconds for row in rows)
     lines = [f"program: {len(rows)} records, {total:.1f} us"]
     for row in rows:
         rates = f"{row.gigabytes_a_second:7.1f} GB/s {row.gigaflops:8.1f} GFLOP/s"
-        lines.append(f"{row.microseconds:10.1f} us {rates}  {row.name}")
+        origin = joined(step_shares(program.schedule, row.cost.place))
+        lines.append(f"{row.microseconds:10.1f} us {rates}  {origin}: {row.name}")
     sys.stderr.write("\n".join(lines) + "\n")

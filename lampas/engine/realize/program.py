@@ -17,18 +17,23 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
+
 from lampas.engine.device.buffer import Buffer
+from lampas.engine.device.buffer import statistics as memory_statistics
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
 from lampas.engine.device.pool import get_num_threads
 from lampas.engine.realize.bind import Slots, bind_call
+from lampas.engine.realize.costs import Cost
 from lampas.engine.realize.hosts import HostCall
-from lampas.engine.realize.profile import Cost, Row, print_table
+from lampas.engine.realize.profile import Row, RunTimes, print_table, rows_of
 from lampas.engine.realize.statistics import statistics
 from lampas.engine.schedule.lower import Schedule, make_schedule
 from lampas.engine.schedule.steps import HostStep
 from lampas.engine.schedule.text import graph_text, memory_text, nests_text, steps_text
 from lampas.engine.settings import settings
+from lampas.engine.watch import WATCHERS, now, watched
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -115,16 +120,16 @@ class Program:
                 costs.clear()
 
         check(early=True)
-        for calls in self.schedule.calls:
+        for place, calls in enumerate(self.schedule.calls):
             for call in calls:
                 if isinstance(call, HostStep):
                     close()
                     segments.append(HostCall(call, self.schedule, self.slots))
-                    self.costs.append([Cost()])
+                    self.costs.append([Cost(place=place)])
                     continue
                 found, own = bind_call(call, self.schedule, self.slots)
                 records.extend(found)
-                costs.extend(own)
+                costs.extend([cost.at(place) for cost in own])
         check(early=False)
         close()
         return segments
@@ -136,10 +141,8 @@ class Program:
         donated: Collection[int] = (),
     ) -> list[Buffer]:
         """Run; return the buffer of each output."""
-        if settings.debug:
-            outputs, rows = self.profile(leaf_buffers, scalars)
-            print_table(rows)
-            return outputs
+        if settings.debug or WATCHERS:
+            return self.run_watched(leaf_buffers, scalars, donated)
         outputs = self.output_buffers(leaf_buffers, donated)
         arena = Buffer.allocate(self.arena_bytes)
         cells = self.scalar_cells(scalars)
@@ -188,33 +191,65 @@ class Program:
             self.packing.pack_into(cells, 0, *scalars)
         return cells
 
+    def run_watched(
+        self, leaf_buffers: Sequence[Buffer], scalars: Sequence[Any], donated: Collection[int]
+    ) -> list[Buffer]:
+        """As `run`, for those who look on: the debug table, and watchers."""
+        outputs, times = self.run_timed(leaf_buffers, scalars, donated)
+        if settings.debug:
+            print_table(self, rows_of(self, times))
+        for watcher in tuple(WATCHERS):
+            watcher.ran(self, times)
+        return outputs
+
     def profile(
         self, leaf_buffers: Sequence[Buffer], scalars: Sequence[Any] = ()
     ) -> tuple[list[Buffer], list[Row]]:
         """Run once with a clock around every record."""
-        outputs = [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
+        outputs, times = self.run_timed(leaf_buffers, scalars)
+        return outputs, rows_of(self, times)
+
+    def run_timed(
+        self,
+        leaf_buffers: Sequence[Buffer],
+        scalars: Sequence[Any] = (),
+        donated: Collection[int] = (),
+    ) -> tuple[list[Buffer], RunTimes]:
+        """Run; return the buffer of each output, and the clock before and after every record."""
+        start, before = now(), memory_statistics.live_bytes
+        outputs = self.output_buffers(leaf_buffers, donated)
         arena = Buffer.allocate(self.arena_bytes)
+        inside = memory_statistics.live_bytes
         cells = self.scalar_cells(scalars)
         memory = [*leaf_buffers, *outputs, arena]
         pointers = [buffer.pointer for buffer in memory]
         flags = (ctypes.c_uint8 * self.flag_count)()
         pointers.extend((ctypes.addressof(cells), self.cells_pointer, ctypes.addressof(flags)))
-        rows: list[Row] = []
-        for segment, costs in zip(self.segments, self.costs, strict=True):
-            start = time.perf_counter()
+        statistics.runs += 1
+        readings: list[Any] = []
+        for segment in self.segments:
             if isinstance(segment, NativeProgram):
-                timed = zip(segment.profile(pointers), costs, strict=True)
-                rows.extend(Row(name, span / 1e3, cost) for (name, span), cost in timed)
+                clock = np.zeros(len(segment.live) + 1, np.int64)
+                segment.run(pointers, clock)
+                readings.append(clock)
             elif isinstance(segment, GuardCheck):
                 segment.run(flags)
+                readings.append((now(),))
             else:
+                began = now()
                 segment.run(memory, scalars)
-                rows.append(Row(segment.name, (time.perf_counter() - start) * 1e6, costs[0]))
-        return outputs, rows
+                readings.append((began, now()))
+        after = memory_statistics.live_bytes - arena.capacity
+        return outputs, RunTimes(start, now(), readings, (before, inside, after))
 
 
 def build_program(graph: LinearGraph) -> Program:
     """Schedule and compile a linear graph."""
+    return watched("compile", graph, schedule_and_bind, graph)
+
+
+def schedule_and_bind(graph: LinearGraph) -> Program:
+    """What `build_program` does, unwatched."""
     start = time.perf_counter()
     schedule = make_schedule(graph, settings.fuse, settings.verify, get_num_threads())
     if settings.debug >= 2:

@@ -24,6 +24,7 @@ from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
 from lampas.engine.realize.donation import Donor
 from lampas.engine.settings import settings
+from lampas.engine.watch import WATCHERS, watched
 
 if TYPE_CHECKING:
     import weakref
@@ -138,9 +139,11 @@ def _unrealised(asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]) -
     return list(found.values())
 
 
-def _run(targets: Sequence[Node]) -> None:
+def _run(targets: Sequence[Node], watching: bool = False) -> None:
     if not targets:
         return
+    if WATCHERS and not watching:
+        return watched("realize", len(targets), _run, targets, True)
     plan, nodes = _find_plan(targets)
     plan.sightings += 1
     leaves = [nodes[number] for number in plan.leaves]
@@ -186,7 +189,7 @@ def _run_program(plan: Plan, nodes: Sequence[Node], leaves: Sequence[Node]) -> l
 
 def _run_reference(graph: LinearGraph, leaves: Sequence[Node]) -> list[Buffer]:
     arrays = [read(node) for node in leaves]
-    results = evaluate(graph, arrays)
+    results = watched("reference", graph, evaluate, graph, arrays)
     return [_own(array, arrays) for array in results]
 
 

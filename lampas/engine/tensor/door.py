@@ -17,25 +17,32 @@ from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading
+from lampas.engine.watch import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Input = Tensor | Node
 
-# Each hook may replace the inputs: hook(operation, inputs, attributes) -> inputs or None.
+# Each hook may replace the inputs: hook(operation, inputs, attributes) -> inputs or None.  While there is one,
+# `engine.watch.WATCHERS` are told of every operation too.
 HOOKS: list[Callable[[Operation, tuple[Input, ...], tuple[Any, ...]], Any]] = []
 
 
 def record(
-    operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...] = ()
+    operation: Operation,
+    inputs: tuple[Input, ...],
+    attributes: tuple[Any, ...] = (),
+    hooked: bool = False,
 ) -> Any:
     """Apply `operation`; inputs are tensors, or nodes for what has no gradient (Python numbers).
 
-    Returns a tensor, or a tuple of tensors for an operation with several results.
+    Returns a tensor, or a tuple of tensors for an operation with several results.  `hooked` is the door's own
+    word that the hooks have been run.
     """
-    if HOOKS:
+    if HOOKS and not hooked:
         inputs = _run_hooks(operation, inputs, attributes)
+        return watched("operator", operation, record, operation, inputs, attributes, True)
     nodes, place, traced = _read(operation, inputs)
     outputs = operation.compute(nodes, attributes)
     if any(out is node for out in outputs for node in nodes):
@@ -61,10 +68,13 @@ def record_view(
     attributes: tuple[Any, ...],
     strides: tuple[int, ...],
     offset: int,
+    hooked: bool = False,
 ) -> Tensor:
     """Apply a view operation: the result shares `source`'s storage at `strides` and `offset`."""
-    if HOOKS:
+    if HOOKS and not hooked:
         _run_hooks(operation, (source,), attributes)
+        arguments = (operation, source, attributes, strides, offset, True)
+        return watched("operator", operation, record_view, *arguments)
     node = source._value()
     output = operation.compute((node,), attributes)[0]
     edge = None

@@ -1,0 +1,61 @@
+"""Onlookers: who is told what the engine does, and when it begins and ends.
+
+    WATCHERS.append(watcher)
+
+While the list is empty nothing is timed, and every place that could tell pays one test of it (operations on tensors
+none at all: they are watched behind the door's own list of hooks).  A watcher may be called from any thread, and
+slows the program by what it does: it should note things down and think later.
+
+| kind        | subject                 | what happens between begin and end                              |
+|-------------|-------------------------|-----------------------------------------------------------------|
+| "operator"  | the `Operation`         | an operation enters the graph; nothing is computed              |
+| "backward"  | the grad node's name    | a step of the backward walk                                     |
+| "realize"   | how many values         | values are computed: everything below happens inside            |
+| "compile"   | the linear graph        | a structure that was not met before is scheduled and compiled   |
+| "reference" | the linear graph        | a small graph is interpreted by NumPy                           |
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Watcher(Protocol):
+    """Somebody who looks on."""
+
+    def begin(self, kind: str, subject: Any, arguments: tuple[Any, ...]) -> Any:
+        """Something begins; what is returned comes back to `end`."""
+
+    def end(self, span: Any, result: Any) -> None:
+        """It ended; the result is None after an exception."""
+
+    def ran(self, program: Any, times: Any) -> None:
+        """A program (`realize.program.Program`) ran; `times` are its `RunTimes`."""
+
+
+WATCHERS: list[Watcher] = []
+
+# The clock that native programs read (`device.native`), in nanoseconds.
+now: Callable[[], int] = (
+    time.monotonic_ns
+    if sys.platform != "darwin"
+    else functools.partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC)
+)
+
+
+def watched(kind: str, subject: Any, call: Callable[..., T], *arguments: Any) -> T:
+    """Return `call(*arguments)`, with all watchers told of its begin and its end."""
+    told = [(watcher, watcher.begin(kind, subject, arguments)) for watcher in tuple(WATCHERS)]
+    result = None
+    try:
+        result = call(*arguments)
+        return result
+    finally:
+        for watcher, span in told:
+            watcher.end(span, result)
