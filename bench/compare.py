@@ -1,125 +1,179 @@
 """Times workloads under PyTorch and Lampas in turn, and prints the ratio of medians.
 
-    python bench/compare.py [WORKLOAD …] [--rounds 7] [--seconds 0.4] [--json FILE]
+    python bench/compare.py [WORKLOAD …] [--rounds 7] [--seconds 0.4] [--json FILE] [--list] [--check]
+                            [--compile] [--others] [--cold] [--memory]
 
-Each library runs in a process of its own; the processes take turns, one at a time, round after round,
-so that a change of the machine's speed meets both.  A ratio above 1 means that Lampas is faster.
+Each contestant runs in a process of its own; the processes take turns, one at a time, round after round, so that a
+change of the machine's speed meets all.  A ratio is how many times as long another contestant takes as Lampas.
+`--compile` adds torch.compile (and lampas.compile where it is there), `--others` JAX and tinygrad; `--cold` also
+measures first steps and changes of size in fresh processes, `--memory` how much each grows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import pathlib
-import statistics
-import subprocess
 import sys
 import time
+from pathlib import Path
+from statistics import median
 from typing import Any
 
-HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.contestants import OURS, Failure, Worker, chosen_contestants
+from bench.facts import facts
+from bench.ratios import ratio_of
+from bench.report import show_checks, show_list, show_results
+from bench.starts import measure_memory, measure_starts
+from bench.workloads import WORKLOADS
+
 PAUSE = 0.3  # seconds; OpenMP's threads spin for 0.2 s after their last work and would take a core
-sys.path.insert(0, str(HERE))
-
-from workloads import WORKLOADS  # noqa: E402  (the folder is no package)
 
 
-class Worker:
-    """A process that runs one library."""
+class Comparison:
+    """The contestants' processes; one that dies is started again for the next workload."""
 
-    def __init__(self, library: str) -> None:
-        paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), library],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        )
-        self.seconds_to_import = self.read()["import"]
+    def __init__(self, contestants: list[str]) -> None:
+        self.imports: dict[str, list[float]] = {}
+        self.workers: dict[str, Worker] = {}
+        self.left_out: dict[str, str] = {}
+        for name in contestants:
+            try:
+                self.start(name)
+            except Failure as failure:
+                self.left_out[name] = str(failure)
 
-    def read(self) -> dict[str, Any]:
-        """The next answer."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("a worker has died; its error stands above")
-        return json.loads(line)
+    def start(self, name: str) -> None:
+        self.workers[name] = Worker(name)
+        self.imports.setdefault(name, []).append(self.workers[name].seconds_to_import)
 
-    def ask(self, command: str) -> dict[str, Any]:
-        """Send a command and wait for the answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.read()
+    def compare(self, name: str, rounds: int, seconds: float) -> dict[str, Any]:
+        """One workload's row: medians, ratios to ours, first values, and what went wrong."""
+        row: dict[str, Any] = {"name": name, "errors": {}, "values": {}, "milliseconds": {}}
+        self.build(name, row)
+        times: dict[str, list[float]] = {running: [] for running in row["values"]}
+        for turn in range(rounds):
+            order = list(times)
+            for contestant in order[turn % len(order) :] + order[: turn % len(order)]:
+                time.sleep(PAUSE)
+                found = self.ask(contestant, row, "time", name, seconds)
+                if found is None:
+                    del times[contestant]
+                else:
+                    times[contestant].append(median(found["times"]))
+        row["milliseconds"] = {who: median(found) * 1e3 for who, found in times.items() if found}
+        row["ratios"] = {
+            who: vars(ratio_of(found, times[OURS]))
+            for who, found in times.items()
+            if who != OURS and found and times.get(OURS)
+        }
+        for contestant in list(self.workers):
+            self.ask(contestant, row, "drop", name)
+        return row
 
-
-def compare(name: str, ours: Worker, theirs: Worker, rounds: int, seconds: float) -> dict[str, Any]:
-    """Medians of both and their ratio, with the ratio's spread over the rounds."""
-    mine, other = ours.ask(f"build {name}"), theirs.ask(f"build {name}")
-    for library, made in (("lampas", mine), ("torch", other)):
-        if "error" in made:
-            return {"name": name, "error": f"{library}: {made['error']}"}
-    ratios, times = [], {"lampas": [], "torch": []}
-    peak = {"lampas": 0.0, "torch": 0.0}
-    for _ in range(rounds):
-        found = {}
-        for library, worker in (("torch", theirs), ("lampas", ours)):
+    def build(self, name: str, row: dict[str, Any]) -> None:
+        """Let every contestant build the workload; note the value of its first step."""
+        for contestant in list(self.workers):
             time.sleep(PAUSE)
-            found[library] = worker.ask(f"time {name} {seconds}")
-        for library, measured in found.items():
-            times[library].append(statistics.median(measured["times"]))
-            peak[library] = max(peak[library], measured["peak"])
-        ratios.append(times["torch"][-1] / times["lampas"][-1])
+            found = self.ask(contestant, row, "build", name)
+            if found is not None:
+                row["values"][contestant] = found["value"]
+
+    def ask(self, contestant: str, row: dict[str, Any], *command: Any) -> dict[str, Any] | None:
+        """Send a command; a failure is noted in the row, and a dead process replaced."""
+        try:
+            return self.workers[contestant].ask(*command)
+        except Failure as failure:
+            row["errors"].setdefault(contestant, str(failure))
+        if not self.workers[contestant].alive:
+            self.start(contestant)
+        return None
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+
+
+def measure(names: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that was asked for, as it goes into the JSON file."""
+    contestants = chosen_contestants(options.compile, options.others)
+    comparison = Comparison(contestants)
+    rows = []
+    for name in names:
+        say(name)
+        rows.append(comparison.compare(name, options.rounds, options.seconds))
+    comparison.close()
+    for row in rows:
+        say(f"{row['name']}: starts, memory")
+        row["description"] = WORKLOADS[row["name"]].description
+        running = list(row["values"])
+        if options.cold:
+            row["starts"] = {who: measure_starts(who, row["name"]) for who in running}
+        if options.memory:
+            row["memory"] = {who: measure_memory(who, row["name"]) for who in running}
+    say("")
     return {
-        "name": name,
-        "torch_ms": statistics.median(times["torch"]) * 1e3,
-        "lampas_ms": statistics.median(times["lampas"]) * 1e3,
-        "ratio": statistics.median(ratios),
-        "lowest": min(ratios),
-        "highest": max(ratios),
-        "first_torch": other["first"],
-        "first_lampas": mine["first"],
-        "peak_torch": peak["torch"],
-        "peak_lampas": peak["lampas"],
+        "machine": facts(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "contestants": list(comparison.workers),
+        "left_out": comparison.left_out,
+        "imports": {who: median(found) for who, found in comparison.imports.items()},
+        "rows": rows,
     }
 
 
-def show(rows: list[dict[str, Any]], imports: tuple[float, float]) -> None:
-    """Print the table."""
-    print(f"import: torch {imports[0]:.2f} s, lampas {imports[1]:.2f} s")
-    print(
-        f"{'workload':20}{'torch ms':>10}{'lampas ms':>11}{'ratio':>8}  spread        first step s (torch, lampas)"
-    )
-    for row in rows:
-        if "error" in row:
-            print(f"{row['name']:20}{row['error'][:100]}")
-            continue
-        print(
-            f"{row['name']:20}{row['torch_ms']:10.3f}{row['lampas_ms']:11.3f}{row['ratio']:8.2f}  "
-            f"{row['lowest']:.2f} – {row['highest']:.2f}   {row['first_torch']:.3f}, {row['first_lampas']:.3f}"
-        )
+def say(what: str) -> None:
+    """Tell a person who waits what is being done."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{what:40}\r{what}")
+        sys.stderr.flush()
 
 
-def main() -> None:
-    """Run the comparison."""
+def check(names: list[str]) -> int:
+    """First values of PyTorch and Lampas beside one another; the number that differ."""
+    comparison = Comparison(chosen_contestants(compiling=False, others=False))
+    rows = [comparison.compare(name, 0, 0.0) for name in names]
+    comparison.close()
+    return show_checks(rows)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.4)
-    parser.add_argument("--json", type=pathlib.Path)
-    arguments = parser.parse_args()
-    unknown = set(arguments.workloads) - set(WORKLOADS)
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant")
+    parser.add_argument("--seconds", type=float, default=0.4, help="length of a turn")
+    parser.add_argument("--json", type=Path, help="write everything measured to this file")
+    parser.add_argument("--list", action="store_true", help="show the workloads, and stop")
+    parser.add_argument("--check", action="store_true", help="compare first values, time nothing")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile (minutes)")
+    parser.add_argument("--others", action="store_true", help="also JAX and tinygrad, if installed")
+    parser.add_argument("--cold", action="store_true", help="also first steps, changes of size")
+    parser.add_argument("--memory", action="store_true", help="also growth in memory")
+    given = parser.parse_args()
+    unknown = set(given.workloads) - set(WORKLOADS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
-    ours, theirs = Worker("lampas"), Worker("torch")
-    names = arguments.workloads or list(WORKLOADS)
-    rows = [compare(name, ours, theirs, arguments.rounds, arguments.seconds) for name in names]
-    show(rows, (theirs.seconds_to_import, ours.seconds_to_import))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+    return given
+
+
+def main() -> int:
+    """Run the comparison."""
+    options = parse()
+    names = options.workloads or list(WORKLOADS)
+    if options.list:
+        show_list([WORKLOADS[name] for name in names])
+        return 0
+    if options.check:
+        return min(check(names), 1)
+    results = measure(names, options)
+    show_results(results)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

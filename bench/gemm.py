@@ -10,9 +10,7 @@ the same turns by a kernel that does nothing else. Letters tell how A and B are 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +20,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from bench.machine import best_seconds, peak_product
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.launch import Program, Record
 from lampas.engine.device.pool import set_num_threads
 from lampas.engine.dtype import float32
-from lampas.engine.llvm.compiler import compile_function
-from lampas.engine.llvm.target import host
-from lampas.engine.llvm.text import Module, vector
 from lampas.engine.loops.brgemm import plan_gemm
 
 # fmt: off
@@ -41,7 +37,6 @@ SHAPES = [
     (1, 1024, 1024, 1024, "NT"), (1, 2048, 2048, 2048, "NN"),
 ]
 # fmt: on
-PEAK_CHAINS, PEAK_STEPS = 20, 20_000
 SPINNING = 0.25  # seconds that PyTorch's threads go on turning after a call: nobody else is timed meanwhile
 
 
@@ -100,48 +95,6 @@ def torch_product(a: numpy.ndarray, b: numpy.ndarray) -> Callable[[], None]:
         return lambda: torch.mm(left, right, out=out)
     out = torch.empty(a.shape[0], a.shape[1], b.shape[2])
     return lambda: torch.bmm(left, right, out=out)
-
-
-def peak_product(threads: int) -> tuple[Callable[[], None], float]:
-    """Return a call of nothing but multiply-adds on all threads, and its number of operations."""
-    lanes = host().lanes("float")
-    kind = vector("float", lanes)
-    module = Module()
-    b = module.function("peak", [("i64", "steps"), ("ptr", "memory")])
-    steps, memory = b.arguments
-    places = [b.element_pointer(memory, i * lanes, "float") for i in range(PEAK_CHAINS)]
-    start = [b.load(kind, place) for place in places]
-    with b.carrying_loop(0, steps, 1, start) as loop:
-        loop.carry([b.multiply_add(start[0], start[0], value) for value in loop.values])
-    for place, value in zip(places, loop.results, strict=True):
-        b.store(value, place)
-    b.ret()
-    call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(compile_function(module, "peak"))
-    memories = [numpy.zeros(PEAK_CHAINS * lanes, numpy.float32) for _ in range(threads)]
-
-    def run() -> None:
-        others = [
-            threading.Thread(target=call, args=(PEAK_STEPS, memory.ctypes.data))
-            for memory in memories[1:]
-        ]
-        for other in others:
-            other.start()
-        call(PEAK_STEPS, memories[0].ctypes.data)
-        for other in others:
-            other.join()
-
-    return run, 2.0 * lanes * PEAK_CHAINS * PEAK_STEPS * threads
-
-
-def best_seconds(call: Callable[[], None], seconds: float) -> float:
-    """Return the shortest of the calls made in a stretch of time."""
-    best = float("inf")
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def compare(
