@@ -13,6 +13,8 @@ slows the program by what it does: it should note things down and think later.
 | "realize"   | how many values         | values are computed: everything below happens inside            |
 | "compile"   | the linear graph        | a structure that was not met before is scheduled and compiled   |
 | "reference" | the linear graph        | a small graph is interpreted by NumPy                           |
+
+Layers above have kinds of their own ("annotation", "module", "optimizer": see `lampas.profiler`).
 """
 
 from __future__ import annotations
@@ -29,11 +31,17 @@ T = TypeVar("T")
 class Watcher(Protocol):
     """Somebody who looks on."""
 
-    def begin(self, kind: str, subject: Any, arguments: tuple[Any, ...]) -> Any:
-        """Something begins; what is returned comes back to `end`."""
+    def watch(
+        self, kind: str, subject: Any, call: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> T:
+        """Return `call(*arguments)`."""
+        ...
 
-    def end(self, span: Any, result: Any) -> None:
-        """It ended; the result is None after an exception."""
+    def begin(self, kind: str, subject: Any) -> Any:
+        """Something begins that is no call; what is returned comes back to `end`."""
+
+    def end(self, span: Any) -> None:
+        """It ended."""
 
     def ran(self, program: Any, times: Any) -> None:
         """A program (`realize.program.Program`) ran; `times` are its `RunTimes`."""
@@ -50,12 +58,14 @@ now: Callable[[], int] = (
 
 
 def watched(kind: str, subject: Any, call: Callable[..., T], *arguments: Any) -> T:
-    """Return `call(*arguments)`, with all watchers told of its begin and its end."""
-    told = [(watcher, watcher.begin(kind, subject, arguments)) for watcher in tuple(WATCHERS)]
-    result = None
-    try:
-        result = call(*arguments)
-        return result
-    finally:
-        for watcher, span in told:
-            watcher.end(span, result)
+    """Return `call(*arguments)`, which all watchers see."""
+    watchers = WATCHERS[:]
+    if not watchers:
+        return call(*arguments)
+    for watcher in watchers[1:]:
+        call = functools.partial(_seen, watcher, kind, subject, call)
+    return watchers[0].watch(kind, subject, call, arguments)
+
+
+def _seen(watcher: Watcher, kind: str, subject: Any, call: Callable[..., T], *arguments: Any) -> T:
+    return watcher.watch(kind, subject, call, arguments)

@@ -24,7 +24,8 @@ from lampas.engine.graph.node import Node, buffer_node, scalar_node, sort_topolo
 from lampas.engine.graph.primitives import BUFFER
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import check_in_place
-from lampas.engine.tensor.door import HOOKS, record
+from lampas.engine.tensor.door import HOOKS, record, run_hooks
+from lampas.engine.watch import watched
 
 Rule = Callable[[Node, Node, Sequence[Node], Sequence[Node], Any], Sequence[Node]]
 
@@ -122,13 +123,20 @@ class Update:
             self._apply_recorded(inputs, attributes, targets)
             return
         if HOOKS:
-            with lampas.no_grad():
-                made = [new._value() for new in record(self.operation, tuple(inputs), attributes)]
+            made = self._apply_hooked(tuple(inputs), attributes)
         else:
             nodes = tuple([i if type(i) is Node else i._value() for i in inputs])
-            made = self.operation.compute(nodes, attributes)  # type: ignore[assignment]
+            made = self.operation.compute(nodes, attributes)
         for target, node in zip(targets, made, strict=True):
             target._write(node, None, recorded=False)
+
+    def _apply_hooked(
+        self, inputs: tuple[Any, ...], attributes: tuple[Any, ...]
+    ) -> tuple[Node, ...]:
+        """The same for those who look on; the door itself would make tensors that nobody wants."""
+        inputs = run_hooks(self.operation, inputs, attributes)
+        nodes = tuple([i if type(i) is Node else i._value() for i in inputs])
+        return watched("operator", self.operation, _compute, self.operation, nodes, attributes)
 
     def _apply_recorded(
         self, inputs: list[Any], attributes: tuple[Any, ...], targets: list[Tensor]
@@ -140,6 +148,12 @@ class Update:
         made[0].grad_fn.guards = None
         for target, new in zip(targets, made, strict=True):
             target._write(new._value(), new._tape_edge())
+
+
+def _compute(
+    operation: Operation, nodes: tuple[Node, ...], attributes: tuple[Any, ...]
+) -> tuple[Node, ...]:
+    return operation.compute(nodes, attributes)
 
 
 _TEMPLATES_KEPT = 4096  # kinds of parameters (dtypes, shapes, options) of one algorithm

@@ -41,7 +41,7 @@ def record(
     word that the hooks have been run.
     """
     if HOOKS and not hooked:
-        inputs = _run_hooks(operation, inputs, attributes)
+        inputs = run_hooks(operation, inputs, attributes)
         return watched("operator", operation, record, operation, inputs, attributes, True)
     nodes, place, traced = _read(operation, inputs)
     outputs = operation.compute(nodes, attributes)
@@ -72,7 +72,7 @@ def record_view(
 ) -> Tensor:
     """Apply a view operation: the result shares `source`'s storage at `strides` and `offset`."""
     if HOOKS and not hooked:
-        _run_hooks(operation, (source,), attributes)
+        run_hooks(operation, (source,), attributes)
         arguments = (operation, source, attributes, strides, offset, True)
         return watched("operator", operation, record_view, *arguments)
     node = source._value()
@@ -167,9 +167,10 @@ def _guards(
     return (*first, *last)
 
 
-def _run_hooks(
+def run_hooks(
     operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...]
 ) -> tuple[Input, ...]:
+    """The inputs as the hooks want them."""
     for hook in HOOKS:
         changed = hook(operation, inputs, attributes)
         if changed is not None:
