@@ -15,7 +15,7 @@ from lampas.engine.tensor.grad_switches import (
 
 __getattr__, __dir__ = _lazy.attach(
     __name__,
-    "anomaly_mode forward_ad function functional grad_mode gradcheck graph profiler variable".split(),
+    "anomaly_mode forward_ad function functional grad_mode gradcheck graph profiler profiler_util variable".split(),
 )
 
 __all__ = [

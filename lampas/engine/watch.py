@@ -14,7 +14,7 @@ slows the program by what it does: it should note things down and think later.
 | "compile"   | the linear graph        | a structure that was not met before is scheduled and compiled   |
 | "reference" | the linear graph        | a small graph is interpreted by NumPy                           |
 
-Layers above have kinds of their own ("annotation", "module", "optimizer": see `lampas.profiler`).
+Layers above have kinds of their own ("annotation", "data", "module", "optimizer": see `lampas.profiler`).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lampas
+from lampas.engine.watch import WATCHERS, watched
 from lampas.utils.data.dataset import IterableDataset
 from lampas.utils.data.fetch import IterableFetcher, make_fetcher
 from lampas.utils.data.pool import WorkerDied, WorkerPool, choose_context
@@ -31,6 +32,8 @@ class Progress:
 
 class LoaderIterator:
     """What both iterators share: seeds, indices, counting, the point to resume from."""
+
+    _shown_as = ""  # in profiles: the name of PyTorch's class
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -74,7 +77,11 @@ class LoaderIterator:
 
     def __next__(self) -> Any:
         try:
-            batch = self._next_batch()
+            if WATCHERS:
+                name = f"enumerate(DataLoader)#{self._shown_as}.__next__"
+                batch = watched("data", name, self._next_batch)
+            else:
+                batch = self._next_batch()
         except StopIteration:
             if self._loader._progress is self._progress:
                 self._loader._progress = None
@@ -107,6 +114,8 @@ class LoaderIterator:
 class SingleProcessIterator(LoaderIterator):
     """Loads in this process, when asked."""
 
+    _shown_as = "_SingleProcessDataLoaderIter"
+
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
         self._fetcher = make_fetcher(
@@ -126,6 +135,8 @@ class WorkerIterator(LoaderIterator):
     Tasks are numbered in the sampler's order and dealt out in turn; answers that come early wait
     in `_answers` (with `in_order=False` they are given at once).
     """
+
+    _shown_as = "_MultiProcessingDataLoaderIter"
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
