@@ -52,7 +52,10 @@ class Cost:
 
 
 def nest_cost(call: NestCall) -> Cost:
-    """What one call of a nest moves and computes; elements read twice count once."""
+    """What one call of a nest moves and computes; elements read twice count once.
+
+    Beside operations on real numbers, those on indices are not counted.
+    """
     nest = call.nest
     sizes = call.sizes[1:] if nest.blocked else call.sizes
     nbytes = 0
@@ -61,6 +64,7 @@ def nest_cost(call: NestCall) -> Cost:
         reach = prod(n for n, stride in zip(sizes, walked, strict=True) if stride)
         nbytes += reach * operand.dtype.itemsize
     busy = [i for i in nest.instructions if i.op not in MEMORY and i.op not in IDLE]
+    busy = [i for i in busy if i.dtype.is_floating_point] or busy
     widest = max((i.dtype.itemsize for i in busy if i.dtype.is_floating_point), default=4)
     return Cost(nbytes, len(busy) * prod(sizes), widest)
 
