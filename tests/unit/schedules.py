@@ -9,6 +9,7 @@ import numpy as np
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.dtype import float32
+from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.graph.reference import evaluate
@@ -66,8 +67,10 @@ def check(*outputs: Node, tolerance: float = 1e-5) -> Program:
     with settings.override(verify=True):
         program = build_program(graph)
     results = program.run(buffers, scalars)
-    for node, wanted, buffer in zip(outputs, expected, results, strict=True):
-        got = buffer.array(node.dtype.numpy, node.shape)
+    listed = zip(outputs, expected, results, program.layouts, strict=True)
+    for node, wanted, buffer, layout in listed:
+        got = buffer.array(node.dtype.numpy, layout.memory if layout else node.shape)
+        got = as_row_major(got, layout) if layout else got
         np.testing.assert_allclose(
             got.astype(np.float64), np.asarray(wanted, np.float64), tolerance, tolerance
         )

@@ -2,73 +2,143 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import prod
+
 import numpy as np
 import pytest
 
 from lampas.engine.dtype import float32, float64
 from lampas.engine.graph import primitives as p
+from lampas.engine.graph.layout import as_row_major, blocked_weight, channels_last, depthwise_weight
 from lampas.engine.graph.reference import REFERENCE_RULES
 from lampas.engine.llvm.compiler import object_code
 from lampas.engine.llvm.target import Target, aarch64_neon, host, x86_avx2, x86_avx512, x86_sse2
-from lampas.engine.loops.brgemm import kernel_text
-from lampas.engine.loops.brgemm_arguments import Integer
-from lampas.engine.loops.convolution import WindowKernel
-from lampas.engine.loops.convolution_plan import Windows, plan_forward, plan_weight
-from lampas.engine.loops.convolution_windows import Columns, Step, step_word
+from lampas.engine.loops.brgemm import GemmPlan
+from lampas.engine.loops.convolution_forward import ConvolutionSizes, plan_convolution
+from lampas.engine.loops.convolution_geometry import Line, forward_line, phase_lines, three_lines
+from lampas.engine.loops.convolution_weight_plan import plan_convolution_weight
+from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_weight
+from lampas.engine.loops.image_pooling import ImagePoolKernel, Part
 from lampas.engine.loops.pooling import PoolKernel, lanes_for, stride_word
-from lampas.engine.loops.winograd import Part, WinogradKernel
+from lampas.engine.loops.transposition import plan_transposition
 from lampas.engine.loops.winograd_matrices import filter_matrix, input_matrix, output_matrix
-from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd
+from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd, plan_winograd_weight
 from tests.unit.gemm_programs import guarded, program_of
 
 Array = np.ndarray
 TARGETS = [x86_sse2(), x86_avx2(), x86_avx512(), aarch64_neon()]
+NARROW = [x86_sse2(), x86_avx2()]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One convolution: shapes and the four settings of PyTorch."""
+
+    shape: tuple[int, ...]
+    weight: tuple[int, ...]
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (1, 1)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+
+    @property
+    def attributes(self) -> tuple:
+        return self.stride, self.padding, self.dilation, self.groups
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        each = zip(
+            self.shape[2:], self.weight[2:], self.stride, self.padding, self.dilation, strict=True
+        )
+        return tuple((n + 2 * q - d * (k - 1) - 1) // s + 1 for n, k, s, q, d in each)
+
+    @property
+    def sizes(self) -> ConvolutionSizes:
+        rank = len(self.shape) - 2
+        each = zip(self.shape[2:], self.places, self.weight[2:], *self.attributes[:3], strict=True)
+        d, h, w = three_lines([forward_line(*numbers) for numbers in each])
+        ones = (1,) * (3 - rank)
+        kernel, places = (*ones, *self.weight[2:]), (*ones, *self.places)
+        filters = self.weight[0] // self.groups
+        return ConvolutionSizes(
+            self.shape[0], self.groups, self.weight[1], filters, (d, h, w), kernel, places
+        )
+
+    @property
+    def is_depthwise(self) -> bool:
+        return self.groups > 1 and self.weight[0] == self.groups and self.weight[1] == 1
+
+
 CASES = [
-    ((2, 3, 9, 17), (5, 3, 3, 3), (1, 1), (1, 1), 1),
-    ((1, 4, 40, 35), (30, 4, 3, 3), (2, 2), (1, 1), 1),
-    ((3, 4, 8, 70), (18, 2, 2, 3), (1, 3), (2, 2), 2),
-    ((5, 20, 7, 7), (16, 20, 1, 1), (2, 2), (1, 1), 1),
-    ((2, 6, 30, 30), (6, 1, 3, 3), (1, 1), (1, 1), 6),
-    ((2, 65, 6, 50), (33, 65, 3, 3), (1, 1), (1, 1), 1),
+    Case((2, 3, 9, 17), (64, 3, 3, 3)),
+    Case((1, 4, 40, 35), (32, 4, 3, 3), (2, 2)),
+    Case((3, 8, 8, 20), (96, 4, 2, 3), (1, 3), (0, 2), (2, 2), 2),
+    Case((5, 20, 7, 7), (16, 20, 1, 1), (2, 2), (0, 0)),
+    Case((2, 70, 6, 5), (48, 70, 3, 3)),
+    Case((7, 130, 2, 2), (160, 130, 3, 3)),
+    Case((2, 16, 6, 6), (64, 16, 5, 5), (1, 1), (4, 3)),
+    Case((2, 3, 5, 6, 7), (64, 3, 3, 2, 3), (1, 2, 1), (1, 1, 1), (1, 1, 2)),
+    Case((2, 40, 31), (32, 40, 5), (2,), (2,), (1,)),
+    Case((2, 37, 9, 8), (37, 1, 3, 3), (1, 1), (1, 1), (1, 1), 37),
+    Case((3, 16, 12, 9), (16, 1, 5, 3), (2, 1), (3, 0), (1, 2), 16),
 ]
 
 
-def windows_of(case: tuple) -> Windows:
-    shape, weight, stride, dilation, groups = case
-    return Windows(groups, weight[1], shape[2:], weight[2:], stride, dilation)
+def lanes_of(target: Target, kind: type) -> int:
+    return target.lanes("float" if kind is np.float32 else "double")
 
 
-def forward(case: tuple, x: Array, weight: Array, out: Array, **options) -> Array:
+def laid(array: Array, layout) -> Array:
+    """An array's values as they lie in a layout, at the end of a page."""
+    return guarded(np.ascontiguousarray(array.reshape(layout.split).transpose(layout.order)))
+
+
+def weight_layout(case: Case, lanes: int):
+    if case.is_depthwise:
+        return depthwise_weight(case.weight)
+    return blocked_weight(case.weight, case.groups, lanes)
+
+
+def run(plan: GemmPlan, a: Array, b: Array, c: Array, threads: int) -> None:
+    program_of(plan, {"a": a, "b": b, "c": c}, threads)()
+
+
+def forward(case: Case, x: Array, weight: Array, target: Target, threads: int = 1) -> Array:
     kind = float32 if x.itemsize == 4 else float64
-    threads = options.get("threads", 1)
-    plan = plan_forward(kind, windows_of(case), len(x), len(weight) // case[4], **options)
-    program_of(plan, {"a": weight, "b": x, "c": out}, threads)()
-    return out
+    make = plan_depthwise if case.is_depthwise else plan_convolution
+    plan = make(kind, case.sizes, threads=threads, target=target)
+    layout = channels_last((case.shape[0], case.weight[0], *case.places))
+    out = guarded(np.full(layout.memory, np.nan, x.dtype))
+    lying = laid(weight, weight_layout(case, lanes_of(target, x.dtype.type)))
+    run(plan, laid(x, channels_last(case.shape)), lying, out, threads)
+    return np.ascontiguousarray(as_row_major(out, layout))
 
 
-def by_weight(case: tuple, x: Array, grad: Array, out: Array, **options) -> Array:
+def by_weight(case: Case, x: Array, grad: Array, target: Target, threads: int = 1) -> Array:
     kind = float32 if x.itemsize == 4 else float64
-    threads = options.get("threads", 1)
-    plan = plan_weight(kind, windows_of(case), len(x), grad.shape[1] // case[4], **options)
-    program_of(plan, {"a": grad, "b": x, "c": out}, threads)()
-    return out
+    make = plan_depthwise_weight if case.is_depthwise else plan_convolution_weight
+    plan = make(kind, case.sizes, threads=threads, target=target)
+    layout = weight_layout(case, lanes_of(target, x.dtype.type))
+    out = guarded(np.full(layout.memory, np.nan, x.dtype))
+    lying = laid(grad, channels_last(grad.shape))
+    run(plan, laid(x, channels_last(case.shape)), lying, out, threads)
+    return np.ascontiguousarray(as_row_major(out, layout))
 
 
-def operands_of(case: tuple, kind: type = np.float32) -> tuple[Array, Array, Array]:
+def operands_of(case: Case, kind: type = np.float32) -> tuple[Array, Array, Array]:
     """Image, weight and gradient."""
     rng = np.random.default_rng(7)
-    found = windows_of(case)
-    sizes = (case[0], case[1], (case[0][0], case[1][0], *found.places))
+    sizes = case.shape, case.weight, (case.shape[0], case.weight[0], *case.places)
     x, weight, grad = (rng.standard_normal(size).astype(kind) for size in sizes)
     return x, weight, grad
 
 
-def expected(case: tuple, x: Array, weight: Array, grad: Array) -> tuple[Array, Array]:
-    attributes = (case[2], (0, 0), case[3], case[4])
+def expected(case: Case, x: Array, weight: Array, grad: Array) -> tuple[Array, Array]:
     wide = [a.astype(np.float64) for a in (x, weight, grad)]
-    out = REFERENCE_RULES[p.CONVOLUTION](wide[:2], *attributes)
-    by = REFERENCE_RULES[p.CONVOLUTION_BACKWARD_WEIGHT](wide[::2], weight.shape, *attributes)
-    return out, by
+    out = REFERENCE_RULES[p.CONVOLUTION](wide[:2], *case.attributes)
+    rule = REFERENCE_RULES[p.CONVOLUTION_BACKWARD_WEIGHT]
+    return out, rule(wide[::2], weight.shape, *case.attributes)
 
 
 def close(got: Array, wanted: Array) -> None:
@@ -79,125 +149,193 @@ def close(got: Array, wanted: Array) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("kind", [np.float32, np.float64], ids=["float32", "float64"])
-def test_nothing_is_read_or_written_outside(case: tuple, kind: type) -> None:
+def test_nothing_is_read_or_written_outside(case: Case, kind: type) -> None:
     """Every array ends at a page that must not be touched; the errors are those of sums in the dtype."""
-    x, weight, grad = (guarded(a) for a in operands_of(case, kind))
+    x, weight, grad = operands_of(case, kind)
     wanted, wanted_by_weight = expected(case, x, weight, grad)
-    close(forward(case, x, weight, guarded(np.full_like(grad, np.nan))), wanted)
-    close(by_weight(case, x, grad, guarded(np.full_like(weight, np.nan))), wanted_by_weight)
+    close(forward(case, x, weight, host()), wanted)
+    close(by_weight(case, x, grad, host()), wanted_by_weight)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_any_number_of_threads_gives_the_same_bits(case: tuple) -> None:
+def test_any_number_of_threads_gives_the_same_bits(case: Case) -> None:
     x, weight, grad = operands_of(case)
-    for make, other, like in ((forward, weight, grad), (by_weight, grad, weight)):
-        one, many = (make(case, x, other, np.empty_like(like), threads=n) for n in (1, 3))
+    for make, other in ((forward, weight), (by_weight, grad)):
+        one, many = (make(case, x, other, host(), n) for n in (1, 3))
         assert one.tobytes() == many.tobytes()
 
 
-def test_long_derivatives_pass_over_the_images_in_blocks() -> None:
-    case = CASES[5]
-    plan = plan_weight(float32, windows_of(case), 9, 33)
-    integers = plan.calls[-1].integers
-    assert integers[Integer.DEPTH] == 9 * 4 * 48
-    assert integers[Integer.DEPTH_BLOCK] == 4 * 48
-
-
-@pytest.mark.parametrize("target", [x86_sse2(), x86_avx2()], ids=lambda target: target.name)
-@pytest.mark.parametrize("case", CASES[:4], ids=str)
-def test_narrower_vectors_give_the_convolution(target: Target, case: tuple) -> None:
+@pytest.mark.parametrize("target", NARROW, ids=lambda target: target.name)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_narrower_vectors_give_the_convolution(target: Target, case: Case) -> None:
     if host().vector_bytes <= target.vector_bytes:
         pytest.skip("this machine has no wider vectors")
     x, weight, grad = operands_of(case)
     wanted, wanted_by_weight = expected(case, x, weight, grad)
-    close(forward(case, x, weight, np.empty_like(grad), target=target), wanted)
-    close(by_weight(case, x, grad, np.empty_like(weight), target=target), wanted_by_weight)
+    close(forward(case, x, weight, target), wanted)
+    close(by_weight(case, x, grad, target), wanted_by_weight)
+
+
+def plans(target: Target) -> list[GemmPlan]:
+    """Plans that use every kernel of convolutions."""
+    found: list[GemmPlan] = []
+    for kind in (float32, float64):
+        for case in (CASES[0], CASES[4], CASES[9]):
+            deep = case.is_depthwise
+            forward_plan = plan_depthwise if deep else plan_convolution
+            weight_plan = plan_depthwise_weight if deep else plan_convolution_weight
+            found += [make(kind, case.sizes, target=target) for make in (forward_plan, weight_plan)]
+    sizes = WinogradSizes(2, 64, 64, 16, 16, (1, 1), 16, 16)
+    for outputs in (2, 4):
+        found.append(plan_winograd(float32, sizes, outputs, target=target))
+        found.append(plan_winograd_weight(float32, sizes, outputs, target=target))
+    return found
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-@pytest.mark.parametrize("columns", ["positions", "taps"])
-@pytest.mark.parametrize("step", ["one", "two", "any"])
-def test_kernels_compile_for_other_machines(target: Target, columns: Columns, step: Step) -> None:
-    kernel = WindowKernel(target, "float", 4, "row", "across", "float", columns=columns, step=step)
-    assert object_code(kernel_text(kernel), target)[:4] == b"\x7fELF"
-
-
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-@pytest.mark.parametrize("element", ["float", "double"])
-def test_pooling_compiles_for_other_machines(target: Target, element: str) -> None:
-    for stride in (1, 2, 3):
-        kernel = PoolKernel(target, element, stride_word(stride), lanes_for(target, element, 14))
+def test_kernels_compile_for_other_machines(target: Target) -> None:
+    kernels = {call.kernel for plan in plans(target) for call in plan.calls}
+    call = plan_transposition(target, 4, (64, 64), (64, 1), (1, 64))
+    assert call is not None
+    for kernel in {*kernels, call.kernel}:
         assert object_code(str(kernel.module()), target)[:4] == b"\x7fELF"
 
 
-def test_words_of_strides() -> None:
-    assert [step_word(jump) for jump in (1, 2, 3, 7)] == ["one", "two", "any", "any"]
-    assert [stride_word(stride) for stride in (1, 2, 3, 7)] == [1, 2, 0, 0]
-
-
 def test_a_new_size_needs_no_new_kernel() -> None:
-    """The same filters over any number of images of any size."""
+    """Any filters over any number of images of any size are the same code."""
     kernels = set()
-    for images, height, width in ((1, 30, 30), (7, 30, 30), (2, 64, 51)):
-        windows = Windows(1, 16, (height, width), (3, 3), (1, 1), (1, 1))
-        plan = plan_forward(float32, windows, images, 32)
-        kernels |= {call.kernel for call in plan.calls if isinstance(call.kernel, WindowKernel)}
-    assert len({kernel.name for kernel in kernels}) == 1
+    for case in (CASES[0], CASES[1], CASES[5], CASES[7]):
+        kernels |= {call.kernel for call in plan_convolution(float32, case.sizes).calls}
+    assert len(kernels) == 1
+
+
+# ---- geometry -----------------------------------------------------------------------------------------------
+
+
+def meetings(line: Line) -> set[tuple[int, int, int]]:
+    """(output, input, tap) of all taps that a line meets."""
+    found: set[tuple[int, int, int]] = set()
+    for stretch in line.stretches():
+        for j in range(stretch.first, stretch.first + stretch.count):
+            for offset, tap in line.taps[stretch.tap : stretch.tap + stretch.taps]:
+                found.add((line.start + j * line.out_step, j * line.in_step + offset, tap))
+    return found
+
+
+@pytest.mark.parametrize("stride", range(1, 6))
+@pytest.mark.parametrize("dilation", range(1, 4))
+def test_lines_meet_every_tap_once(stride: int, dilation: int) -> None:
+    size, taps, padding = 17, 4, 2
+    places = (size + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+    wanted = {
+        (q, q * stride + r * dilation - padding, r) for q in range(places) for r in range(taps)
+    }
+    wanted = {(q, i, r) for q, i, r in wanted if 0 <= i < size}
+    assert meetings(forward_line(size, places, taps, stride, padding, dilation)) == wanted
+    back = [meetings(line) for line in phase_lines(size, places, taps, stride, padding, dilation)]
+    assert set().union(*back) == {(i, q, taps - 1 - r) for q, i, r in wanted}
+    assert sum(map(len, back)) == len(wanted)
 
 
 # ---- Winograd's algorithm -----------------------------------------------------------------------------------
 
 
-def test_the_matrices_filter() -> None:
+@pytest.mark.parametrize("outputs", [2, 4])
+def test_the_matrices_filter(outputs: int) -> None:
     rng = np.random.default_rng(1)
-    values, taps = rng.standard_normal(6), rng.standard_normal(3)
-    product = (np.array(filter_matrix()) @ taps) * (np.array(input_matrix()) @ values)
-    wanted = [values[k : k + 3] @ taps for k in range(4)]
-    np.testing.assert_allclose(np.array(output_matrix()) @ product, wanted, rtol=1e-13)
+    values, taps = rng.standard_normal(outputs + 2), rng.standard_normal(3)
+    inner = (np.array(filter_matrix(outputs)) @ taps) * (np.array(input_matrix(outputs)) @ values)
+    wanted = [values[k : k + 3] @ taps for k in range(outputs)]
+    np.testing.assert_allclose(np.array(output_matrix(outputs)) @ inner, wanted, rtol=1e-13)
 
 
-def winograd(x: Array, weight: Array, target: Target | None = None, threads: int = 1) -> Array:
-    """The unpadded convolution; every array ends at a page that must not be touched."""
-    (images, channels, height, width), filters = x.shape, len(weight)
-    sizes = WinogradSizes(images, channels, filters, height - 2, width - 2)
-    whole = guarded(np.zeros((images, channels, *sizes.padded), np.float32))
-    whole[:, :, :height, :width] = x
-    out = guarded(np.full((images, filters, height - 2, width - 2), np.nan, np.float32))
-    plan = plan_winograd(sizes, threads, target)
-    program_of(plan, {"a": guarded(weight), "b": whole, "c": out}, threads)()
-    return out
+WINOGRAD = [
+    Case((5, 32, 18, 18), (64, 32, 3, 3), padding=(0, 0)),
+    Case((1, 96, 50, 41), (32, 96, 3, 3), padding=(1, 2)),
+    Case((3, 32, 19, 24), (160, 32, 3, 3)),
+    Case((9, 64, 4, 4), (64, 64, 3, 3)),
+]
+DIRECT_ERROR = 4.5e-7  # root mean square of the direct way's error, of that of the result
+MOST_OF_DIRECT = 4.0
 
 
-def winograd_operands(shape: tuple[int, ...], filters: int) -> tuple[Array, Array, Array]:
-    rng = np.random.default_rng(2)
-    x = rng.standard_normal(shape).astype(np.float32)
-    weight = rng.standard_normal((filters, shape[1], 3, 3)).astype(np.float32)
-    wide = [x.astype(np.float64), weight.astype(np.float64)]
-    return x, weight, REFERENCE_RULES[p.CONVOLUTION](wide, (1, 1), (0, 0), (1, 1), 1)
+def winograd(
+    case: Case, outputs: int, x: Array, weight: Array, grad: Array, target: Target, threads: int = 1
+) -> tuple[Array, Array]:
+    """Forward and derivative by the weight."""
+    images, filters = case.shape[0], case.weight[0]
+    sizes = WinogradSizes(
+        images, case.shape[1], filters, *case.shape[2:], case.padding, *case.places
+    )
+    lanes = lanes_of(target, np.float32)
+    layouts = channels_last((images, filters, *case.places)), weight_layout(case, lanes)
+    found = []
+    image = laid(x, channels_last(case.shape))
+    for make, other, layout in (
+        (plan_winograd, laid(weight, layouts[1]), layouts[0]),
+        (plan_winograd_weight, laid(grad, layouts[0]), layouts[1]),
+    ):
+        out = guarded(np.full(layout.memory, np.nan, np.float32))
+        plan = make(float32, sizes, outputs, threads=threads, target=target)
+        run(plan, image, other, out, threads)
+        found.append(np.ascontiguousarray(as_row_major(out, layout)))
+    return found[0], found[1]
 
 
-WINOGRAD_CASES = [((5, 33, 18, 18), 35), ((1, 32, 50, 41), 64), ((3, 40, 19, 24), 33)]
-
-
-@pytest.mark.parametrize("target", [None, x86_avx2(), x86_sse2()], ids=["host", "avx2", "sse2"])
-@pytest.mark.parametrize(("shape", "filters"), WINOGRAD_CASES, ids=str)
-def test_winograd(shape: tuple[int, ...], filters: int, target: Target | None) -> None:
-    if target and host().vector_bytes < target.vector_bytes:
+@pytest.mark.parametrize("target", [host(), *NARROW], ids=["host", "sse2", "avx2"])
+@pytest.mark.parametrize("outputs", [2, 4])
+@pytest.mark.parametrize("case", WINOGRAD, ids=str)
+def test_winograd(case: Case, outputs: int, target: Target) -> None:
+    """Its error stays within four times the direct way's, whatever the number of channels."""
+    if host().vector_bytes < target.vector_bytes:
         pytest.skip("this machine has no such vectors")
-    x, weight, wanted = winograd_operands(shape, filters)
-    error = winograd(x, weight, target) - wanted
-    scale = float(np.sqrt((wanted**2).mean()))
-    assert float(np.sqrt((error**2).mean())) < 4e-6 * scale
-    assert float(np.abs(error).max()) < 4e-5 * scale
+    x, weight, grad = operands_of(case)
+    found = winograd(case, outputs, x, weight, grad, target)
+    for got, wanted in zip(found, expected(case, x, weight, grad), strict=True):
+        scale = float(np.sqrt((wanted**2).mean()))
+        error = float(np.sqrt(((got - wanted) ** 2).mean()))
+        assert error < MOST_OF_DIRECT * DIRECT_ERROR * scale
 
 
 def test_winograd_with_any_number_of_threads_gives_the_same_bits() -> None:
-    x, weight, _ = winograd_operands((5, 33, 30, 30), 40)
-    assert winograd(x, weight).tobytes() == winograd(x, weight, threads=3).tobytes()
+    x, weight, grad = operands_of(WINOGRAD[0])
+    one, many = (winograd(WINOGRAD[0], 4, x, weight, grad, host(), n) for n in (1, 3))
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(one, many, strict=True))
+
+
+# ---- pooling and copies -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-@pytest.mark.parametrize("part", ["image", "filter", "result"])
-def test_winograd_compiles_for_other_machines(target: Target, part: Part) -> None:
-    kernel = WinogradKernel(target, part, target.lanes("float"))
-    assert object_code(str(kernel.module()), target)[:4] == b"\x7fELF"
+@pytest.mark.parametrize("element", ["float", "double"])
+def test_pooling_compiles_for_other_machines(target: Target, element: str) -> None:
+    parts: tuple[Part, ...] = ("index", "value", "back")
+    kernels = [ImagePoolKernel(target, element, part) for part in parts]
+    lanes = lanes_for(target, element, 14)
+    kernels += [PoolKernel(target, element, stride_word(stride), lanes) for stride in (1, 2, 3)]
+    for kernel in kernels:
+        assert object_code(str(kernel.module()), target)[:4] == b"\x7fELF"
+
+
+def test_words_of_strides() -> None:
+    assert [stride_word(stride) for stride in (1, 2, 3, 7)] == [1, 2, 0, 0]
+
+
+@pytest.mark.parametrize("target", [host(), *NARROW], ids=["host", "sse2", "avx2"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [((33, 47), (1, 0)), ((6, 20, 5, 18), (3, 1, 2, 0)), ((4, 3, 2, 6, 5, 70), (5, 1, 3, 2, 4, 0))],
+    ids=str,
+)
+def test_transpositions(target: Target, kind: type, shape: tuple, order: tuple) -> None:
+    if host().vector_bytes < target.vector_bytes:
+        pytest.skip("this machine has no such vectors")
+    source = guarded(np.arange(prod(shape)).astype(kind).reshape(shape))
+    wanted = source.transpose(order)
+    made = guarded(np.zeros(wanted.shape, kind))
+    steps = [[step // source.itemsize for step in array.strides] for array in (wanted, made)]
+    call = plan_transposition(target, source.itemsize, wanted.shape, *steps)
+    assert call is not None
+    program_of(GemmPlan((call,), 0), {"a": source, "c": made}, 2)()
+    np.testing.assert_array_equal(made, wanted)

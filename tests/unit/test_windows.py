@@ -54,14 +54,6 @@ def test_convolution_and_its_derivatives(case: tuple, kind: dtype) -> None:
     )
 
 
-def test_convolution_with_bias_and_activation() -> None:
-    x, weight, bias = leaf(2, 3, 6, 6), leaf(4, 3, 3, 3, seed=1), leaf(4, 1, 1, seed=2)
-    product = g.make(p.CONVOLUTION, (x, weight), ((1, 1), (1, 1), (1, 1), 1))
-    node = g.maximum(g.add(product, bias), g.constant(0.0, float32))
-    names = records(check(node))
-    assert len([name for name in names if name.startswith("map")]) == 2  # pad, activation
-
-
 def test_half_precision_convolution() -> None:
     x, weight = leaf(2, 3, 6, 6, kind=bfloat16), leaf(4, 3, 3, 3, kind=bfloat16, seed=1)
     native(g.make(p.CONVOLUTION, (x, weight), ((1, 1), (1, 1), (1, 1), 1)))

@@ -146,7 +146,7 @@ def linearize(targets: Sequence[Node]) -> Linearization:
             key.append((op, tuple([number[id(source)] for source in inputs]), node.attributes))
         elif op is BUFFER or op is SCALAR:
             leaves.append(len(nodes))
-            key.append((op, node.shape, node.dtype))
+            key.append((op, node.shape, node.dtype, node.attributes))
         else:
             key.append((op, node.attributes, node.dtype))
         number[id(node)] = len(nodes)

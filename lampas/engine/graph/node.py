@@ -15,6 +15,8 @@ from lampas.engine.graph.primitives import BUFFER, CONSTANT, SCALAR, Primitive
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lampas.engine.graph.layout import Layout
+
 Shape = tuple[int, ...]
 Number = bool | int | float | complex
 
@@ -52,12 +54,12 @@ class Node:
             count *= size
         return count
 
-    def realize_as(self, buffer: Any) -> None:
-        """Give the value its memory; the node becomes a leaf."""
+    def realize_as(self, buffer: Any, layout: Layout | None = None) -> None:
+        """Give the value its memory; the node becomes a leaf (which carries the layout of its buffer, if any)."""
         self.buffer = buffer
         self.op = BUFFER
         self.inputs = ()
-        self.attributes = ()
+        self.attributes = () if layout is None else (layout,)
 
     def __repr__(self) -> str:
         return f"<{self.op.name} {self.dtype.name}{list(self.shape)}>"

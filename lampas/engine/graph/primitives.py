@@ -36,7 +36,7 @@ class Primitive:
 
 # fmt: off
 # Leaves
-BUFFER = Primitive("buffer", "leaf")            # (): a realised value
+BUFFER = Primitive("buffer", "leaf")            # (layout,) or (): a realised value
 SCALAR = Primitive("scalar", "leaf")            # (): a Python number, a run-time argument
 CONSTANT = Primitive("constant", "leaf")        # (value, repr(value)): part of the structure
 IOTA = Primitive("iota", "leaf")                # (length,): 0, 1, … length-1 as int64

@@ -105,11 +105,15 @@ class Module:
 
 
 class Loop:
-    """What `Builder.carrying_loop` yields: index, carried values, and after the loop their results."""
+    """What `Builder.carrying_loop` yields: index, carried values, and after the loop their results.
 
-    def __init__(self, index: Value, values: list[Value]) -> None:
+    The body may set `step` to a value of its own.
+    """
+
+    def __init__(self, index: Value, values: list[Value], step: Value) -> None:
         self.index = index
         self.values = values
+        self.step = step
         self.following: list[Value] = values
         self.results: list[Value] = []
 
@@ -444,9 +448,9 @@ class Builder:
         slots = [self.fresh("i64", "i")] + [self.fresh(value.type, "c") for value in values]
         patch = len(self.lines)
         self.lines.extend("" for _ in slots)
-        built = Loop(slots[0], slots[1:])
+        built = Loop(slots[0], slots[1:], stride)
         yield built
-        following = self.emit(f"add nsw {slots[0]}, {stride.text}", "i64")
+        following = self.emit(f"add nsw {slots[0]}, {built.step.text}", "i64")
         end, test = self.block, self.compare("slt", following, limit)
         self.line(f"br {test}, label %{body}, label %{after}")
         entering, coming = [first, *values], [following, *built.following]

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from lampas.engine.dtype import dtype, float32, float64
 from lampas.engine.llvm.compiler import compile_function
 from lampas.engine.llvm.target import Target, host
+from lampas.engine.llvm.text import Module
 from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER, Integer
 from lampas.engine.loops.brgemm_batch import Batched, fold_batches
 from lampas.engine.loops.brgemm_dot import DotKernel
@@ -39,9 +41,17 @@ from lampas.engine.loops.brgemm_plan import (
 )
 from lampas.engine.loops.brgemm_tile import MOST_WIDE_ROWS
 from lampas.engine.loops.emit_types import memory_type
-from lampas.engine.loops.winograd import WinogradKernel
 
-Kernel = GemmKernel | PackKernel | DotKernel | WinogradKernel
+
+class Kernel(Protocol):
+    """A kernel that describes itself: equal ones are the same code."""
+
+    @property
+    def name(self) -> str: ...
+
+    def module(self) -> Module: ...
+
+
 ALIGNMENT = 64
 
 

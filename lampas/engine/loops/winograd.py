@@ -1,232 +1,298 @@
-"""Kernels of Winograd's convolution F(4×4, 3×3): transforms of images, filters and results.
+"""Winograd's convolution F(m×m, 3×3) over channels-last images, a block of tiles at a time.
 
-An image is cut into tiles of 6×6 that overlap by two; a result into tiles of 4×4. With V = Bᵀ·tile·B for each channel
-and U = G·filter·Gᵀ, the 36 elements of the results' transforms are 36 matrix products over the channels, and
-result = Aᵀ·M·A: a quarter of the multiplications of the direct way. Matrices: `winograd_matrices.py`.
+A result is cut into tiles of m×m, each of which reads (m + 2)×(m + 2) inputs.  For a block of tiles, the thread transforms
+the inputs of all channels into its scratch memory, multiplies each of the (m + 2)² elements' matrices (tiles × channels)
+by the transformed weight's (channels × filters), and transforms the products back:  a quarter of the multiplications
+of the direct way for m = 4.  The block stays in the second cache.  Matrices: winograd_matrices.py.
 
-    "image"     padded images -> V[36][channel][tile]         unit: one channel of one image
-    "filter"    weight        -> U[36][filter][channel]       unit: one filter
-    "result"    M[36][filter][tile] -> result                 unit: one filter of one image
-
-Lanes run along a row of tiles (along channels for filters); the last vector of a row reaches back over the one
-before.  Operands: source, target.  Integers: `WinogradInteger`.
+Operands: image (N, H, W, channels), transformed weight (elements, filters/lanes, channels, lanes), c (N, H, W, filters),
+scratch, then the epilogue's.  Channels and filters are multiples of the lanes.  Integers: `WinogradInteger`, the
+epilogue's behind `FIRST_INTEGER`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
 
 from lampas.engine.llvm.target import Target
-from lampas.engine.llvm.text import Builder, Module, Value, constant, vector
-from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
-from lampas.engine.loops.winograd_matrices import (
-    INPUTS,
-    OUTPUTS,
-    TAPS,
-    Matrix,
-    filter_matrix,
-    input_matrix,
-    output_matrix,
-)
-
-Part = Literal["image", "filter", "result"]
-ELEMENT = "float"
+from lampas.engine.llvm.text import Module, Value, constant, vector
+from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS, Operand
+from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue, Place
+from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
+from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
+from lampas.engine.loops.convolution_panel import copy_elements
+from lampas.engine.loops.convolution_tile import SegmentTile, TileValues
+from lampas.engine.loops.winograd_matrices import input_matrix, inputs_of, output_matrix
+from lampas.engine.loops.winograd_transform import transform
 
 
 class WinogradInteger(IntEnum):
-    """Places of the integers: tiles of an image down and across, and the sizes of source and target.
-
-    For filters the first two are the strides of filters and channels, ROWS and WIDTH those of the taps, PLANES counts
-    channels.
-    """
+    """Places of the integers; BLOCK counts the tiles of a unit, PATCH the elements of the room for one tile's inputs."""
 
     # fmt: off
-    (TILES_DOWN, TILES_ACROSS, PLANES, ROWS, WIDTH, PITCH, PLANE) = range(7)
+    (TILES, BLOCK, TILES_DOWN, TILES_ACROSS, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_H, PAD_W,
+     PATCH, SCRATCH_STRIDE) = range(14)
     # fmt: on
+
+
+MOST_BLOCK = 64
+SKEW = 16  # elements between planes of a transform, lest all of them fall into the same cache sets
+CHAIN = 64  # channels summed before the sum is put by
 
 
 @dataclass(frozen=True)
 class WinogradKernel:
-    """One transform, `lanes` tiles (or channels) at a time."""
+    """What is compiled in: the machine, the element type, m and the epilogue."""
 
     target: Target
-    part: Part
-    lanes: int
+    element: str
+    outputs: int
+    epilogue: Epilogue | None = None
+
+    @property
+    def shape(self) -> TileShape:
+        return tile_shape(self.target, self.element)
 
     @property
     def name(self) -> str:
-        return f"winograd_{self.part}_{self.lanes}"
+        return f"winograd{self.outputs}_{self.element}"
 
     def module(self) -> Module:
-        """The module with the kernel."""
+        """The module with the kernel and its tile functions."""
         module = Module()
         WinogradWriter(module, self).write()
         return module
 
 
-class WinogradWriter:
-    """Writes the function of one kernel."""
+@dataclass(frozen=True)
+class Tile:
+    """A tile's image and the places of its first input (which may lie outside)."""
+
+    image: Value
+    top: Value
+    left: Value
+
+
+class TileReader:
+    """Finds the inputs of tiles: in place, or copied with zeros around where a tile hangs over the edge."""
+
+    def __init__(self, writer: PatchOwner, outputs: int) -> None:
+        self.owner, self.b, self.size = writer, writer.b, inputs_of(outputs)
+
+    def patch(self, tile: Tile, image: Value, room: Value) -> tuple[Value, Value]:
+        """The address of a tile's inputs and the elements from row to row."""
+        b, owner, size = self.b, self.owner, self.size
+        i = WinogradInteger
+        height, width = owner.integer(i.HEIGHT), owner.integer(i.WIDTH)
+        channels, element = owner.integer(i.CHANNELS), owner.shape.element
+        line = b.multiply(width, channels)
+        above = b.multiply(b.add(b.multiply(tile.image, height), tile.top), line)
+        start = b.add(above, b.multiply(tile.left, channels))
+        inside = b.bit_and(
+            self.within(tile.top, b.subtract(height, size - 1)),
+            self.within(tile.left, b.subtract(width, size - 1)),
+        )
+        place = b.element_pointer(image, start, element, inside=False)
+        pitch = b.multiply(channels, size)
+        with b.branch(inside) as (whole, part):
+            with whole:
+                pass
+            with part:
+                self.copy_inside(tile, place, line, room)
+        return (
+            b.phi([(place, whole.end), (room, part.end)]),
+            b.phi([(line, whole.end), (pitch, part.end)]),
+        )
+
+    def within(self, place: Value, stop: Value) -> Value:
+        b = self.b
+        return b.bit_and(b.compare("sge", place, 0), b.compare("slt", place, stop))
+
+    def copy_inside(self, tile: Tile, place: Value, line: Value, room: Value) -> None:
+        """Zeros, and over them the rows' parts that lie in the image."""
+        b, owner, size, i = self.b, self.owner, self.size, WinogradInteger
+        channels, shape = owner.integer(i.CHANNELS), owner.shape
+        pitch = b.multiply(channels, size)
+        with b.loop(0, b.multiply(pitch, size), shape.lanes) as at:
+            b.store(constant(0, shape.kind), b.element_pointer(room, at, shape.element))
+        first_row, last_row = self.clipped(tile.top, owner.integer(i.HEIGHT))
+        first, last = self.clipped(tile.left, owner.integer(i.WIDTH))
+        moved, count = b.multiply(first, channels), b.multiply(b.subtract(last, first), channels)
+        with b.loop(first_row, last_row) as row:
+            start = b.add(b.multiply(row, line), moved)
+            source = b.element_pointer(place, start, shape.element, inside=False)
+            into = b.add(b.multiply(row, pitch), moved)
+            target = b.element_pointer(room, into, shape.element)
+            copy_elements(b, source, target, count, shape.kind)
+
+    def clipped(self, start: Value, size: Value) -> tuple[Value, Value]:
+        """The first place of a tile inside the image, and the first after it."""
+        b = self.b
+        first = b.maximum(b.subtract(0, start), 0)
+        return first, b.maximum(b.minimum(b.subtract(size, start), self.size), first)
+
+
+class PatchOwner:
+    """What a `TileReader` needs of the writer of a kernel: its builder, integers and shape."""
+
+    def __init__(self, module: Module, name: str, shape: TileShape) -> None:
+        self.shape = shape
+        self.b = module.function(name, KERNEL_PARAMETERS)
+        self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
+
+    def integer(self, place: Value | int) -> Value:
+        return self.b.load_element("i64", self.integers, place)
+
+    def tile(self, number: Value, outputs: int) -> Tile:
+        """Where a tile lies, by its number."""
+        b, i = self.b, WinogradInteger
+        across, down = self.integer(i.TILES_ACROSS), self.integer(i.TILES_DOWN)
+        above, column = b.divide(number, across), b.remainder(number, across)
+        image, row = b.divide(above, down), b.remainder(above, down)
+        top = b.subtract(b.multiply(row, outputs), self.integer(i.PAD_H))
+        left = b.subtract(b.multiply(column, outputs), self.integer(i.PAD_W))
+        return Tile(image, top, left)
+
+
+class WinogradWriter(PatchOwner):
+    """Writes the kernel's function."""
 
     def __init__(self, module: Module, kernel: WinogradKernel) -> None:
-        self.kernel, self.lanes = kernel, kernel.lanes
-        self.kind = vector(ELEMENT, kernel.lanes)
-        self.b: Builder = module.function(kernel.name, KERNEL_PARAMETERS)
+        self.kernel, self.size = kernel, inputs_of(kernel.outputs)
+        heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
+        self.tiles = [SegmentTile(module, kernel.shape, height, None) for height in heights]
+        super().__init__(module, kernel.name, kernel.shape)
 
     def write(self) -> None:
-        b = self.b
-        operands, integers, begin, end, _ = b.arguments
-        self.got = {key: b.load_element("i64", integers, int(key)) for key in WinogradInteger}
-        self.source, self.target = (b.load_element("ptr", operands, place) for place in (0, 1))
-        with b.loop(begin, end) as unit:
-            if self.kernel.part == "filter":
-                self.write_filter(unit)
-            else:
-                self.write_plane(unit)
+        b, i, element = self.b, WinogradInteger, self.shape.element
+        self.image, self.weight, self.c, scratch = (
+            b.load_element("ptr", self.operands, place) for place in Operand
+        )
+        self.channels, self.filters = self.integer(i.CHANNELS), self.integer(i.FILTERS)
+        self.block = self.integer(i.BLOCK)
+        own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
+        self.room = b.element_pointer(scratch, own, element)
+        self.inputs = b.element_pointer(self.room, self.integer(i.PATCH), element)
+        self.in_plane = b.add(b.multiply(self.block, self.channels), SKEW)
+        self.out_plane = b.add(b.multiply(self.block, self.filters), SKEW)
+        self.weight_plane = b.add(b.multiply(self.channels, self.filters), SKEW)
+        whole = b.multiply(self.in_plane, self.size**2)
+        self.products = b.element_pointer(self.inputs, whole, element)
+        self.write_constants()
+        with b.loop(self.begin, self.end) as unit:
+            first = b.multiply(unit, self.block)
+            count = b.minimum(self.block, b.subtract(self.integer(i.TILES), first))
+            with b.loop(0, count) as number:
+                self.transform_input(b.add(first, number), number)
+            self.multiply(count)
+            with b.loop(0, count) as number:
+                self.transform_result(b.add(first, number), number)
         b.ret()
 
-    def place(self, base: Value, offset: Value) -> Value:
-        return self.b.element_pointer(base, offset, ELEMENT)
-
-    # ---- planes ---------------------------------------------------------------------------------------------
-
-    def write_plane(self, unit: Value) -> None:
-        """One channel of one image: `unit` counts channels first."""
-        b, got, i = self.b, self.got, WinogradInteger
-        image, channel = b.divide(unit, got[i.PLANES]), b.remainder(unit, got[i.PLANES])
-        across, tiles = got[i.TILES_ACROSS], b.multiply(got[i.TILES_DOWN], got[i.TILES_ACROSS])
-        first = b.add(b.multiply(channel, got[i.PITCH]), b.multiply(image, tiles))
-        plane = b.multiply(unit, b.multiply(got[i.ROWS], got[i.WIDTH]))
-        last = b.subtract(across, self.lanes)
-        with b.loop(0, got[i.TILES_DOWN]) as down, b.loop(0, across, self.lanes) as column:
-            start = b.minimum(column, last)
-            tile = b.add(first, b.add(b.multiply(down, across), start))
-            row, left = b.multiply(down, OUTPUTS), b.multiply(start, OUTPUTS)
-            if self.kernel.part == "image":
-                self.write_image(plane, row, left, tile)
-            else:
-                self.write_result(plane, row, left, tile)
-
-    def write_image(self, plane: Value, row: Value, left: Value, tile: Value) -> None:
+    def write_constants(self) -> None:
+        """Tables for the tiles: one run from the start, rows in order."""
         b = self.b
-        corner = b.add(plane, b.add(b.multiply(row, self.got[WinogradInteger.WIDTH]), left))
-        lines = [
-            self.tile_line(b.add(corner, b.multiply(self.got[WinogradInteger.WIDTH], y)))
-            for y in range(INPUTS)
-        ]
-        matrix = input_matrix()
-        down = [self.combine(matrix, [line[x] for line in lines]) for x in range(INPUTS)]
-        for y in range(INPUTS):
-            for x, value in enumerate(self.combine(matrix, [column[y] for column in down])):
-                b.store(value, self.transformed(self.target, INPUTS * y + x, tile))
+        self.run, self.rows = b.allocate("i64", 2), b.allocate("i64", MOST_BLOCK)
+        for place in range(2):
+            b.store(b.value(0), b.element_pointer(self.run, place, "i64"))
+        with b.loop(0, self.block) as row:
+            b.store(row, b.element_pointer(self.rows, row, "i64"))
 
-    def transformed(self, base: Value, element: int, tile: Value) -> Value:
-        """The address of one element of the transforms of some tiles."""
-        b = self.b
-        return self.place(base, b.add(b.multiply(self.got[WinogradInteger.PLANE], element), tile))
+    def transform_input(self, number: Value, slot: Value) -> None:
+        """Bᵀ · tile · B, a vector of channels at a time."""
+        b, shape, size = self.b, self.shape, self.size
+        reader = TileReader(self, self.kernel.outputs)
+        place, line = reader.patch(self.tile(number, self.kernel.outputs), self.image, self.room)
+        target = b.element_pointer(self.inputs, b.multiply(slot, self.channels), shape.element)
+        with b.loop(0, self.channels, shape.lanes) as channel:
 
-    def tile_line(self, start: Value) -> list[Value]:
-        """One row of `lanes` tiles, as six vectors: every fourth element, from 0 … 5."""
-        b, lanes = self.b, self.lanes
-        whole = vector(ELEMENT, OUTPUTS * lanes)
-        near = b.load(whole, self.place(self.source, start))
-        far = b.load(whole, self.place(self.source, b.add(start, 2)))
-        picked = [(near, x) for x in range(OUTPUTS)] + [(far, 2), (far, 3)]
-        return [
-            b.shuffle(loaded, loaded, [OUTPUTS * lane + x for lane in range(lanes)])
-            for loaded, x in picked
-        ]
+            def read(y: int, x: int) -> Value:
+                offset = b.add(b.multiply(line, y), b.multiply(self.channels, x))
+                return b.load(
+                    shape.kind, b.element_pointer(place, b.add(offset, channel), shape.element)
+                )
 
-    def write_result(self, plane: Value, row: Value, left: Value, tile: Value) -> None:
-        b = self.b
-        matrix = output_matrix()
-        down: list[list[Value]] = []
-        for x in range(INPUTS):
-            places = [self.transformed(self.source, INPUTS * y + x, tile) for y in range(INPUTS)]
-            down.append(self.combine(matrix, [b.load(self.kind, place) for place in places]))
-        for y in range(OUTPUTS):
-            line = self.combine(matrix, [column[y] for column in down])
-            here = b.add(row, y)
-            with b.when(b.compare("slt", here, self.got[WinogradInteger.ROWS])):
-                start = b.add(plane, b.multiply(here, self.got[WinogradInteger.WIDTH]))
-                self.store_line(line, self.place(self.target, b.add(start, left)), left)
+            def write(y: int, x: int, value: Value) -> None:
+                offset = b.add(b.multiply(self.in_plane, size * y + x), channel)
+                b.store(value, b.element_pointer(target, offset, shape.element))
 
-    def store_line(self, line: list[Value], pointer: Value, left: Value) -> None:
-        """Weave four vectors into one row of `lanes` tiles; what lies beyond the row is left out."""
-        b, lanes = self.b, self.lanes
-        pairs = [
-            b.shuffle(
-                line[x], line[x + 1], [lane + lanes * k for lane in range(lanes) for k in (0, 1)]
+            transform(b, input_matrix(self.kernel.outputs), read, write)
+
+    def multiply(self, count: Value) -> None:
+        """The products of all elements, panel by panel of filters.
+
+        Sums are cut after `CHAIN` channels: rounding errors grow with the length of a chain, and the way back
+        enlarges them.
+        """
+        b, shape = self.b, self.shape
+        step = b.multiply(self.channels, shape.lanes)
+        panels = b.divide(b.add(self.filters, shape.columns - 1), shape.columns)
+        with (
+            b.loop(0, self.size**2) as number,
+            b.loop(0, panels) as panel,
+            b.loop(0, self.channels, CHAIN) as start,
+        ):
+            column = b.multiply(panel, shape.columns)
+            left = b.subtract(self.filters, column)
+            second = b.compare("sgt", left, shape.lanes)
+            moved = b.add(
+                b.add(b.multiply(number, self.weight_plane), b.multiply(column, self.channels)),
+                b.multiply(start, shape.lanes),
             )
-            for x in (0, 2)
-        ]
-        picks = [
-            2 * lane + k + 2 * lanes * pair
-            for lane in range(lanes)
-            for pair in (0, 1)
-            for k in (0, 1)
-        ]
-        woven = b.shuffle(pairs[0], pairs[1], picks)
-        room = b.subtract(self.got[WinogradInteger.WIDTH], left)
-        with b.branch(b.compare("sge", room, OUTPUTS * lanes)) as (whole, part):
-            with whole:
-                b.store(woven, pointer)
-            with part:
-                b.masked_store(woven, pointer, b.lane_mask(OUTPUTS * lanes, room))
+            plane = b.multiply(number, self.in_plane)
+            result = b.multiply(number, self.out_plane)
+            fresh = b.cast("zext", b.compare("eq", start, 0), "i64")
+            call = TileValues(
+                b.element_pointer(self.inputs, b.add(plane, start), shape.element), self.channels,
+                self.run, b.value(1), b.minimum(b.subtract(self.channels, start), CHAIN),
+                b.element_pointer(self.weight, moved, shape.element), b.select(second, step, 0),
+                b.element_pointer(self.products, result, shape.element), self.filters, self.rows, count,
+                left, column, b.add(b.multiply(fresh, FIRST), LAST), self.operands, self.integers,
+            )  # fmt: skip
 
-    # ---- filters --------------------------------------------------------------------------------------------
+            def one(row: Value, rows: Value, call: TileValues = call) -> list[Value]:
+                return call.at_row(b, row, rows, shape.element)
 
-    def write_filter(self, unit: Value) -> None:
-        """One filter, `lanes` channels at a time."""
-        b, got, i = self.b, self.got, WinogradInteger
-        matrix = filter_matrix()
-        row = b.multiply(unit, got[i.PLANES])
-        last = b.subtract(got[i.PLANES], self.lanes)
-        with b.loop(0, got[i.PLANES], self.lanes) as column:
-            start = b.minimum(column, last)
-            walked = b.multiply(unit, got[i.TILES_DOWN])
-            source = b.add(walked, b.multiply(start, got[i.TILES_ACROSS]))
-            taps = [[self.tap(source, y, x) for y in range(TAPS)] for x in range(TAPS)]
-            down = [self.combine(matrix, column_of_taps) for column_of_taps in taps]
-            place = b.add(row, start)
-            for y in range(INPUTS):
-                for x, value in enumerate(self.combine(matrix, [each[y] for each in down])):
-                    b.store(value, self.transformed(self.target, INPUTS * y + x, place))
+            write_tiles(b, self.tiles, count, one)
 
-    def tap(self, source: Value, y: int, x: int) -> Value:
-        """One tap of neighbouring channels."""
-        b, got, i = self.b, self.got, WinogradInteger
-        value = constant(0, self.kind)
-        steps = b.add(b.multiply(got[i.ROWS], y), b.multiply(got[i.WIDTH], x))
-        first = b.add(source, steps)
-        for lane in range(self.lanes):
-            offset = b.add(first, b.multiply(got[i.TILES_ACROSS], lane))
-            value = b.insert(value, b.load(ELEMENT, self.place(self.source, offset)), lane)
-        return value
-
-    # ---- arithmetic -----------------------------------------------------------------------------------------
-
-    def combine(self, matrix: Matrix, values: list[Value]) -> list[Value]:
-        """The products of a matrix's rows with a column of vectors."""
-        return [self.weighted(row, values) for row in matrix]
-
-    def weighted(self, row: tuple[float, ...], values: list[Value]) -> Value:
-        """A sum of multiples; ones and zeros cost nothing."""
-        b = self.b
-        total: Value | None = None
-        terms = sorted(
-            (term for term in zip(row, values, strict=True) if term[0]),
-            key=lambda term: term[0] != 1,
+    def transform_result(self, number: Value, slot: Value) -> None:
+        """Aᵀ · products · A, a vector of filters at a time, and what of it lies in the result."""
+        b, i, shape, size = self.b, WinogradInteger, self.shape, self.size
+        outputs = self.kernel.outputs
+        tile = self.tile(number, outputs)
+        top, left = (
+            b.add(p, self.integer(q)) for p, q in ((tile.top, i.PAD_H), (tile.left, i.PAD_W))
         )
-        for factor, value in terms:
-            if total is None:
-                total = value if factor == 1 else b.multiply(value, constant(factor, self.kind))
-            elif factor == 1:
-                total = b.add(total, value)
-            elif factor == -1:
-                total = b.subtract(total, value)
-            else:
-                total = b.multiply_add(value, constant(factor, self.kind), total)
-        assert total is not None, "no row is empty"
-        return total
+        height, width = self.integer(i.OUT_HEIGHT), self.integer(i.OUT_WIDTH)
+        rows = b.minimum(b.subtract(height, top), outputs)
+        across = b.minimum(b.subtract(width, left), outputs)
+        first = b.add(b.multiply(b.add(b.multiply(tile.image, height), top), width), left)
+        source = b.element_pointer(self.products, b.multiply(slot, self.filters), shape.element)
+        parked = b.allocate(shape.element, outputs * outputs * shape.lanes)
+        with b.loop(0, self.filters, shape.lanes) as column:
+
+            def read(y: int, x: int) -> Value:
+                offset = b.add(b.multiply(self.out_plane, size * y + x), column)
+                return b.load(shape.kind, b.element_pointer(source, offset, shape.element))
+
+            def write(y: int, x: int, value: Value) -> None:
+                offset = (outputs * y + x) * shape.lanes
+                b.store(value, b.element_pointer(parked, offset, shape.element))
+
+            transform(b, output_matrix(outputs), read, write)
+            with b.loop(0, rows) as y, b.loop(0, across) as x:
+                offset = b.multiply(b.add(b.multiply(y, outputs), x), shape.lanes)
+                value = b.load_element(shape.kind, parked, offset)
+                position = b.add(first, b.add(b.multiply(y, width), x))
+                self.store(value, position, column)
+
+    def store(self, value: Value, position: Value, column: Value) -> None:
+        b, shape, epilogue = self.b, self.shape, self.kernel.epilogue
+        offset = b.add(b.multiply(position, self.filters), column)
+        if epilogue is not None:
+            mask = constant(True, vector("i1", shape.lanes))
+            zeros = b.value(0), b.value(0)
+            place = Place(position, column, mask, zeros, self.operands, self.integers)
+            value = epilogue.emit(b, value, place)
+        b.store(value, b.element_pointer(self.c, offset, shape.element))

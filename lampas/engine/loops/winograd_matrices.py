@@ -1,9 +1,10 @@
-"""The matrices of Winograd's minimal filtering F(4, 3): y = Aᵀ[(G·g) ∘ (Bᵀ·d)] for six inputs and three taps.
+"""The matrices of Winograd's minimal filtering F(m, 3): y = Aᵀ[(G·g) ∘ (Bᵀ·d)] for m + 2 inputs and three taps.
 
 Built by interpolation at points (Toom–Cook; Winograd, "Arithmetic complexity of computations", 1980; Lavin and Gray,
-arXiv 1509.09308, for convolutions).  The points 0, ±1, 1/2, -2 and infinity gave the least error of those measured.
+arXiv 1509.09308, for convolutions).  For m = 4 the points 0, ±1, 1/2, -2 and infinity gave the least error of those
+measured.  The derivative by g is Gᵀ[(A·ȳ) ∘ (Bᵀ·d)]: the same matrices serve all three convolutions of a layer.
 
-    >>> output_matrix()[1]
+    >>> output_matrix(4)[1]
     (0.0, 1.0, -1.0, 0.5, -2.0, 0.0)
 """
 
@@ -12,50 +13,64 @@ from __future__ import annotations
 from fractions import Fraction
 
 Matrix = tuple[tuple[float, ...], ...]
-POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2))
-OUTPUTS, TAPS = 4, 3
-INPUTS = OUTPUTS + TAPS - 1
+Points = tuple[Fraction, ...]
+POINTS: dict[int, Points] = {
+    2: (Fraction(0), Fraction(1), Fraction(-1)),
+    4: (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2)),
+}
+TAPS = 3
 
 
-def polynomial(roots: list[Fraction]) -> list[Fraction]:
-    """The coefficients of Π (x - root), lowest first, as many as there are inputs."""
+def inputs_of(outputs: int) -> int:
+    """Inputs along one side of a tile that gives so many results."""
+    return outputs + TAPS - 1
+
+
+def polynomial(roots: Points, length: int) -> list[Fraction]:
+    """The coefficients of Π (x - root), lowest first, zeros up to `length`."""
     found = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *found]
         for degree, coefficient in enumerate(found):
             shifted[degree] -= root * coefficient
         found = shifted
-    return found + [Fraction(0)] * (INPUTS - len(found))
+    return found + [Fraction(0)] * (length - len(found))
 
 
-def others(index: int) -> list[Fraction]:
-    return [point for i, point in enumerate(POINTS) if i != index]
+def others(points: Points, index: int) -> Points:
+    return points[:index] + points[index + 1 :]
 
 
-def input_matrix() -> Matrix:
-    """Bᵀ, 6 × 6."""
-    rows = [polynomial(others(i)) for i in range(len(POINTS))] + [polynomial(list(POINTS))]
-    return floats(rows)
+def input_matrix(outputs: int) -> Matrix:
+    """Bᵀ, inputs × inputs."""
+    points, size = POINTS[outputs], inputs_of(outputs)
+    rows = [polynomial(others(points, i), size) for i in range(len(points))]
+    return floats([*rows, polynomial(points, size)])
 
 
-def filter_matrix() -> Matrix:
-    """G, 6 × 3."""
+def filter_matrix(outputs: int) -> Matrix:
+    """G, inputs × 3."""
+    points = POINTS[outputs]
     rows: list[list[Fraction]] = []
-    for i, point in enumerate(POINTS):
+    for i, point in enumerate(points):
         scale = Fraction(1)
-        for other in others(i):
+        for other in others(points, i):
             scale *= point - other
         rows.append([point**k / scale for k in range(TAPS)])
     rows.append([Fraction(int(k == TAPS - 1)) for k in range(TAPS)])
     return floats(rows)
 
 
-def output_matrix() -> Matrix:
-    """Aᵀ, 4 × 6."""
-    rows = [
-        [*(point**j for point in POINTS), Fraction(int(j == OUTPUTS - 1))] for j in range(OUTPUTS)
-    ]
-    return floats(rows)
+def output_matrix(outputs: int) -> Matrix:
+    """Aᵀ, outputs × inputs."""
+    points = POINTS[outputs]
+    return floats(
+        [[*(point**j for point in points), Fraction(int(j == outputs - 1))] for j in range(outputs)]
+    )
+
+
+def transposed(matrix: Matrix) -> Matrix:
+    return tuple(zip(*matrix, strict=True))
 
 
 def floats(rows: list[list[Fraction]]) -> Matrix:

@@ -1,193 +1,207 @@
-"""Planning Winograd's convolution F(4×4, 3×3): transforms and 36 products, a few images at a time.
+"""Planning Winograd's convolutions.
 
-    sizes = WinogradSizes(images, channels, filters, height, width)     # of the result
-    if sizes.pays():
-        plan = plan_winograd(sizes, threads)        # operands: "a" weight, "b" padded images, "c" result
-
-The images have to be padded to `sizes.padded`: whole tiles, with zeros where the convolution pads and behind.  Images
-go through the three passes in groups whose transforms stay in the caches.
+sizes = WinogradSizes(images, channels, filters, height, width, (pad_h, pad_w), out_height, out_width)
+plan = plan_winograd(float32, sizes, outputs=4)             # operands: "a" image, "b" blocked weight, "c" result
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from lampas.engine.dtype import float32
+from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target, host
-from lampas.engine.loops.brgemm import GemmPlan, KernelCall, plan_gemm
-from lampas.engine.loops.winograd import WinogradKernel
-from lampas.engine.loops.winograd_matrices import INPUTS, OUTPUTS, TAPS
+from lampas.engine.loops.brgemm import GemmPlan, KernelCall
+from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
+from lampas.engine.loops.brgemm_epilogue import NestEpilogue
+from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
+from lampas.engine.loops.brgemm_tile import tile_shape
+from lampas.engine.loops.convolution_weight_plan import even
+from lampas.engine.loops.winograd import MOST_BLOCK, SKEW, WinogradInteger, WinogradKernel
+from lampas.engine.loops.winograd_filter import WinogradFilterKernel
+from lampas.engine.loops.winograd_matrices import inputs_of
+from lampas.engine.loops.winograd_weight import (
+    FIRST_TILE,
+    TILES_OF_UNIT,
+    WinogradProductKernel,
+    WinogradTransformKernel,
+)
 
-ELEMENTS = INPUTS * INPUTS
-LEAST_CHANNELS = 32
-LEAST_ACROSS = 2
-LEAST_TILES = 64
-MOST_WASTE = 1.4  # elements of the tiles for one of the result
-CACHED = 1 << 21  # bytes of transforms of one group of images
-FLOAT = float32.itemsize
-NANOSECONDS_A_TILE = 60
+BLOCK_BYTES = 1 << 20  # of the transforms of one unit
+UNITS_WANTED = 4
 
 
 @dataclass(frozen=True)
 class WinogradSizes:
-    """One convolution by 3×3 filters without stride; height and width are those of the result."""
+    """One convolution by 3×3 filters without stride, dilation and groups."""
 
     images: int
     channels: int
     filters: int
     height: int
     width: int
+    padding: tuple[int, int]
+    out_height: int
+    out_width: int
 
-    @property
-    def down(self) -> int:
-        return -(-self.height // OUTPUTS)
+    def tiles(self, outputs: int) -> tuple[int, int]:
+        """Tiles down and across."""
+        return -(-self.out_height // outputs), -(-self.out_width // outputs)
 
-    @property
-    def across(self) -> int:
-        return -(-self.width // OUTPUTS)
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of one image."""
-        return self.down * self.across
-
-    @property
-    def padded(self) -> tuple[int, int]:
-        """Height and width that the images must have."""
-        more = TAPS - 1
-        return OUTPUTS * self.down + more, OUTPUTS * self.across + more
-
-    def pays(self) -> bool:
-        """Whether the transforms cost less than the multiplications that they save."""
-        if min(self.channels, self.filters) < LEAST_CHANNELS or self.across < LEAST_ACROSS:
-            return False
-        if self.images * self.tiles < LEAST_TILES:
-            return False
-        return self.tiles * OUTPUTS * OUTPUTS <= MOST_WASTE * self.height * self.width
-
-    @property
-    def group(self) -> int:
-        """How many images go through the passes together."""
-        each = ELEMENTS * self.tiles * (self.channels + self.filters) * FLOAT
-        most = max(1, CACHED // each, -(-LEAST_TILES // self.tiles))
-        groups = -(-self.images // most)
-        return -(-self.images // groups)
+    def count(self, outputs: int) -> int:
+        """Tiles of all images."""
+        down, across = self.tiles(outputs)
+        return self.images * down * across
 
 
-def lanes_for(target: Target, count: int) -> int:
-    """As many lanes as there are neighbours."""
-    lanes = target.lanes("float")
-    while lanes > count:
-        lanes //= 2
-    return lanes
+def block_of(sizes: WinogradSizes, outputs: int, rows: int, nbytes: int) -> int:
+    """Tiles of a unit: as many whole register tiles as fit the second cache, and enough units."""
+    elements = inputs_of(outputs) ** 2
+    each = elements * (sizes.channels + sizes.filters) * nbytes
+    most = max(1, min(BLOCK_BYTES // (each * rows), MOST_BLOCK // rows)) * rows
+    count = sizes.count(outputs)
+    blocks = max(-(-count // most), min(UNITS_WANTED, count // 8), 1)
+    return -(-count // blocks)
+
+
+def integers_of(sizes: WinogradSizes, outputs: int, block: int, lanes: int) -> dict[int, int]:
+    """The fixed integers of the kernel; scratch is a patch, the inputs' transforms, the products."""
+    i, size = WinogradInteger, inputs_of(outputs)
+    down, across = sizes.tiles(outputs)
+    patch = -(-size * size * sizes.channels // lanes) * lanes
+    own = patch + size * size * (block * (sizes.channels + sizes.filters) + 2 * SKEW)
+    return {
+        i.TILES: sizes.count(outputs), i.BLOCK: block, i.TILES_DOWN: down, i.TILES_ACROSS: across,
+        i.HEIGHT: sizes.height, i.WIDTH: sizes.width, i.CHANNELS: sizes.channels,
+        i.OUT_HEIGHT: sizes.out_height, i.OUT_WIDTH: sizes.out_width, i.FILTERS: sizes.filters,
+        i.PAD_H: sizes.padding[0], i.PAD_W: sizes.padding[1], i.PATCH: patch,
+        i.SCRATCH_STRIDE: -(-own // 16) * 16,
+    }  # fmt: skip
+
+
+def filter_call(
+    target: Target, element: str, sizes: WinogradSizes, outputs: int, operands: tuple[str, int]
+) -> KernelCall:
+    """The call that transforms the weight into the scratch memory at an offset."""
+    lanes = target.lanes(element)
+    kernel = WinogradFilterKernel(target, element, outputs, "forward")
+    plane = sizes.channels * sizes.filters + SKEW
+    extent = sizes.filters // lanes * sizes.channels
+    return KernelCall(
+        kernel, (("b", 0), operands), (sizes.channels, plane), extent, extent * 20, kernel.name, 16
+    )
 
 
 def plan_winograd(
+    kind: dtype,
     sizes: WinogradSizes,
+    outputs: int,
+    *,
+    epilogue: NestEpilogue | None = None,
+    extras: Sequence[Sequence[int]] = (),
     threads: int = 1,
     target: Target | None = None,
-    strides: tuple[int, ...] | None = None,
 ) -> GemmPlan:
-    """Plan the whole convolution; `strides` are the weight's, row-major if not given."""
-    taps = TAPS * TAPS
-    walked = strides or (sizes.channels * taps, taps, TAPS, 1)
-    return WinogradPlanner(sizes, threads, target or host(), walked).plan()
+    """Plan the forward convolution (or the derivative by the input, from the turned weight)."""
+    target, element = target or host(), plain_element(kind)
+    kernel, nbytes = WinogradKernel(target, element, outputs, epilogue), element_bytes(element)
+    shape, elements = kernel.shape, inputs_of(outputs) ** 2
+    block = block_of(sizes, outputs, shape.rows, nbytes)
+    values = integers_of(sizes, outputs, block, shape.lanes)
+    head = [0] * FIRST_INTEGER
+    for key, value in values.items():
+        head[key] = value
+    for extra in extras:
+        head += [0, 0, *extra]
+    scratch = threads * values[WinogradInteger.SCRATCH_STRIDE] * nbytes
+    spread = elements * (sizes.channels * sizes.filters + SKEW) * nbytes
+    weight = filter_call(target, element, sizes, outputs, ("scratch", scratch))
+    operands = (("a", 0), ("scratch", scratch), ("c", 0), ("scratch", 0))
+    operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
+    units = -(-sizes.count(outputs) // block)
+    work = sizes.count(outputs) * elements * sizes.channels * sizes.filters // 100
+    call = KernelCall(kernel, operands, tuple(head), units, work, kernel.name)
+    return GemmPlan((weight, call), scratch + spread)
 
 
-class WinogradPlanner:
-    """Collects the calls."""
+GROUP_BYTES = 6 << 20  # of the transforms of one group of tiles, which lie in the third cache
+TILES_OF_SPAN = 9
+
+
+def group_of(sizes: WinogradSizes, outputs: int, nbytes: int) -> int:
+    """Tiles of a group, even ones."""
+    each = inputs_of(outputs) ** 2 * (sizes.channels + sizes.filters) * nbytes
+    count = sizes.count(outputs)
+    groups = -(-count // max(1, GROUP_BYTES // each))
+    return -(-count // groups)
+
+
+def plan_winograd_weight(
+    kind: dtype,
+    sizes: WinogradSizes,
+    outputs: int,
+    *,
+    threads: int = 1,
+    target: Target | None = None,
+) -> GemmPlan:
+    """Plan the derivative by the weight: "a" image, "b" gradient, "c" blocked result; sizes are the forward's."""
+    return WeightPlanner(kind, sizes, outputs, threads, target or host()).plan()
+
+
+class WeightPlanner:
+    """Collects the calls of a derivative by the weight."""
 
     def __init__(
-        self, sizes: WinogradSizes, threads: int, target: Target, strides: tuple[int, ...]
+        self, kind: dtype, sizes: WinogradSizes, outputs: int, threads: int, target: Target
     ) -> None:
-        self.sizes, self.threads, self.target, self.strides = sizes, threads, target, strides
-        tiles = sizes.group * sizes.tiles
-        self.filters_at = 0
-        self.images_at = ELEMENTS * sizes.filters * sizes.channels * FLOAT
-        self.results_at = self.images_at + ELEMENTS * sizes.channels * tiles * FLOAT
-        self.scratch_at = self.results_at + ELEMENTS * sizes.filters * tiles * FLOAT
-        self.scratch_at = -(-self.scratch_at // 64) * 64
-        self.scratch_bytes = self.scratch_at
+        self.sizes, self.outputs, self.target = sizes, outputs, target
+        self.element, self.elements = plain_element(kind), inputs_of(outputs) ** 2
+        self.nbytes, self.shape = element_bytes(self.element), tile_shape(target, self.element)
+        self.group = group_of(sizes, outputs, self.nbytes)
+        filters = -(-sizes.filters // self.shape.columns) * self.shape.columns
+        self.patch = -(-self.elements * sizes.channels // 16) * 16
+        planes = [self.group * sizes.channels, self.group * filters, sizes.channels * sizes.filters]
+        room = [*(self.elements * (plane + SKEW) for plane in planes), threads * self.patch]
+        self.places = [sum(room[:n]) * self.nbytes for n in range(5)]
         self.calls: list[KernelCall] = []
 
     def plan(self) -> GemmPlan:
-        sizes = self.sizes
-        lanes = lanes_for(self.target, sizes.channels)
-        plane = sizes.filters * sizes.channels
-        self.add(
-            WinogradKernel(self.target, "filter", lanes),
-            (("a", 0), ("scratch", self.filters_at)),
-            (*self.strides[:2], sizes.channels, *self.strides[2:], 0, plane),
-            sizes.filters,
-            sizes.channels * 8,
-        )
-        for first in range(0, sizes.images, sizes.group):
-            self.pass_group(first, min(sizes.group, sizes.images - first))
-        return GemmPlan(tuple(self.calls), self.scratch_bytes)
-
-    def add(
-        self,
-        kernel: WinogradKernel,
-        operands: tuple[tuple[str, int], ...],
-        integers: tuple[int, ...],
-        extent: int,
-        work: int,
-    ) -> None:
+        """Groups of tiles, then the way back."""
+        sizes, lanes = self.sizes, self.shape.lanes
+        count = sizes.count(self.outputs)
+        for first in range(0, count, self.group):
+            tiles = min(self.group, count - first)
+            self.transform("image", first, tiles)
+            self.transform("grad", first, tiles)
+            self.multiply(tiles, first == 0)
+        kernel = WinogradFilterKernel(self.target, self.element, self.outputs, "back")
+        extent = sizes.filters // lanes * sizes.channels
+        integers = sizes.channels, sizes.channels * sizes.filters + SKEW
+        operands = (("scratch", self.places[2]), ("c", 0))
         self.calls.append(
-            KernelCall(kernel, operands, integers, extent, extent * work, kernel.name)
+            KernelCall(kernel, operands, integers, extent, extent * 20, kernel.name, 16)
         )
+        return GemmPlan(tuple(self.calls), self.places[4])
 
-    def pass_group(self, first: int, images: int) -> None:
-        """Transform some images, multiply, transform back."""
-        sizes = self.sizes
-        tiles = images * sizes.tiles
-        lanes = lanes_for(self.target, sizes.across)
-        height, width = sizes.padded
-        work = sizes.tiles * NANOSECONDS_A_TILE
-        cut = (sizes.down, sizes.across)
-        start = first * sizes.channels * height * width * FLOAT
-        self.add(
-            WinogradKernel(self.target, "image", lanes),
-            (("b", start), ("scratch", self.images_at)),
-            (*cut, sizes.channels, height, width, tiles, sizes.channels * tiles),
-            images * sizes.channels,
-            work,
-        )
-        self.multiply(tiles)
-        start = first * sizes.filters * sizes.height * sizes.width * FLOAT
-        self.add(
-            WinogradKernel(self.target, "result", lanes),
-            (("scratch", self.results_at), ("c", start)),
-            (*cut, sizes.filters, sizes.height, sizes.width, tiles, sizes.filters * tiles),
-            images * sizes.filters,
-            work,
-        )
+    def transform(self, part: Literal["image", "grad"], first: int, tiles: int) -> None:
+        kernel = WinogradTransformKernel(self.target, self.element, self.outputs, part)
+        values = integers_of(self.sizes, self.outputs, tiles, self.shape.lanes)
+        values[WinogradInteger.PATCH] = self.patch
+        values[FIRST_TILE] = first
+        listed = tuple(values[key] for key in WinogradInteger)
+        source, place = ("a", 0) if part == "image" else ("b", 1)
+        operands = ((source, 0), ("scratch", self.places[place]), ("scratch", self.places[3]))
+        width = self.sizes.channels if part == "image" else self.sizes.filters
+        extent = -(-tiles // TILES_OF_UNIT)
+        work = tiles * width * 4
+        self.calls.append(KernelCall(kernel, operands, listed, extent, work, kernel.name))
 
-    def multiply(self, tiles: int) -> None:
-        """M[e] = U[e] · V[e] for each of the 36 elements of the transforms."""
-        filters, channels = self.sizes.filters, self.sizes.channels
-        plan = plan_gemm(
-            float32, filters, tiles, channels, (channels, 1), (tiles, 1), (tiles, 1),
-            batch=(ELEMENTS,), a_batch=(filters * channels,), b_batch=(channels * tiles,),
-            c_batch=(filters * tiles,), threads=self.threads, target=self.target,
-        )  # fmt: skip
-        starts = {
-            "a": self.filters_at,
-            "b": self.images_at,
-            "c": self.results_at,
-            "scratch": self.scratch_at,
-        }
-        for call in plan.calls:
-            operands = tuple([("scratch", starts[name] + offset) for name, offset in call.operands])
-            self.calls.append(
-                KernelCall(
-                    call.kernel,
-                    operands,
-                    call.integers,
-                    call.extent,
-                    call.work,
-                    call.name,
-                    call.grain,
-                )
-            )
-        self.scratch_bytes = max(self.scratch_bytes, self.scratch_at + plan.scratch_bytes)
+    def multiply(self, tiles: int, fresh: bool) -> None:
+        sizes, kernel = self.sizes, WinogradProductKernel(self.target, self.element)
+        spans = even(sizes.channels, TILES_OF_SPAN * self.shape.rows, self.shape.rows)
+        integers = tiles, sizes.channels, spans[0][1], len(spans), sizes.filters, int(fresh)
+        operands = tuple(("scratch", place) for place in self.places[:3])
+        extent = self.elements * len(spans)
+        work = self.elements * tiles * sizes.channels * sizes.filters // 100
+        self.calls.append(KernelCall(kernel, operands, integers, extent, work, kernel.name))

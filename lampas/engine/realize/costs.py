@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.loops.brgemm_pack import STRETCH, PackInteger, PackKernel
+from lampas.engine.loops.convolution_weight import PartialSumKernel
 from lampas.engine.loops.nest import MEMORY
 from lampas.engine.loops.pooling import PoolInteger, PoolKernel
 from lampas.engine.loops.serial import INNER_BLOCK, SerialInteger, SerialKernel
+from lampas.engine.loops.winograd_filter import WinogradFilterKernel
+from lampas.engine.loops.winograd_weight import WinogradTransformKernel
+from lampas.engine.schedule.images import ConvolutionForm, PhasesForm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +31,8 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.serial import SerialCall
 
 IDLE = frozenset({"constant", "index", "cast", "bitcast"})
-HELPERS = (
-    "pack_",
-    "winograd_",
-)  # records that only bring a product's operands and results into place
+HELPERS = (PackKernel, WinogradFilterKernel, WinogradTransformKernel, PartialSumKernel)
+"""Records that only bring a product's operands and results into place."""
 
 
 @final
@@ -75,7 +77,7 @@ def product_costs(call: GemmCall, entries: Sequence[Entry]) -> list[Cost]:
     touched = {*product.sources, *call.entries} or {call.entry}
     nbytes = sum(entries[n].numel * entries[n].dtype.itemsize for n in touched)
     parts = call.plan.calls
-    working = [part for part in parts if not part.name.startswith(HELPERS)] or list(parts)
+    working = [part for part in parts if not isinstance(part.kernel, HELPERS)] or list(parts)
     total = sum(part.work for part in working) or 1
     operations, size = product_operations(product, entries), product.dtype.itemsize
     costs: list[Cost] = []
@@ -91,14 +93,12 @@ def product_costs(call: GemmCall, entries: Sequence[Entry]) -> list[Cost]:
 def product_operations(entry: Entry, entries: Sequence[Entry]) -> int:
     """Operations of a matrix product, plain or with windows for its second operand, or of a convolution.
 
-    With windows, the first operand is the weight (filters first), or for the derivative by the weight the gradient.
+    Of a convolution those of the direct way, over the taps that lie inside the image.
     """
-    first = entries[entry.sources[0]]
-    if entry.op is p.MATMUL and not entry.attributes:
-        return 2 * first.shape[-1] * entry.numel
-    if getattr(entry.attributes[0], "derivative", False):
-        return 2 * first.numel * entry.shape[-1]
-    return 2 * entry.numel * (first.numel // max(first.shape[0], 1))
+    form = entry.attributes[0] if entry.attributes else None
+    if isinstance(form, ConvolutionForm | PhasesForm):
+        return 2 * form.multiplications
+    return 2 * entries[entry.sources[0]].shape[-1] * entry.numel if entry.op is p.MATMUL else 0
 
 
 def packed_bytes(part: KernelCall) -> int:

@@ -81,6 +81,7 @@ class Program:
         self.donations = {
             position: self.slots.leaves[leaf][0] for position, leaf in schedule.donations.items()
         }
+        self.layouts = schedule.layouts
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
         self.segments: list[Segment] = self.bind()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import numpy as np
 
 from lampas.engine.device.buffer import Buffer
+from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import LinearGraph, Linearization, follow, linearize
 from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
@@ -130,7 +131,7 @@ def _unrealised(asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]) -
         source = node
         while source.op is RESHAPE:
             source = source.inputs[0]
-        if source.op is BUFFER and source.buffer.capacity:
+        if source.op is BUFFER and source.buffer.capacity and not source.attributes:
             if node.buffer is None:
                 source.buffer.aliased = True
                 node.realize_as(source.buffer)
@@ -151,10 +152,12 @@ def _run(targets: Sequence[Node], watching: bool = False) -> None:
         plan.compile()
     if plan.program is not None and settings.tier != "reference":
         buffers = _run_program(plan, nodes, leaves)
+        for node, buffer, layout in zip(targets, buffers, plan.program.layouts, strict=True):
+            node.realize_as(buffer, layout)
     else:
         buffers = _run_reference(plan.graph, leaves)
-    for node, buffer in zip(targets, buffers, strict=True):
-        node.realize_as(buffer)
+        for node, buffer in zip(targets, buffers, strict=True):
+            node.realize_as(buffer)
     if len({id(buffer) for buffer in buffers}) < len(buffers):
         for buffer in buffers:
             buffer.aliased = True
@@ -194,10 +197,22 @@ def _run_reference(graph: LinearGraph, leaves: Sequence[Node]) -> list[Buffer]:
 
 
 def read(node: Node) -> np.ndarray:
-    """A leaf's value as a NumPy array over its own memory."""
+    """A leaf's value as a NumPy array over its own memory (strided if that lies in a layout; else a copy of it)."""
     if node.op is SCALAR:
         return np.asarray(node.value, dtype=node.dtype.numpy)
+    if node.attributes:
+        layout = node.attributes[0]
+        return as_row_major(node.buffer.array(node.dtype.numpy, layout.memory), layout)
     return node.buffer.array(node.dtype.numpy, node.shape)
+
+
+def settle_row_major(node: Node) -> Buffer:
+    """The buffer of a stored value, which from now on lies row-major."""
+    if node.attributes:
+        fresh = Buffer.allocate(node.buffer.nbytes)
+        fresh.array(node.dtype.numpy, node.shape)[...] = read(node)
+        node.realize_as(fresh)
+    return node.buffer
 
 
 def _own(array: np.ndarray, leaves: Sequence[np.ndarray]) -> Buffer:

@@ -194,9 +194,9 @@ class Fuser:
         return len(arrays) <= (FEW_ARRAYS if small else 0)
 
     def keeps_kind(self, number: int) -> bool:
-        """Whether an entry is a product whose partial sums wait in the result, so this must be of their dtype."""
+        """Whether an entry is a convolution, whose partial sums wait in the result: this must be of their dtype."""
         entry = self.entries[number]
-        return entry.op is p.MATMUL and any(known.derivative for known in entry.attributes)
+        return entry.op is p.MATMUL and bool(entry.attributes)
 
     def fits(self, region: Region, operands: list[Path], frame: Shape, number: int) -> bool:
         """Whether every operand can be had at each point of the frame."""

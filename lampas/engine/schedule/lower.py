@@ -17,10 +17,12 @@ from lampas.engine.errors import VerificationError
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.blocks import region_calls
 from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
-from lampas.engine.schedule.convolution import window_call, winograd_call
+from lampas.engine.schedule.convolution import convolution_call, kernel_call
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
+from lampas.engine.schedule.image_pools import image_pool_call
+from lampas.engine.schedule.lay_out import lay_out
 from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
 from lampas.engine.schedule.pooling import pool_call
@@ -29,8 +31,10 @@ from lampas.engine.schedule.serial import SerialCall, serial_call, serial_form
 from lampas.engine.schedule.settle import settle
 from lampas.engine.schedule.simplify import simplify
 from lampas.engine.schedule.steps import Assembly, Contraction, HostStep, Region, ScheduleStep
+from lampas.engine.schedule.transposition import transposition_call
 
 if TYPE_CHECKING:
+    from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.linear import LinearGraph
     from lampas.engine.schedule.paths import Paths
     from lampas.engine.schedule.plan_memory import Key
@@ -54,6 +58,7 @@ class Schedule:
     plan: MemoryPlan = field(default_factory=MemoryPlan)
     outputs: dict[int, int] = field(default_factory=dict)
     guards: list[Guard] = field(default_factory=list)
+    layouts: tuple[Layout | None, ...] = ()
     donations: dict[int, int] = field(default_factory=dict)
     """Output position -> the buffer leaf whose memory it may overwrite, if nobody needs that leaf."""
 
@@ -62,9 +67,10 @@ def make_schedule(
     graph: LinearGraph, fused: bool = True, verified: bool = False, threads: int = 1
 ) -> Schedule:
     """Simplify, settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
-    settled = settle(simplify(graph))
+    arranged, layouts = lay_out(simplify(graph))
+    settled = settle(simplify(arranged))
     steps, paths = fuse(settled, fused)
-    schedule = Schedule(settled, steps, paths)
+    schedule = Schedule(settled, steps, paths, layouts=layouts)
     for place, number in enumerate(settled.outputs):
         schedule.outputs[paths.base(number)] = place
     Lowering(schedule, threads).run()
@@ -126,7 +132,7 @@ class Lowering:
     def calls_of(self, place: int, step: ScheduleStep) -> list[Call]:
         schedule = self.schedule
         if isinstance(step, HostStep):
-            made = pool_call(self.paths, step.entry) or winograd_call(
+            made = own_call(self.paths, step.entry) or kernel_call(
                 self.paths, step.entry, schedule.scratch, self.threads
             )
             return [made] if made else self.serial(place, step) or [step]
@@ -138,6 +144,9 @@ class Lowering:
                 place, step.entry, {self.paths.base(entry.sources[1])}
             )
             return list(assembly_calls(step, self.paths, schedule.cells, in_place))
+        turned = transposition_call(step, self.paths)
+        if turned is not None:
+            return [turned]
         calls = region_calls(step, self.paths, schedule.cells, schedule.scratch)
         if len(calls) == 1:
             self.find_heirs(place, calls[0])
@@ -166,7 +175,7 @@ class Lowering:
         if entry.dtype not in SUM_DTYPES:
             return HostStep(step.entry, [step.entry])
         schedule = self.schedule
-        make = window_call if entry.attributes else gemm_call
+        make = convolution_call if entry.attributes else gemm_call
         call = make(step, self.paths, schedule.cells, schedule.scratch, self.threads)
         for output, donor in call.heirs:
             self.inherit(place, output, donor)
@@ -262,6 +271,11 @@ class Lowering:
                     found.update(where for where, _ in listed if where[0] == "scratch")
             for where in sorted(found):
                 schedule.lives.append(Life(where, schedule.scratch[where[1]], place, place))
+
+
+def own_call(paths: Paths, number: int) -> Call | None:
+    """The call of a kernel of pooling, for an entry that is one."""
+    return image_pool_call(paths, number) or pool_call(paths, number)
 
 
 def is_stored_last(call: NestCall, output: int) -> bool:

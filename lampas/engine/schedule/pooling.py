@@ -11,9 +11,9 @@ from lampas.engine.llvm.target import host
 from lampas.engine.loops.pooling import PoolKernel, lanes_for, stride_word
 from lampas.engine.schedule import windows as views
 from lampas.engine.schedule.contract import operand
-from lampas.engine.schedule.convolution import plain
 from lampas.engine.schedule.serial import SerialCall
 from lampas.engine.schedule.steps import numel
+from lampas.engine.schedule.windows import plain
 
 if TYPE_CHECKING:
     from lampas.engine.schedule.draft import Place
@@ -25,6 +25,8 @@ MOST_CELLS = 1 << 31
 
 def max_pool_index(w: Writer, entry: Entry) -> int | None:
     """The same entry of a row-major source, where the kernel can compute it."""
+    if len(entry.attributes) == 1:
+        return None  # it carries a form of channels-last pooling
     source = w.entries[entry.sources[0]]
     rank = len(entry.attributes[0])
     cells = numel(source.shape[len(source.shape) - rank :])
@@ -37,7 +39,7 @@ def max_pool_index(w: Writer, entry: Entry) -> int | None:
 def pool_call(paths: Paths, number: int) -> SerialCall | None:
     """The call of the kernel that computes an entry, if it is a pooling that the kernel knows."""
     entry = paths.entries[number]
-    if entry.op is not p.MAX_POOL_INDEX or not entry.numel:
+    if entry.op is not p.MAX_POOL_INDEX or not entry.numel or len(entry.attributes) == 1:
         return None
     base, reading = operand(paths, entry.sources[0])
     kind = paths.entries[base].dtype

@@ -17,7 +17,6 @@ from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry
 from lampas.engine.graph.reference import REFERENCE_RULES
-from lampas.engine.schedule import convolution, pooling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -305,8 +304,4 @@ REWRITES: dict[Primitive, Any] = {
     p.SLICE: slice_chain,
     p.FLIP: flip_ones,
     p.SCATTER: scatter_one,
-    p.CONVOLUTION: convolution.convolution,
-    p.CONVOLUTION_BACKWARD_INPUT: convolution.convolution_backward_input,
-    p.CONVOLUTION_BACKWARD_WEIGHT: convolution.convolution_backward_weight,
-    p.MAX_POOL_INDEX: pooling.max_pool_index,
 }

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
     from lampas.engine.graph.linear import Origin
 
-MEMORY_ONLY = SERIAL | {p.CONVOLUTION}
+MEMORY_ONLY = SERIAL | {
+    p.CONVOLUTION,
+    p.CONVOLUTION_BACKWARD_INPUT,
+    p.CONVOLUTION_BACKWARD_WEIGHT,
+    p.MAX_POOL_INDEX,
+}
 
 
 @final

@@ -13,6 +13,7 @@ the order of the product's kernel, as for any matrix product.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.dtype import int64
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.rewrites import Writer
 
 Shape = tuple[int, ...]
+Rule = Callable[["Writer", Entry], "int | None"]
+
+
+def plain(w: Writer, source: int, shape: Shape) -> int:
+    """The source as it must lie for the kernels: row-major, in a shape of as many elements."""
+    return w.emit(p.AS_STRIDED, (source,), shape, contiguous_strides(shape), 0)
 
 
 def padded(w: Writer, x: int, low: Shape, high: Shape, fill: Any = 0) -> int:

@@ -255,7 +255,7 @@ def array_of(tensor: Tensor) -> np.ndarray:
     """The tensor's values as a NumPy array that must not be changed or kept across writes."""
     storage = tensor._storage
     if tensor._covers_storage():
-        return storage.buffer().array(tensor.dtype.numpy, tensor._shape)
+        return storage.contents().reshape(tensor._shape)
     return storage.array(tensor.dtype, tensor._shape, tensor._layout(), tensor._offset)
 
 

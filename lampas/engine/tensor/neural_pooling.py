@@ -1,7 +1,7 @@
 """Maximum and average pooling over windows.
 
 The maximum keeps the place of each window's largest value; its gradient adds the cotangent there.
-The average is a convolution of every plane with ones; windows that neither overlap nor leave gaps
+The average is a convolution of every channel with ones; windows that neither overlap nor leave gaps
 are a mere reshape, and integers are read as strided windows.
 """
 
@@ -119,15 +119,17 @@ def _tile_sum(value: Node, kernel: Sizes, counts: Sizes) -> Node:
 
 
 def _convolved(value: Node, kernel: Sizes, stride: Sizes, padding: Sizes) -> Node:
-    """Window sums as a convolution of every plane with ones."""
+    """Window sums as a convolution of every channel with ones."""
     rank = len(kernel)
-    spatial = value.shape[len(value.shape) - rank :]
-    planes = 1
-    for size in value.shape[: len(value.shape) - rank]:
-        planes *= size
-    ones = g.full((1, 1, *kernel), 1, value.dtype)
-    settings = (stride, padding, (1,) * rank, 1)
-    return g.make(p.CONVOLUTION, (g.reshape(value, (planes, 1, *spatial)), ones), settings)
+    lead = value.shape[: len(value.shape) - rank]
+    channels = lead[-1] if lead else 1
+    images = 1
+    for size in lead[:-1]:
+        images *= size
+    shape = (images, channels, *value.shape[len(lead) :])
+    ones = g.full((channels, 1, *kernel), 1, value.dtype)
+    settings = (stride, padding, (1,) * rank, channels)
+    return g.make(p.CONVOLUTION, (g.reshape(value, shape), ones), settings)
 
 
 def _avg_pool(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import weakref
 from math import prod
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.graph.primitives import BUFFER
-from lampas.engine.realize.realize import realize, track
+from lampas.engine.realize.realize import read, realize, settle_row_major, track
 from lampas.engine.settings import settings
 from lampas.engine.shape import is_contiguous
 from lampas.engine.tensor.device import META
@@ -87,16 +87,25 @@ class Storage:
         buffer = self.node.buffer
         realize((node,))
         kind = node.dtype.numpy
-        buffer.array(kind, (node.numel,))[...] = node.buffer.array(kind, (node.numel,))
+        buffer.array(kind, node.shape)[...] = read(node)
         self.node = buffer_node(buffer, node.shape, node.dtype)
 
     def buffer(self) -> Buffer:
-        """The memory, the value being computed if need be."""
+        """The memory, row-major, the value being computed if need be."""
+        self.compute()
+        return settle_row_major(self.node)
+
+    def compute(self) -> None:
+        """Have the value computed, however it then lies in memory."""
         if self.device is META:
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         if self.node.buffer is None:
             realize((self.node,))
-        return cast("Buffer", self.node.buffer)
+
+    def contents(self) -> np.ndarray:
+        """The whole value, to be read; it may be a strided view of the memory, or a copy."""
+        self.compute()
+        return read(self.node)
 
     def array(
         self, kind: dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
@@ -139,7 +148,7 @@ def strided_reading(
     A contiguous part of memory that is there becomes a leaf of its own: its place is then a pointer of
     the run, and no plan depends on it (batches cut from one array share a plan).
     """
-    buffer = node.buffer
+    buffer = None if node.buffer is None else settle_row_major(node)
     if buffer is not None and 0 < prod(shape) < node.numel and is_contiguous(shape, strides):
         part = buffer.array(node.dtype.numpy, shape, offset * node.dtype.itemsize)
         return buffer_node(Buffer.from_array(part), shape, node.dtype)

@@ -1,0 +1,203 @@
+"""Planning a convolution over channels-last images: classes, runs and units become the tables of one kernel call.
+
+    sizes = ConvolutionSizes(images, groups, channels, filters, lines, kernel, places)
+    plan = plan_convolution(float32, sizes)         # operands: "a" image, "b" blocked weight, "c" result
+
+Channels and filters are those of one group.  The same plan serves the forward convolution and, with the lines of a phase
+and the turned weight, the derivative by the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from lampas.engine.dtype import dtype
+from lampas.engine.llvm.target import Target, host
+from lampas.engine.loops.brgemm import GemmPlan, KernelCall
+from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
+from lampas.engine.loops.brgemm_epilogue import NestEpilogue
+from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
+from lampas.engine.loops.convolution_geometry import Box, Line, Stretch, boxes
+from lampas.engine.loops.convolution_kernel import ConvolutionInteger, ConvolutionKernel
+
+Shape = tuple[int, ...]
+LONGEST_RUN = 512  # elements of a run that a panel takes at once
+PANEL_DEPTH = 768  # elements of a panel's row
+UNITS_WANTED = 16
+FMA_NANOSECONDS = 0.0175  # a multiplication and addition of floats on one core of AVX-512
+
+
+@dataclass(frozen=True)
+class ConvolutionSizes:
+    """What is convolved: three lines (convolution_geometry.py), the kernel's whole sizes, the result's sizes."""
+
+    images: int
+    groups: int
+    channels: int
+    filters: int
+    lines: tuple[Line, Line, Line]
+    kernel: tuple[int, int, int]
+    places: tuple[int, int, int]
+
+    @property
+    def taps(self) -> int:
+        return prod(self.kernel)
+
+    @property
+    def in_steps(self) -> tuple[int, int, int, int]:
+        """Elements from image to image and from place to place of the input."""
+        width = self.groups * self.channels
+        d, h, w = (line.size for line in self.lines)
+        return d * h * w * width, h * w * width, w * width, width
+
+    @property
+    def out_steps(self) -> tuple[int, int, int, int]:
+        """Positions from image to image and from place to place of the result."""
+        d, h, w = self.places
+        return d * h * w, h * w, w, 1
+
+    def boxes(self) -> list[Box]:
+        return boxes(self.lines)
+
+    @property
+    def multiplications(self) -> int:
+        """Of the taps that are met, in all."""
+        met = sum(box.positions * box.taps for box in self.boxes())
+        return self.images * self.groups * self.channels * self.filters * met
+
+
+def runs_of(sizes: ConvolutionSizes, box: Box) -> tuple[list[tuple[int, int]], int]:
+    """(offset in the image, row of the weight) of each run that a class reads, and their length in elements."""
+    _, step_d, step_h, step_w = sizes.in_steps
+    d, h, w = (
+        line.taps[s.tap : s.tap + s.taps]
+        for line, s in zip(sizes.lines, box.stretches, strict=True)
+    )
+    first = w[0] if w else (0, 0)
+    merged = sizes.groups == 1 and all(
+        (offset, number) == (first[0] + i, first[1] + i) for i, (offset, number) in enumerate(w)
+    )
+    along = w[:1] if merged else w
+    _, height, width = sizes.kernel
+    found = [
+        (
+            a[0] * step_d + r[0] * step_h + s[0] * step_w,
+            ((a[1] * height + r[1]) * width + s[1]) * sizes.channels,
+        )
+        for a in d
+        for r in h
+        for s in along
+    ]
+    return found, sizes.channels * (len(w) if merged else 1) if found else 0
+
+
+def first_places(sizes: ConvolutionSizes, stretches: Sequence[Stretch]) -> tuple[int, int]:
+    """Where the first position of a class begins to read (without a tap's offset), and its number in the result."""
+    read = written = 0
+    steps = zip(sizes.lines, stretches, sizes.in_steps[1:], sizes.out_steps[1:], strict=True)
+    for line, stretch, inward, outward in steps:
+        read += stretch.first * line.in_step * inward
+        written += (line.start + stretch.first * line.out_step) * outward
+    return read, written
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The words of all tables and where they begin; `depth` is the longest row of a panel that is needed."""
+
+    words: tuple[int, ...]
+    units: int
+    unit_table: int
+    chunk: int
+    depth: int
+
+
+def make_tables(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> Tables:
+    """Classes, their runs, and units over them."""
+    listed = [(box, *runs_of(sizes, box)) for box in sizes.boxes() if box.positions]
+    longest = max((length for _, _, length in listed), default=1)
+    pieces = -(-max(longest, 1) // LONGEST_RUN)
+    chunk = -(-longest // (4 * pieces)) * 4 or 4
+    words: list[int] = []
+    units: list[int] = []
+    depth = 1
+    blocks = sum(len(row_blocks(sizes.images * box.positions, kernel)) for box, _, _ in listed)
+    parts = panel_parts(sizes, kernel, blocks)
+    for box, runs, length in listed:
+        table = kernel.first_table + len(words)
+        words += [word for run in runs for word in run]
+        place = kernel.first_table + len(words)
+        words += [*box.sizes, *first_places(sizes, box.stretches), table, len(runs), length]
+        together = PANEL_DEPTH // max(min(chunk, length), 1)
+        depth = max(depth, min(together, len(runs)) * min(chunk, length))
+        for first, count in row_blocks(sizes.images * box.positions, kernel):
+            for begin, end in parts:
+                units += [place, first, count, begin, end]
+    unit_table = kernel.first_table + len(words)
+    return Tables((*words, *units), len(units) // 5, unit_table, chunk, depth)
+
+
+def row_blocks(rows: int, kernel: ConvolutionKernel) -> list[tuple[int, int]]:
+    """(first, count) of even blocks of positions, whole tiles as far as there are any."""
+    blocks = -(-rows // kernel.unit_rows)
+    tile = kernel.shape.rows
+    each = min(-(-rows // (blocks * tile)) * tile, kernel.unit_rows)
+    return [(first, min(each, rows - first)) for first in range(0, rows, each)]
+
+
+def panel_parts(
+    sizes: ConvolutionSizes, kernel: ConvolutionKernel, blocks: int
+) -> list[tuple[int, int]]:
+    """Ranges of filters in panels: as many as it takes to have enough units."""
+    panels = -(-sizes.filters // kernel.shape.columns)
+    wanted = -(-UNITS_WANTED // max(1, blocks * sizes.groups))
+    each = -(-panels // min(wanted, panels))
+    return [(first, min(first + each, panels)) for first in range(0, panels, each)]
+
+
+def plan_convolution(
+    kind: dtype,
+    sizes: ConvolutionSizes,
+    *,
+    epilogue: NestEpilogue | None = None,
+    extras: Sequence[Sequence[int]] = (),
+    threads: int = 1,
+    target: Target | None = None,
+) -> GemmPlan:
+    """Plan c[position, filter]; `extras` has (position, filter) strides of the epilogue's operands."""
+    kernel = ConvolutionKernel(target or host(), plain_element(kind), epilogue)
+    tables = make_tables(sizes, kernel)
+    lanes, nbytes = kernel.shape.lanes, element_bytes(kernel.element)
+    pitch = (
+        -(-tables.depth // lanes) | 1
+    ) * lanes  # an odd number of cache lines spreads rows over the sets
+    own = -(-kernel.unit_rows * pitch * nbytes // 64) * 64 // nbytes
+    vector_step = sizes.taps * sizes.channels * lanes
+    i = ConvolutionInteger
+    values = {
+        i.UNITS: tables.units, i.UNIT_TABLE: tables.unit_table, i.GROUP_IMAGE: sizes.channels,
+        i.GROUP_WEIGHT: -(-sizes.filters // lanes) * vector_step, i.GROUP_FILTERS: sizes.filters,
+        i.C_ROW: sizes.groups * sizes.filters, i.CHUNK: tables.chunk, i.DEPTH: PANEL_DEPTH, i.PITCH: pitch,
+        i.VECTOR_STEP: vector_step, i.SCRATCH_STRIDE: own,
+    }  # fmt: skip
+    in_steps, out_steps = sizes.in_steps, sizes.out_steps
+    strides = [line.in_step * step for line, step in zip(sizes.lines, in_steps[1:], strict=True)]
+    moves = [line.out_step * step for line, step in zip(sizes.lines, out_steps[1:], strict=True)]
+    values |= dict(zip((i.IN_IMAGE, i.IN_D, i.IN_H, i.IN_W), (in_steps[0], *strides), strict=True))
+    values |= dict(
+        zip((i.OUT_IMAGE, i.OUT_D, i.OUT_H, i.OUT_W), (out_steps[0], *moves), strict=True)
+    )
+    head = [0] * FIRST_INTEGER
+    for key, value in values.items():
+        head[key] = value
+    for extra in extras:
+        head += [0, 0, *extra]
+    operands = (("a", 0), ("b", 0), ("c", 0), ("scratch", 0))
+    operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
+    work = int(sizes.multiplications * FMA_NANOSECONDS * nbytes / 4) + 1000
+    call = KernelCall(
+        kernel, operands, (*head, *tables.words), tables.units * sizes.groups, work, kernel.name
+    )
+    return GemmPlan((call,), threads * own * nbytes)

@@ -1,0 +1,235 @@
+"""The kernel of a convolution over channels-last images.
+
+    c[position, k] = epilogue(Σ over the taps that the position meets, and channels:  image · weight)
+
+A unit is a block of positions of one class with a range of filters, of one group.  Its input values are gathered into a
+panel (convolution_panel.py), a stretch of the depth at a time; all tiles of the block pass over the panel, one vector
+range of filters after the other, so a piece of the weight is fetched once for the block.  What a unit computes does not
+depend on who computes it.
+
+Operands: image (N, D, H, W, channels), weight (groups, filters/lanes, taps, channels/groups, lanes), c (positions,
+filters), scratch, then the epilogue's.  Integers: `ConvolutionInteger`, the epilogue's, then three tables whose places
+the former name: units, classes and runs (convolution_plan.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Builder, Module, Value
+from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER, KERNEL_PARAMETERS, Operand
+from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue
+from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
+from lampas.engine.loops.convolution_panel import Steps, fill_rows, list_places
+from lampas.engine.loops.convolution_tile import RUN_WORDS, SegmentTile, TileValues
+
+TILES_OF_UNIT = 8
+
+
+class ConvolutionInteger(IntEnum):
+    """Places of the integers; steps in elements, of the output in positions."""
+
+    # fmt: off
+    (UNITS, UNIT_TABLE, GROUP_IMAGE, GROUP_WEIGHT, GROUP_FILTERS, IN_IMAGE, IN_D, IN_H, IN_W, OUT_IMAGE, OUT_D, OUT_H,
+     OUT_W, C_ROW, CHUNK, DEPTH, PITCH, VECTOR_STEP, SCRATCH_STRIDE) = range(19)
+    # fmt: on
+
+
+class UnitWord(IntEnum):
+    """Words of a unit: its class (its place among the integers), positions of it, filters in panels."""
+
+    CLASS, FIRST, COUNT, FIRST_PANEL, LAST_PANEL = range(5)
+
+
+class ClassWord(IntEnum):
+    """Words of a class: its box, where its first position reads and writes, its runs and their length."""
+
+    SIZE_D, SIZE_H, SIZE_W, IN_BASE, OUT_BASE, RUNS, RUN_COUNT, RUN_LENGTH = range(8)
+
+
+def tile_heights(shape: TileShape) -> tuple[int, int, int]:
+    """Heights of the tile functions: the whole tile, and two for what is left.
+
+    >>> tile_heights(TileShape("float", 16, 14, 2, True))
+    (14, 8, 4)
+    """
+    middle = -(-shape.rows * 4 // 7)
+    return shape.rows, middle, -(-middle // 2)
+
+
+@dataclass(frozen=True)
+class ConvolutionKernel:
+    """What is compiled in: the machine, the element type and the epilogue."""
+
+    target: Target
+    element: str
+    epilogue: Epilogue | None = None
+
+    @property
+    def shape(self) -> TileShape:
+        return tile_shape(self.target, self.element)
+
+    @property
+    def unit_rows(self) -> int:
+        """The most positions of a unit."""
+        return TILES_OF_UNIT * self.shape.rows
+
+    @property
+    def first_table(self) -> int:
+        """Where the tables may begin."""
+        return FIRST_INTEGER + (self.epilogue.integers if self.epilogue else 0)
+
+    @property
+    def name(self) -> str:
+        return f"convolution_{self.element}"
+
+    def module(self) -> Module:
+        """The module with the kernel and its tile functions."""
+        module = Module()
+        ConvolutionWriter(module, self).write()
+        return module
+
+
+class ConvolutionWriter:
+    """Writes the kernel's function."""
+
+    def __init__(self, module: Module, kernel: ConvolutionKernel) -> None:
+        self.kernel, self.shape = kernel, kernel.shape
+        heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
+        self.tiles = [SegmentTile(module, kernel.shape, h, kernel.epilogue) for h in heights]
+        self.b = module.function(kernel.name, KERNEL_PARAMETERS)
+        self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
+
+    def integer(self, place: Value | int) -> Value:
+        return self.b.load_element("i64", self.integers, place)
+
+    def write(self) -> None:
+        b, i, rows = self.b, ConvolutionInteger, self.kernel.unit_rows
+        self.image, self.weight, self.c, scratch = (
+            b.load_element("ptr", self.operands, place) for place in Operand
+        )
+        own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
+        self.panel = b.element_pointer(scratch, own, self.shape.element)
+        self.sources, self.positions = b.allocate("i64", rows), b.allocate("i64", rows)
+        units = self.integer(i.UNITS)
+        with b.loop(self.begin, self.end) as unit:
+            group, number = b.divide(unit, units), b.remainder(unit, units)
+            words = b.add(self.integer(i.UNIT_TABLE), b.multiply(number, len(UnitWord)))
+            self.write_unit(group, {word: self.integer(b.add(words, word)) for word in UnitWord})
+        b.ret()
+
+    def class_word(self, unit: dict[UnitWord, Value], word: ClassWord) -> Value:
+        return self.integer(self.b.add(unit[UnitWord.CLASS], word))
+
+    def write_unit(self, group: Value, unit: dict[UnitWord, Value]) -> None:
+        """List the block's places, then walk its depth in parts."""
+        b, i, k = self.b, ConvolutionInteger, ClassWord
+        sizes = tuple(self.class_word(unit, word) for word in (k.SIZE_D, k.SIZE_H, k.SIZE_W))
+        from_group = b.multiply(group, self.integer(i.GROUP_IMAGE))
+        read = b.add(self.class_word(unit, k.IN_BASE), from_group)
+        in_steps = Steps(*(self.integer(p) for p in (i.IN_IMAGE, i.IN_D, i.IN_H, i.IN_W)))
+        out_steps = Steps(*(self.integer(p) for p in (i.OUT_IMAGE, i.OUT_D, i.OUT_H, i.OUT_W)))
+        tables = [
+            (self.sources, read, in_steps),
+            (self.positions, self.class_word(unit, k.OUT_BASE), out_steps),
+        ]
+        list_places(b, unit[UnitWord.FIRST], unit[UnitWord.COUNT], sizes, tables)  # type: ignore[arg-type]
+        self.own_weight = b.element_pointer(
+            self.weight, b.multiply(group, self.integer(i.GROUP_WEIGHT)), self.shape.element
+        )
+        self.own_filters = b.multiply(group, self.integer(i.GROUP_FILTERS))
+        self.walk_depth(unit)
+
+    def walk_depth(self, unit: dict[UnitWord, Value]) -> None:
+        """Pieces of the runs' length, and of each as many runs at a time as the panel holds; at least once."""
+        b, i, k = self.b, ConvolutionInteger, ClassWord
+        runs, count = self.class_word(unit, k.RUNS), self.class_word(unit, k.RUN_COUNT)
+        length, chunk = self.class_word(unit, k.RUN_LENGTH), self.integer(i.CHUNK)
+        with b.loop(0, b.maximum(length, 1), chunk) as start:
+            piece = b.minimum(chunk, b.subtract(length, start))
+            together = b.divide(self.integer(i.DEPTH), b.maximum(piece, 1))
+            with b.loop(0, b.maximum(count, 1), together) as first:
+                part = b.minimum(together, b.subtract(count, first))
+                words = b.add(runs, b.multiply(first, RUN_WORDS))
+                table = b.element_pointer(self.integers, words, "i64")
+                starts = b.bit_and(b.compare("eq", start, 0), b.compare("eq", first, 0))
+                ends = b.bit_and(
+                    b.compare("sge", b.add(start, piece), length),
+                    b.compare("sge", b.add(first, part), count),
+                )
+                flags = b.add(
+                    b.multiply(b.cast("zext", starts, "i64"), FIRST),
+                    b.multiply(b.cast("zext", ends, "i64"), LAST),
+                )
+                self.write_part(unit, (table, part), (start, piece), flags)
+
+    def write_part(
+        self,
+        unit: dict[UnitWord, Value],
+        runs: tuple[Value, Value],
+        part: tuple[Value, Value],
+        flags: Value,
+    ) -> None:
+        """Gather one panel and let the tiles of all filters pass over it."""
+        b, i, shape = self.b, ConvolutionInteger, self.shape
+        pitch = self.integer(i.PITCH)
+        fill_rows(
+            b, self.image, self.sources, unit[UnitWord.COUNT], runs, part, (self.panel, pitch),
+            shape.element, shape.lanes,
+        )  # fmt: skip
+        step = self.integer(i.VECTOR_STEP)
+        with b.loop(unit[UnitWord.FIRST_PANEL], unit[UnitWord.LAST_PANEL]) as panel:
+            moved = b.add(
+                b.multiply(b.multiply(panel, shape.vectors), step),
+                b.multiply(part[0], shape.lanes),
+            )
+            weight = b.element_pointer(self.own_weight, moved, shape.element, inside=False)
+            column = b.multiply(panel, shape.columns)
+            left = b.subtract(self.integer(i.GROUP_FILTERS), column)
+            second = b.compare("sgt", left, shape.lanes)
+            call = TileValues(
+                self.panel, pitch, runs[0], runs[1], part[1], weight, b.select(second, step, 0), self.c,
+                self.integer(i.C_ROW), self.positions, unit[UnitWord.COUNT], left,
+                b.add(self.own_filters, column), flags, self.operands, self.integers,
+            )  # fmt: skip
+
+            def one(row: Value, rows: Value, call: TileValues = call) -> list[Value]:
+                return call.at_row(b, row, rows, shape.element)
+
+            write_tiles(b, self.tiles, call.rows, one)
+
+
+class Tile(Protocol):
+    """A tile function: its name and how many rows it computes."""
+
+    name: str
+    height: int
+
+
+def write_tiles(
+    b: Builder,
+    tiles: Sequence[Tile],
+    rows: Value,
+    arguments: Callable[[Value, Value], list[Value]],
+) -> None:
+    """Cut rows into tiles of the heights there are (highest first) and call their functions.
+
+    `arguments(row, valid rows)` gives those of one call.
+    """
+    top, middle, low = tiles[0].height, tiles[min(1, len(tiles) - 1)].height, tiles[-1].height
+    with b.carrying_loop(0, rows, 1, ()) as loop:
+        left = b.subtract(rows, loop.index)
+        whole = b.bit_or(
+            b.compare("sgt", left, 2 * middle),
+            b.bit_and(b.compare("sle", left, top), b.compare("sgt", left, middle)),
+        )
+        less = b.select(b.compare("sgt", left, low), b.value(middle), b.value(low))
+        height = loop.step = b.select(whole, b.value(top), less)
+        listed = arguments(loop.index, b.minimum(left, height))
+        for tile in tiles:
+            with b.when(b.compare("eq", height, tile.height)):
+                b.call(tile.name, "void", listed)

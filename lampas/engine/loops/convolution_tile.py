@@ -1,0 +1,232 @@
+"""The register tile of a convolution: rows are positions, columns are filters, the depth comes in segments.
+
+    sums[r, k] = Σ over segments s, i < length:   panel[r, s·length + i] · weight[first[s] + i, k]
+
+The panel (rows of input values, side by side for all segments) lies in the thread's scratch memory; the weight is
+blocked by vectors of filters: [vector of filters][tap and channel][lane].  A table gives the place of each row in the
+result.  This is a batch-reduce product (Georganas et al., arXiv 1906.06440): the segments are its batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lampas.engine.llvm.text import Builder, Module, Value
+from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue, Place, shape_bytes
+from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
+
+UNROLL = 4
+
+# fmt: off
+TILE_PARAMETERS = (
+    ("ptr", "panel"), ("i64", "pitch"), ("ptr", "runs"), ("i64", "segments"), ("i64", "length"), ("ptr", "weight"),
+    ("i64", "vector_step"), ("ptr", "c"), ("i64", "c_row"), ("ptr", "positions"), ("i64", "rows"), ("i64", "columns"),
+    ("i64", "column"), ("i64", "flags"), ("ptr", "operands"), ("ptr", "integers"),
+)
+# fmt: on
+RUN_WORDS = 2  # of a run: offset in the image, row of the weight
+
+
+@dataclass(frozen=True)
+class TileValues:
+    """The arguments of a tile function, in order."""
+
+    panel: Value
+    pitch: Value
+    runs: Value
+    segments: Value
+    length: Value
+    weight: Value
+    vector_step: Value
+    c: Value
+    c_row: Value
+    positions: Value
+    rows: Value
+    columns: Value
+    column: Value
+    flags: Value
+    operands: Value
+    integers: Value
+
+    def listed(self) -> list[Value]:
+        return [getattr(self, name) for _, name in TILE_PARAMETERS]
+
+    def at_row(self, b: Builder, row: Value, rows: Value, element: str) -> list[Value]:
+        """The arguments for the tile that begins at a row of the panel and has `rows` valid ones."""
+        source = b.element_pointer(self.panel, b.multiply(row, self.pitch), element)
+        places = b.element_pointer(self.positions, row, "i64")
+        return replace(self, panel=source, positions=places, rows=rows).listed()
+
+
+class SegmentTile:
+    """Writes ``void segment_tile<height>(…)``.
+
+    All `height` rows are computed, `rows` of them stored; of the columns, `columns` are left from this tile's first.
+    """
+
+    def __init__(
+        self, module: Module, shape: TileShape, height: int, epilogue: Epilogue | None
+    ) -> None:
+        self.shape, self.height, self.epilogue = shape, height, epilogue
+        self.name = f"segment_tile{height}"
+        self.b = module.function(self.name, TILE_PARAMETERS, internal=True)
+        self.call = TileValues(*self.b.arguments)
+        self.write()
+
+    def write(self) -> None:
+        b, call, shape = self.b, self.call, self.shape
+        sums = self.product()
+        enough = b.compare("sge", call.columns, shape.columns)
+        whole = b.bit_and(enough, b.compare("eq", call.rows, self.height))
+        if self.epilogue is not None:
+            unfinished = b.compare("eq", b.bit_and(call.flags, LAST), 0)
+            whole = b.bit_and(whole, unfinished)
+        with b.branch(whole) as (straight, other):
+            with straight:
+                self.store_straight(sums)
+            with other:
+                self.store_by_rows(sums)
+        b.ret()
+
+    # ---- the product ----------------------------------------------------------------------------------------
+
+    def product(self) -> list[Value]:
+        """The accumulators after all segments."""
+        b, call, shape = self.b, self.call, self.shape
+        pointers = self.row_pointers(call.panel)
+        start = [*pointers, *zero_accumulators(shape, self.height)]
+        whole = b.bit_and(call.length, -UNROLL)
+        with b.carrying_loop(0, call.segments, 1, start) as outer:
+            place = b.add(b.multiply(outer.index, RUN_WORDS), 1)
+            first = b.load_element("i64", call.runs, place)
+            row = b.element_pointer(
+                call.weight, b.multiply(first, shape.lanes), shape.element, inside=False
+            )
+            with b.carrying_loop(0, whole, UNROLL, [row, *outer.values]) as loop:
+                loop.carry(self.steps(loop.values, UNROLL))
+            with b.carrying_loop(whole, call.length, 1, loop.results) as rest:
+                rest.carry(self.steps(rest.values, 1))
+            outer.carry(rest.results[1:])
+        return outer.results[len(pointers) :]
+
+    def row_pointers(self, panel: Value) -> list[Value]:
+        """A pointer for every third row: the two after it are reached by base + index addressing."""
+        b = self.b
+        found, thrice = [panel], b.multiply(self.call.pitch, 3)
+        for _ in range(3, self.height, 3):
+            found.append(b.element_pointer(found[-1], thrice, self.shape.element))
+        return found
+
+    def steps(self, state: list[Value], count: int) -> list[Value]:
+        """Advance `count` steps of the depth; state is (weight pointer, row pointers …, accumulators …)."""
+        b, shape = self.b, self.shape
+        split = len(state) - self.height * shape.vectors
+        weight, pointers, sums = state[0], state[1:split], list(state[split:])
+        for step in range(count):
+            vectors = [
+                b.load(shape.kind, self.weight_place(weight, step, v)) for v in range(shape.vectors)
+            ]
+            for r in range(self.height):
+                lone = b.splat(b.load(shape.element, self.place(pointers, r, step)), shape.kind)
+                for v, loaded in enumerate(vectors):
+                    index = r * shape.vectors + v
+                    sums[index] = self.accumulate(lone, loaded, sums[index])
+            if step + 1 < count:
+                # Loads may not cross this: fetched early, they would push accumulators out of the registers.
+                b.line('call void asm sideeffect "", "~{memory}"()')
+        weight = b.element_pointer(weight, count * shape.lanes, shape.element)
+        pointers = [self.opaque(b.element_pointer(p, count, shape.element)) for p in pointers]
+        return [weight, *pointers, *sums]
+
+    def weight_place(self, weight: Value, step: int, v: int) -> Value:
+        b, shape = self.b, self.shape
+        moved = weight
+        for _ in range(v):
+            moved = b.element_pointer(moved, self.call.vector_step, shape.element, inside=False)
+        return b.element_pointer(moved, step * shape.lanes, shape.element)
+
+    def place(self, pointers: list[Value], r: int, step: int) -> Value:
+        b, element = self.b, self.shape.element
+        place, beyond = pointers[r // 3], r % 3
+        if beyond:
+            place = b.element_pointer(place, b.shift_left(self.call.pitch, beyond - 1), element)
+        return b.element_pointer(place, step, element)
+
+    def opaque(self, pointer: Value) -> Value:
+        """Hide how a pointer came about, lest LLVM trades it for one pointer a row."""
+        return self.b.emit(f'call ptr asm "", "=r,0"({pointer})', "ptr")
+
+    def accumulate(self, lone: Value, loaded: Value, total: Value) -> Value:
+        if self.shape.fma:
+            return self.b.fma(lone, loaded, total)
+        return self.b.add(self.b.multiply(lone, loaded), total)
+
+    # ---- storing --------------------------------------------------------------------------------------------
+
+    def c_row(self, r: Value | int) -> tuple[Value, Value]:
+        """The position of a row of the tile, and its address in C at the tile's first column."""
+        b, call = self.b, self.call
+        position = b.load_element("i64", call.positions, r)
+        offset = b.add(b.multiply(position, call.c_row), call.column)
+        return position, b.element_pointer(call.c, offset, self.shape.element)
+
+    def is_first(self) -> Value:
+        return self.b.compare("ne", self.b.bit_and(self.call.flags, FIRST), 0)
+
+    def store_straight(self, sums: list[Value]) -> None:
+        """Store whole rows from the registers, or add to what earlier segments left in C."""
+        b, shape = self.b, self.shape
+        places: list[Value] = []
+        for r in range(self.height):
+            _, row = self.c_row(r)
+            places += [
+                b.element_pointer(row, v * shape.lanes, shape.element) for v in range(shape.vectors)
+            ]
+        with b.branch(self.is_first()) as (fresh, added):
+            with fresh:
+                for total, place in zip(sums, places, strict=True):
+                    b.store(total, place)
+            with added:
+                for total, place in zip(sums, places, strict=True):
+                    b.store(b.add(b.load(shape.kind, place), total), place)
+
+    def store_by_rows(self, sums: list[Value]) -> None:
+        """Park the sums on the stack and finish them vector by vector: edges and epilogues."""
+        b, shape, call = self.b, self.shape, self.call
+        stack = b.allocate(shape.element, self.height * shape.columns)
+        for number, total in enumerate(sums):
+            place = b.element_pointer(stack, number * shape.lanes, shape.element)
+            b.store(total, place, shape.lanes * shape_bytes(shape))
+        stop = b.minimum(call.columns, shape.columns)
+        with b.loop(0, call.rows) as r:
+            position, row = self.c_row(r)
+            with b.loop(0, stop, shape.lanes) as offset:
+                total = b.load_element(
+                    shape.kind, stack, b.add(b.multiply(r, shape.columns), offset)
+                )
+                mask = b.lane_mask(shape.lanes, b.subtract(call.columns, offset))
+                target = b.element_pointer(row, offset, shape.element)
+                column = b.add(call.column, offset)
+                zeros = b.value(0), b.value(0)
+                place = Place(position, column, mask, zeros, call.operands, call.integers)
+                self.finish(total, target, mask, place)
+
+    def finish(self, total: Value, target: Value, mask: Value, place: Place) -> None:
+        """Add earlier sums, apply the epilogue where these are the last ones, store one vector."""
+        b = self.b
+        entry, more, joined = b.block, b.label("more"), b.label("joined")
+        b.line(f"br {self.is_first()}, label %{joined}, label %{more}")
+        b.begin(more)
+        added = b.add(b.masked_load(total.type, target, mask), total)
+        b.line(f"br label %{joined}")
+        b.begin(joined)
+        total = b.phi([(total, entry), (added, more)])
+        if self.epilogue is None:
+            b.masked_store(total, target, mask)
+            return
+        last = b.compare("ne", b.bit_and(self.call.flags, LAST), 0)
+        with b.branch(last) as (final, unfinished):
+            with final:
+                b.masked_store(self.epilogue.emit(b, total, place), target, mask)
+            with unfinished:
+                b.masked_store(total, target, mask)

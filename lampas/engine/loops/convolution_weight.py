@@ -1,0 +1,320 @@
+"""The kernel of a convolution's derivative by the weight, over channels-last images.
+
+    c[tap and channel, k] = Σ over positions:   image[position at the tap, channel] · grad[position, k]
+
+A unit is a span of rows of the result with a range of filters, and a list of blocks of positions.  Of each block the
+input values are gathered into one panel (positions × span), the gradient's rows into another (positions × a tile's
+columns), and the tiles of the span add their products to the result.  Many channels: a span is of one tap, over all
+positions that meet it.  Few channels: a span is all taps, the positions are cut into chunks, and each chunk has a
+partial result of its own, to be added up later (`PartialSumKernel`).  The order of sums follows from the sizes alone.
+
+Operands: image (N, D, H, W, channels), grad (positions, filters), c (groups, filters/lanes, taps, channels/groups,
+lanes), scratch.  Integers: `WeightInteger`, then the tables of units, blocks, classes and runs
+(convolution_weight_plan.py); a run's second word is its place in the panel's row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Builder, Module, Value, constant, vector
+from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS, Operand
+from lampas.engine.loops.brgemm_store import shape_bytes
+from lampas.engine.loops.brgemm_tile import (
+    Panel,
+    TileShape,
+    tile_product,
+    tile_shape,
+    zero_accumulators,
+)
+from lampas.engine.loops.convolution_kernel import ClassWord, tile_heights, write_tiles
+from lampas.engine.loops.convolution_panel import Steps, copy_elements, list_places
+from lampas.engine.loops.convolution_tile import RUN_WORDS
+
+
+class WeightInteger(IntEnum):
+    """Places of the integers; steps in elements, of the gradient in positions."""
+
+    # fmt: off
+    (UNITS, UNIT_TABLE, GROUP_IMAGE, GROUP_FILTERS, GROUP_C, IN_IMAGE, IN_D, IN_H, IN_W, OUT_IMAGE, OUT_D, OUT_H, OUT_W,
+     GRAD_ROW, PITCH, VECTOR_STEP, GRAD_PANEL, SCRATCH_STRIDE) = range(18)
+    # fmt: on
+
+
+class SpanWord(IntEnum):
+    """Words of a unit: rows of the result, its blocks (their place among the integers), filters in panels, where in c."""
+
+    ROW, SPAN, BLOCKS, BLOCK_COUNT, FIRST_PANEL, LAST_PANEL, PARTIAL = range(7)
+
+
+class BlockWord(IntEnum):
+    """Words of a block: its class and positions of that."""
+
+    CLASS, FIRST, COUNT = range(3)
+
+
+MOST_BLOCK = 256  # positions of a block
+
+
+@dataclass(frozen=True)
+class ConvolutionWeightKernel:
+    """What is compiled in: the machine and the element type."""
+
+    target: Target
+    element: str
+
+    @property
+    def shape(self) -> TileShape:
+        return tile_shape(self.target, self.element)
+
+    @property
+    def name(self) -> str:
+        return f"convolution_weight_{self.element}"
+
+    def module(self) -> Module:
+        """The module with the kernel and its tile functions."""
+        module = Module()
+        WeightWriter(module, self).write()
+        return module
+
+
+# fmt: off
+SPAN_TILE_PARAMETERS = (
+    ("ptr", "panel"), ("i64", "pitch"), ("ptr", "grad"), ("i64", "depth"), ("ptr", "c"), ("i64", "vector_step"),
+    ("i64", "rows"), ("i64", "columns"), ("i64", "first"),
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class SpanTileValues:
+    """The arguments of a tile function, in order; `first` tells whether the result is stored or added to."""
+
+    panel: Value
+    pitch: Value
+    grad: Value
+    depth: Value
+    c: Value
+    vector_step: Value
+    rows: Value
+    columns: Value
+    first: Value
+
+    def listed(self) -> list[Value]:
+        return [getattr(self, name) for _, name in SPAN_TILE_PARAMETERS]
+
+    def at_row(self, b: Builder, row: Value, rows: Value, shape: TileShape) -> list[Value]:
+        """The arguments for the tile that begins at a row of the span and has `rows` valid ones."""
+        target = b.element_pointer(self.c, b.multiply(row, shape.lanes), shape.element)
+        source = b.element_pointer(self.panel, row, shape.element)
+        return replace(self, panel=source, c=target, rows=rows).listed()
+
+
+class SpanTile:
+    """Writes ``void span_tile<height>(…)``: rows of the result × vectors of filters, summed over positions."""
+
+    def __init__(self, module: Module, shape: TileShape, height: int) -> None:
+        self.shape, self.height = shape, height
+        self.name = f"span_tile{height}"
+        self.b: Builder = module.function(self.name, SPAN_TILE_PARAMETERS, internal=True)
+        self.call = SpanTileValues(*self.b.arguments)
+        self.write()
+
+    def write(self) -> None:
+        b, call, shape = self.b, self.call, self.shape
+        panel = Panel(call.panel, call.pitch, call.grad, b.value(shape.columns), call.depth)
+        start = zero_accumulators(shape, self.height)
+        sums = tile_product(b, shape, self.height, "column", panel, start)
+        beyond = b.compare("sgt", call.columns, shape.columns - shape.lanes)
+        whole = b.bit_and(beyond, b.compare("eq", call.rows, self.height))
+        with b.branch(whole) as (straight, other):
+            with straight:
+                self.store_straight(sums)
+            with other:
+                self.store_by_rows(sums)
+        b.ret()
+
+    def place(self, r: Value | int, v: Value | int) -> Value:
+        b, shape = self.b, self.shape
+        moved = b.add(b.multiply(self.call.vector_step, v), b.multiply(b.value(r), shape.lanes))
+        return b.element_pointer(self.call.c, moved, shape.element)
+
+    def put(self, pairs: list[tuple[Value, Value]]) -> None:
+        """Store the sums at their places, or add them."""
+        b = self.b
+        with b.branch(b.compare("ne", self.call.first, 0)) as (fresh, added):
+            with fresh:
+                for total, place in pairs:
+                    b.store(total, place)
+            with added:
+                for total, place in pairs:
+                    b.store(b.add(b.load(self.shape.kind, place), total), place)
+
+    def store_straight(self, sums: list[Value]) -> None:
+        vectors = self.shape.vectors
+        self.put([(total, self.place(*divmod(n, vectors))) for n, total in enumerate(sums)])
+
+    def store_by_rows(self, sums: list[Value]) -> None:
+        """By way of the stack: fewer rows, or fewer vectors of filters."""
+        b, shape = self.b, self.shape
+        stack = b.allocate(shape.element, self.height * shape.columns)
+        for number, total in enumerate(sums):
+            place = b.element_pointer(stack, number * shape.lanes, shape.element)
+            b.store(total, place, shape.lanes * shape_bytes(shape))
+        vectors = b.divide(b.add(self.call.columns, shape.lanes - 1), shape.lanes)
+        with b.loop(0, self.call.rows) as r, b.loop(0, b.minimum(vectors, shape.vectors)) as v:
+            parked = b.add(b.multiply(r, shape.columns), b.multiply(v, shape.lanes))
+            self.put([(b.load_element(shape.kind, stack, parked), self.place(r, v))])
+
+
+class WeightWriter:
+    """Writes the kernel's function."""
+
+    def __init__(self, module: Module, kernel: ConvolutionWeightKernel) -> None:
+        self.kernel, self.shape = kernel, kernel.shape
+        heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
+        self.tiles = [SpanTile(module, kernel.shape, height) for height in heights]
+        self.b = module.function(kernel.name, KERNEL_PARAMETERS)
+        self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
+
+    def integer(self, place: Value | int) -> Value:
+        return self.b.load_element("i64", self.integers, place)
+
+    def write(self) -> None:
+        b, i = self.b, WeightInteger
+        self.image, self.grad, self.c, scratch = (
+            b.load_element("ptr", self.operands, place) for place in Operand
+        )
+        own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
+        self.panel = b.element_pointer(scratch, own, self.shape.element)
+        grads = self.integer(i.GRAD_PANEL)
+        self.grad_panel = b.element_pointer(self.panel, grads, self.shape.element)
+        self.sources, self.flows = b.allocate("i64", MOST_BLOCK), b.allocate("i64", MOST_BLOCK)
+        units = self.integer(i.UNITS)
+        with b.loop(self.begin, self.end) as unit:
+            group, number = b.divide(unit, units), b.remainder(unit, units)
+            words = b.add(self.integer(i.UNIT_TABLE), b.multiply(number, len(SpanWord)))
+            self.write_unit(group, {word: self.integer(b.add(words, word)) for word in SpanWord})
+        b.ret()
+
+    def write_unit(self, group: Value, unit: dict[SpanWord, Value]) -> None:
+        """Walk the blocks of a unit; there is at least one, which may be empty."""
+        b, i = self.b, WeightInteger
+        self.from_group = b.multiply(group, self.integer(i.GROUP_IMAGE))
+        self.filters = self.integer(i.GROUP_FILTERS)
+        self.flow_group = b.multiply(group, self.filters)
+        start = b.add(
+            b.add(b.multiply(group, self.integer(i.GROUP_C)), unit[SpanWord.PARTIAL]),
+            b.multiply(unit[SpanWord.ROW], self.shape.lanes),
+        )
+        self.own_c = b.element_pointer(self.c, start, self.shape.element)
+        with b.loop(0, unit[SpanWord.BLOCK_COUNT]) as number:
+            words = b.add(unit[SpanWord.BLOCKS], b.multiply(number, len(BlockWord)))
+            block = {word: self.integer(b.add(words, word)) for word in BlockWord}
+            with b.when(b.compare("sgt", block[BlockWord.COUNT], 0)):
+                self.gather(unit, block)
+            first = b.cast("zext", b.compare("eq", number, 0), "i64")
+            self.multiply(unit, block[BlockWord.COUNT], first)
+
+    def gather(self, unit: dict[SpanWord, Value], block: dict[BlockWord, Value]) -> None:
+        """List the places of a block's positions and copy their input values into the panel."""
+        b, i, k = self.b, WeightInteger, ClassWord
+        known = {word: self.integer(b.add(block[BlockWord.CLASS], word)) for word in k}
+        in_steps = Steps(*(self.integer(s) for s in (i.IN_IMAGE, i.IN_D, i.IN_H, i.IN_W)))
+        out_steps = Steps(*(self.integer(s) for s in (i.OUT_IMAGE, i.OUT_D, i.OUT_H, i.OUT_W)))
+        tables = [
+            (self.sources, b.add(known[k.IN_BASE], self.from_group), in_steps),
+            (self.flows, known[k.OUT_BASE], out_steps),
+        ]
+        sizes, count = (known[k.SIZE_D], known[k.SIZE_H], known[k.SIZE_W]), block[BlockWord.COUNT]
+        list_places(b, block[BlockWord.FIRST], count, sizes, tables)
+        element, kind, pitch = self.shape.element, self.shape.kind, self.integer(i.PITCH)
+        filled = b.multiply(known[k.RUN_COUNT], known[k.RUN_LENGTH])
+        narrow = b.compare("slt", filled, unit[SpanWord.SPAN])
+        with b.loop(0, count) as row:
+            line = b.element_pointer(self.panel, b.multiply(row, pitch), element)
+            with b.when(narrow), b.loop(0, pitch, self.shape.lanes) as place:
+                b.store(constant(0, kind), b.element_pointer(line, place, element))
+            begin = b.load_element("i64", self.sources, row)
+            with b.loop(0, known[k.RUN_COUNT]) as number:
+                words = b.add(known[k.RUNS], b.multiply(number, RUN_WORDS))
+                moved = b.add(begin, self.integer(words))
+                source = b.element_pointer(self.image, moved, element, inside=False)
+                into = b.element_pointer(line, self.integer(b.add(words, 1)), element)
+                copy_elements(b, source, into, known[k.RUN_LENGTH], kind)
+
+    def multiply(self, unit: dict[SpanWord, Value], count: Value, first: Value) -> None:
+        """Add the products of a block: for each panel of filters, copy the gradient's rows, then all tiles."""
+        b, shape = self.b, self.shape
+        with b.loop(unit[SpanWord.FIRST_PANEL], unit[SpanWord.LAST_PANEL]) as panel:
+            column = b.multiply(panel, shape.columns)
+            left = b.subtract(self.filters, column)
+            self.copy_flows(b.add(self.flow_group, column), left, count)
+            step = self.integer(WeightInteger.VECTOR_STEP)
+            moved = b.multiply(b.multiply(panel, shape.vectors), step)
+            c = b.element_pointer(self.own_c, moved, shape.element)
+            pitch = self.integer(WeightInteger.PITCH)
+            call = SpanTileValues(
+                self.panel, pitch, self.grad_panel, count, c, step, unit[SpanWord.SPAN], left, first
+            )
+
+            def one(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
+                return call.at_row(b, row, rows, shape)
+
+            write_tiles(b, self.tiles, call.rows, one)
+
+    def copy_flows(self, column: Value, left: Value, count: Value) -> None:
+        """Copy the gradient's rows, as wide as a tile; zeros beyond the last filter."""
+        b, shape = self.b, self.shape
+        kind = vector(shape.element, shape.lanes)
+        for v in range(shape.vectors):
+            mask = b.lane_mask(shape.lanes, b.subtract(left, v * shape.lanes))
+            with b.loop(0, count) as row:
+                position = b.load_element("i64", self.flows, row)
+                flow = b.add(b.multiply(position, self.integer(WeightInteger.GRAD_ROW)), column)
+                place = b.element_pointer(self.grad, flow, shape.element, inside=False)
+                place = b.element_pointer(place, v * shape.lanes, shape.element, inside=False)
+                into = b.add(b.multiply(row, shape.columns), v * shape.lanes)
+                value = b.masked_load(kind, place, mask)
+                b.store(value, b.element_pointer(self.grad_panel, into, shape.element))
+
+
+class SumInteger(IntEnum):
+    """Places of the integers of a sum of partial results: how many, elements of each, elements of a unit."""
+
+    PARTIALS, ELEMENTS, UNIT = range(3)
+
+
+@dataclass(frozen=True)
+class PartialSumKernel:
+    """Adds partial results that lie one behind the other: operands c, partials."""
+
+    target: Target
+    element: str
+
+    @property
+    def name(self) -> str:
+        return f"partial_sum_{self.element}"
+
+    def module(self) -> Module:
+        """The module with the kernel."""
+        module, element = Module(), self.element
+        b = module.function(self.name, KERNEL_PARAMETERS)
+        operands, integers, begin, end, _ = b.arguments
+        partials, elements, unit = (b.load_element("i64", integers, place) for place in SumInteger)
+        c, parts = b.load_element("ptr", operands, 0), b.load_element("ptr", operands, 1)
+        lanes = self.target.lanes(element)
+        kind = vector(element, lanes)
+        stop = b.minimum(b.multiply(end, unit), elements)
+        with b.loop(b.multiply(begin, unit), stop, lanes) as place:
+            mask = b.lane_mask(lanes, b.subtract(stop, place))
+            first = b.masked_load(kind, b.element_pointer(parts, place, element), mask)
+            with b.carrying_loop(1, partials, 1, [first]) as loop:
+                moved = b.add(b.multiply(loop.index, elements), place)
+                more = b.masked_load(kind, b.element_pointer(parts, moved, element), mask)
+                loop.carry([b.add(loop.values[0], more)])
+            b.masked_store(loop.results[0], b.element_pointer(c, place, element), mask)
+        b.ret()
+        return module

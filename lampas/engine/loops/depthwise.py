@@ -1,0 +1,212 @@
+"""Depthwise convolutions over channels-last images: every channel has a filter of its own; lanes along the channels.
+
+    "forward"   c[position, k] = epilogue(Σ over the taps it meets:  image[tap, k] · weight[tap, k])
+    "weight"    c[tap, k] (a partial result for each chunk of positions) = Σ over positions: image[tap, k] · grad[position, k]
+
+Positions come class by class (convolution_geometry.py), so all of a block meet the same taps.  A few positions are
+done together, for the sake of one load of the weight (or of few sums).  Operands: image, weight (taps, channels) or
+gradient (positions, channels), c, then the epilogue's.  Integers: `DepthwiseInteger`, the epilogue's, then the tables:
+units, classes with their runs (one tap each), and for "weight" blocks (depthwise_plan.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Module, Value, constant, vector
+from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER, KERNEL_PARAMETERS
+from lampas.engine.loops.brgemm_store import Epilogue, Place
+from lampas.engine.loops.convolution_kernel import ClassWord
+from lampas.engine.loops.convolution_panel import Steps, list_places
+from lampas.engine.loops.convolution_tile import RUN_WORDS
+from lampas.engine.loops.convolution_weight import BlockWord
+
+TOGETHER = 4
+MOST_ROWS = 128
+
+
+class DepthwiseInteger(IntEnum):
+    """Places of the integers; steps in elements, of the result in positions."""
+
+    # fmt: off
+    (UNIT_TABLE, CHANNELS, IN_IMAGE, IN_D, IN_H, IN_W, OUT_IMAGE, OUT_D, OUT_H, OUT_W, TAPS) = range(11)
+    # fmt: on
+
+
+class ChunkWord(IntEnum):
+    """Words of a unit of "weight": its blocks; its number is that of its partial result."""
+
+    BLOCKS, BLOCK_COUNT = range(2)
+
+
+@dataclass(frozen=True)
+class DepthwiseKernel:
+    """What is compiled in: the machine, the element type, the part and the epilogue."""
+
+    target: Target
+    element: str
+    part: Literal["forward", "weight"]
+    epilogue: Epilogue | None = None
+
+    @property
+    def first_table(self) -> int:
+        """Where the tables may begin."""
+        return FIRST_INTEGER + (self.epilogue.integers if self.epilogue else 0)
+
+    @property
+    def name(self) -> str:
+        return f"depthwise_{self.part}_{self.element}"
+
+    def module(self) -> Module:
+        """The module with the kernel."""
+        module = Module()
+        DepthwiseWriter(module, self).write()
+        return module
+
+
+class DepthwiseWriter:
+    """Writes the kernel's function."""
+
+    def __init__(self, module: Module, kernel: DepthwiseKernel) -> None:
+        self.kernel, self.element = kernel, kernel.element
+        self.lanes = kernel.target.lanes(self.element)
+        self.kind = vector(self.element, self.lanes)
+        self.b = module.function(kernel.name, KERNEL_PARAMETERS)
+        self.operands, self.integers, self.begin, self.end, _ = self.b.arguments
+
+    def integer(self, place: Value | int) -> Value:
+        return self.b.load_element("i64", self.integers, place)
+
+    def words(self, start: Value, names: type[IntEnum]) -> dict[IntEnum, Value]:
+        return {word: self.integer(self.b.add(start, word)) for word in names}
+
+    def write(self) -> None:
+        b, i = self.b, DepthwiseInteger
+        self.image, self.other, self.c = (
+            b.load_element("ptr", self.operands, place) for place in range(3)
+        )
+        self.channels = self.integer(i.CHANNELS)
+        self.sources, self.positions = b.allocate("i64", MOST_ROWS), b.allocate("i64", MOST_ROWS)
+        with b.loop(self.begin, self.end) as unit:
+            if self.kernel.part == "forward":
+                start = b.add(self.integer(i.UNIT_TABLE), b.multiply(unit, len(BlockWord)))
+                self.write_block(self.words(start, BlockWord))
+            else:
+                start = b.add(self.integer(i.UNIT_TABLE), b.multiply(unit, len(ChunkWord)))
+                self.write_chunk(unit, self.words(start, ChunkWord))
+        b.ret()
+
+    def list_block(self, block: dict[IntEnum, Value]) -> dict[IntEnum, Value]:
+        """Write down where a block's positions read and write; returns the words of its class."""
+        b, i, k = self.b, DepthwiseInteger, ClassWord
+        known = self.words(block[BlockWord.CLASS], k)
+        in_steps = Steps(*(self.integer(s) for s in (i.IN_IMAGE, i.IN_D, i.IN_H, i.IN_W)))
+        out_steps = Steps(*(self.integer(s) for s in (i.OUT_IMAGE, i.OUT_D, i.OUT_H, i.OUT_W)))
+        sizes = known[k.SIZE_D], known[k.SIZE_H], known[k.SIZE_W]
+        tables = [
+            (self.sources, known[k.IN_BASE], in_steps),
+            (self.positions, known[k.OUT_BASE], out_steps),
+        ]
+        list_places(b, block[BlockWord.FIRST], block[BlockWord.COUNT], sizes, tables)
+        return known
+
+    def run(self, known: dict[IntEnum, Value], number: Value) -> tuple[Value, Value]:
+        """A run's offset in the image and its tap."""
+        place = self.b.add(known[ClassWord.RUNS], self.b.multiply(number, RUN_WORDS))
+        return self.integer(place), self.integer(self.b.add(place, 1))
+
+    def read(self, base: Value, offset: Value, mask: Value) -> Value:
+        place = self.b.element_pointer(base, offset, self.element, inside=False)
+        return self.b.masked_load(self.kind, place, mask)
+
+    # ---- forward --------------------------------------------------------------------------------------------
+
+    def write_block(self, block: dict[IntEnum, Value]) -> None:
+        """All channels of a block; the last few positions are done one by one."""
+        b = self.b
+        known, count = self.list_block(block), block[BlockWord.COUNT]
+        whole = b.bit_and(count, -TOGETHER)
+        with b.loop(0, self.channels, self.lanes) as channel:
+            mask = b.lane_mask(self.lanes, b.subtract(self.channels, channel))
+            with b.loop(0, whole, TOGETHER) as row:
+                self.write_rows(known, row, TOGETHER, channel, mask)
+            with b.loop(whole, count) as row:
+                self.write_rows(known, row, 1, channel, mask)
+
+    def write_rows(
+        self, known: dict[IntEnum, Value], row: Value, count: int, channel: Value, mask: Value
+    ) -> None:
+        """A few positions of some channels."""
+        b = self.b
+        starts = [
+            b.add(b.load_element("i64", self.sources, b.add(row, n)), channel) for n in range(count)
+        ]
+        zeros = [constant(0, self.kind)] * count
+        with b.carrying_loop(0, known[ClassWord.RUN_COUNT], 1, zeros) as loop:
+            offset, tap = self.run(known, loop.index)
+            weight = self.read(self.other, b.add(b.multiply(tap, self.channels), channel), mask)
+            values = [self.read(self.image, b.add(start, offset), mask) for start in starts]
+            pairs = zip(values, loop.values, strict=True)
+            loop.carry([b.multiply_add(value, weight, total) for value, total in pairs])
+        for n, total in enumerate(loop.results):
+            position = b.load_element("i64", self.positions, b.add(row, n))
+            self.put(total, position, channel, mask)
+
+    def put(self, total: Value, position: Value, channel: Value, mask: Value) -> None:
+        b = self.b
+        if self.kernel.epilogue is not None:
+            zeros = b.value(0), b.value(0)
+            place = Place(position, channel, mask, zeros, self.operands, self.integers)
+            total = self.kernel.epilogue.emit(b, total, place)
+        offset = b.add(b.multiply(position, self.channels), channel)
+        b.masked_store(total, b.element_pointer(self.c, offset, self.element), mask)
+
+    # ---- the derivative by the weight -----------------------------------------------------------------------
+
+    def write_chunk(self, unit: Value, chunk: dict[IntEnum, Value]) -> None:
+        """The partial result of a chunk of positions: zeros, then block by block."""
+        b = self.b
+        size = b.multiply(self.integer(DepthwiseInteger.TAPS), self.channels)
+        partial = b.element_pointer(self.c, b.multiply(unit, size), self.element)
+        with b.loop(0, size) as place:
+            b.store(constant(0, self.element), b.element_pointer(partial, place, self.element))
+        with b.loop(0, chunk[ChunkWord.BLOCK_COUNT]) as number:
+            start = b.add(chunk[ChunkWord.BLOCKS], b.multiply(number, len(BlockWord)))
+            block = self.words(start, BlockWord)
+            known = self.list_block(block)
+            with b.loop(0, self.channels, self.lanes) as channel:
+                mask = b.lane_mask(self.lanes, b.subtract(self.channels, channel))
+                with b.loop(0, known[ClassWord.RUN_COUNT]) as run:
+                    offset, tap = self.run(known, run)
+                    total = self.sum_rows(block[BlockWord.COUNT], offset, channel, mask)
+                    moved = b.add(b.multiply(tap, self.channels), channel)
+                    spot = b.element_pointer(partial, moved, self.element)
+                    added = b.add(b.masked_load(self.kind, spot, mask), total)
+                    b.masked_store(added, spot, mask)
+
+    def sum_rows(self, count: Value, offset: Value, channel: Value, mask: Value) -> Value:
+        """Σ image · grad over a block's positions, for one tap of some channels; two sums take turns."""
+        b = self.b
+        zeros = [constant(0, self.kind)] * 2
+        whole = b.bit_and(count, -2)
+        with b.carrying_loop(0, whole, 2, zeros) as loop:
+            taken = [
+                self.take(total, b.add(loop.index, n), offset, channel, mask)
+                for n, total in enumerate(loop.values)
+            ]
+            loop.carry(taken)
+        total = b.add(*loop.results)
+        with b.carrying_loop(whole, count, 1, [total]) as rest:
+            rest.carry([self.take(rest.values[0], rest.index, offset, channel, mask)])
+        return rest.results[0]
+
+    def take(self, total: Value, row: Value, offset: Value, channel: Value, mask: Value) -> Value:
+        b = self.b
+        source = b.add(b.load_element("i64", self.sources, row), b.add(offset, channel))
+        position = b.multiply(b.load_element("i64", self.positions, row), self.channels)
+        value = self.read(self.image, source, mask)
+        flow = self.read(self.other, b.add(position, channel), mask)
+        return b.multiply_add(value, flow, total)

@@ -1,0 +1,156 @@
+"""Copies between orders of dimensions: squares are transposed in registers.
+
+Source and target have the same dimensions; one runs along the source's memory (`along`), another along the target's
+(`across`).  Squares of lanes × lanes are read along the one and written along the other; edges are masked.  Up to four
+outer dimensions are walked by strides of any sign; a unit is a place of the first three, with a stretch of `along`.
+
+Operands: source, target.  Integers: `TranspositionInteger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.text import Module, Value, vector
+from lampas.engine.loops.brgemm import KernelCall
+from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
+from lampas.engine.loops.brgemm_tile import transpose
+
+STRETCH = 64
+OUTER = 4
+
+
+class TranspositionInteger(IntEnum):
+    """Places of the integers: sizes, then the source's and the target's strides in elements."""
+
+    # fmt: off
+    (SIZE0, SIZE1, SIZE2, SIZE3, ALONG, ACROSS, FROM0, FROM1, FROM2, FROM3, FROM_ACROSS, TO0, TO1, TO2, TO3,
+     TO_ALONG) = range(16)
+    # fmt: on
+
+
+@dataclass(frozen=True)
+class TranspositionKernel:
+    """What is compiled in: the machine and the element type, of 4 or 8 bytes."""
+
+    target: Target
+    element: str
+
+    @property
+    def name(self) -> str:
+        return f"transposition_{self.element}"
+
+    def module(self) -> Module:
+        """The module with the kernel."""
+        module = Module()
+        TranspositionWriter(module, self).write()
+        return module
+
+
+class TranspositionWriter:
+    """Writes the kernel's function."""
+
+    def __init__(self, module: Module, kernel: TranspositionKernel) -> None:
+        self.element, self.lanes = kernel.element, kernel.target.lanes(kernel.element)
+        self.kind = vector(self.element, self.lanes)
+        self.b = module.function(kernel.name, KERNEL_PARAMETERS)
+
+    def write(self) -> None:
+        b, i = self.b, TranspositionInteger
+        operands, integers, begin, end, _ = b.arguments
+        self.got = {key: b.load_element("i64", integers, int(key)) for key in i}
+        source, target = (b.load_element("ptr", operands, place) for place in (0, 1))
+        stretches = b.divide(b.add(self.got[i.ALONG], STRETCH - 1), STRETCH)
+        with b.loop(begin, end) as unit:
+            outer, stretch = b.divide(unit, stretches), b.remainder(unit, stretches)
+            read, written = b.value(0), b.value(0)
+            for place in (2, 1, 0):
+                size = self.got[i(i.SIZE0 + place)]
+                digit = b.remainder(outer, size) if place else outer
+                outer = b.divide(outer, size)
+                read = b.add(read, b.multiply(digit, self.got[i(i.FROM0 + place)]))
+                written = b.add(written, b.multiply(digit, self.got[i(i.TO0 + place)]))
+            first = b.multiply(stretch, STRETCH)
+            last = b.minimum(b.add(first, STRETCH), self.got[i.ALONG])
+            with b.loop(0, self.got[i.SIZE3]) as inner:
+                here = b.add(read, b.multiply(inner, self.got[i.FROM3]))
+                there = b.add(written, b.multiply(inner, self.got[i.TO3]))
+                self.write_plane(
+                    b.element_pointer(source, here, self.element, inside=False),
+                    b.element_pointer(target, there, self.element, inside=False),
+                    first,
+                    last,
+                )
+        b.ret()
+
+    def write_plane(self, source: Value, target: Value, first: Value, last: Value) -> None:
+        """A stretch of one plane, square by square."""
+        b, lanes, across = self.b, self.lanes, self.got[TranspositionInteger.ACROSS]
+        with b.loop(0, across, lanes) as row, b.loop(first, last, lanes) as column:
+            rows, columns = b.subtract(across, row), b.subtract(last, column)
+            whole = b.bit_and(b.compare("sge", rows, lanes), b.compare("sge", columns, lanes))
+            with b.branch(whole) as (full, part):
+                with full:
+                    square = [self.read(source, b.add(row, i), column, None) for i in range(lanes)]
+                    for i, line in enumerate(transpose(b, square)):
+                        b.store(line, self.spot(target, row, b.add(column, i)))
+                with part:
+                    self.write_edge(source, target, (row, column), (rows, columns))
+
+    def write_edge(
+        self, source: Value, target: Value, start: tuple[Value, Value], left: tuple[Value, Value]
+    ) -> None:
+        """A square that reaches over an edge: missing rows are read twice, missing columns masked."""
+        b, lanes, (row, column), (rows, columns) = self.b, self.lanes, start, left
+        mask, end = b.lane_mask(lanes, columns), b.subtract(rows, 1)
+        square = [
+            self.read(source, b.add(row, b.minimum(i, end)), column, mask) for i in range(lanes)
+        ]
+        kept = b.lane_mask(lanes, rows)
+        for i, line in enumerate(transpose(b, square)):
+            with b.when(b.compare("slt", b.value(i), columns)):
+                b.masked_store(line, self.spot(target, row, b.add(column, i)), kept)
+
+    def read(self, source: Value, row: Value, column: Value, mask: Value | None) -> Value:
+        b, step = self.b, self.got[TranspositionInteger.FROM_ACROSS]
+        moved = b.add(b.multiply(row, step), column)
+        place = b.element_pointer(source, moved, self.element, inside=False)
+        return b.load(self.kind, place) if mask is None else b.masked_load(self.kind, place, mask)
+
+    def spot(self, target: Value, row: Value, column: Value) -> Value:
+        moved = self.b.add(self.b.multiply(column, self.got[TranspositionInteger.TO_ALONG]), row)
+        return self.b.element_pointer(target, moved, self.element, inside=False)
+
+
+def plan_transposition(
+    target: Target,
+    itemsize: int,
+    sizes: Sequence[int],
+    read: Sequence[int],
+    written: Sequence[int],
+) -> KernelCall | None:
+    """The call of a copy by these strides ("a" to "c"), or None where it is no transposition of this kind."""
+    if itemsize not in (4, 8) or 1 not in written or 1 not in read:
+        return None
+    across, along = list(written).index(1), list(read).index(1)
+    outer = [d for d in range(len(sizes)) if d not in (across, along)]
+    if across == along or len(outer) > OUTER or min(sizes[across], sizes[along]) < 4:
+        return None
+    kernel = TranspositionKernel(target, "float" if itemsize == 4 else "double")
+    ones, zeros = [1] * (OUTER - len(outer)), [0] * (OUTER - len(outer))
+    integers = (
+        *ones, *(sizes[d] for d in outer), sizes[along], sizes[across],
+        *zeros, *(read[d] for d in outer), read[across],
+        *zeros, *(written[d] for d in outer), written[along],
+    )  # fmt: skip
+    units = -(-sizes[along] // STRETCH)
+    for size in integers[:3]:
+        units *= size
+    elements = sizes[along] * sizes[across]
+    for size in integers[:OUTER]:
+        elements *= size
+    operands = (("a", 0), ("c", 0))
+    return KernelCall(kernel, operands, integers, units, elements // 4, kernel.name)
