@@ -1,6 +1,6 @@
 """What the machine can do at most: multiply-adds in registers, and bytes moved from caches and memory.
 
-    known = peaks()                                  # measured once for each number of threads, about 0.2 s
+    known = peaks()                                  # measured once for each number of threads, about 0.3 s
     known.share(operations, nbytes, seconds)         # how near a kernel came: 1 is the roof
 
 The roof is that of Williams, Waterman and Patterson (2009): a kernel needs at least the longer of
@@ -26,8 +26,8 @@ from lampas.engine.llvm.text import Module, vector
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 
 FLOAT = 4
-ROUNDS = 7
-STEPS = 20_000  # of a multiply-add in every chain
+ROUNDS = 25  # the best one counts: others may be using the machine
+STEPS = 100_000  # of a multiply-add in every chain
 AMOUNTS = (
     1 << 15,
     1 << 18,
@@ -35,7 +35,7 @@ AMOUNTS = (
     1 << 24,
     1 << 27,
 )  # bytes moved in one pass, all threads together
-LEAST_MOVED = 1 << 22  # bytes in one timing: small amounts are walked several times
+LEAST_MOVED = 1 << 26  # bytes in one timing: small amounts are walked several times
 UNROLLED = 4
 LONG = 1_000_000_000  # an estimate of work that wakes all threads
 

@@ -5,16 +5,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lampas as torch
 from lampas.autograd import profiler as legacy
 from lampas.autograd.profiler_util import FunctionEventAvg
+from lampas.engine.device.launch import Program, Record
+from lampas.engine.llvm.compiler import compile_function
+from lampas.engine.llvm.target import host
 from lampas.engine.settings import settings
 from lampas.profiler import profile, record_function, tensorboard_trace_handler
 from lampas.profiler.events import EventList, FunctionEvent
 from lampas.profiler.memory import Point, as_json, picture
-from lampas.profiler.peaks import Peaks
+from lampas.profiler.peaks import Peaks, chains, computing_kernel, moving_kernel
 from lampas.profiler.table import make_table
 from lampas.profiler.timeline import attribute, nest
 
@@ -133,6 +137,22 @@ def test_roofline_holds_a_kernel_against_the_nearer_bound() -> None:
     assert peaks.share(operations=0, nbytes=1000, seconds=40e-9) == 0.5
     assert peaks.share(operations=0, nbytes=2000, seconds=400e-9, calls=1) == 0.5
     assert peaks.share(operations=0, nbytes=2000, seconds=80e-9, calls=2) == 0.5
+
+
+def test_kernels_that_measure_peaks() -> None:
+    target = host()
+    chain = chains(target) * target.lanes("float")
+    sums = np.arange(2 * chain, dtype=np.float32)
+    address = compile_function(computing_kernel(target), "lampas_peak_operations")
+    record = Record(address, ((0, 0),), (3,), 2)
+    Program([record], 1, 1).run([sums.ctypes.data])
+    first = np.arange(2 * chain, dtype=np.float32).reshape(2, -1, target.lanes("float"))
+    assert sums.reshape(first.shape).tolist() == (first + 3 * first[:, :1] ** 2).tolist()
+    y, x = np.ones(512, np.float32), np.arange(512, dtype=np.float32)
+    address = compile_function(moving_kernel(target), "lampas_peak_bytes")
+    record = Record(address, ((0, 0), (1, 0)), (256, 2), 2)
+    Program([record], 2, 1).run([y.ctypes.data, x.ctypes.data])
+    assert y.tolist() == (1 + 2 * x).tolist()
 
 
 def test_roofline_column(monkeypatch: pytest.MonkeyPatch) -> None:
