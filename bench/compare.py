@@ -50,12 +50,18 @@ class Comparison:
 
     def compare(self, name: str, rounds: int, seconds: float) -> dict[str, Any]:
         """One workload's row: medians, ratios to ours, first values, and what went wrong."""
-        row: dict[str, Any] = {"name": name, "errors": {}, "values": {}, "milliseconds": {}}
+        row: dict[str, Any] = {
+            "name": name,
+            "description": WORKLOADS[name].description,
+            "errors": {},
+            "values": {},
+        }
         self.build(name, row)
         times: dict[str, list[float]] = {running: [] for running in row["values"]}
         for turn in range(rounds):
             order = list(times)
-            for contestant in order[turn % len(order) :] + order[: turn % len(order)]:
+            first = turn % max(len(order), 1)
+            for contestant in order[first:] + order[:first]:
                 time.sleep(PAUSE)
                 found = self.ask(contestant, row, "time", name, seconds)
                 if found is None:
@@ -96,32 +102,37 @@ class Comparison:
 
 
 def measure(names: list[str], options: argparse.Namespace) -> dict[str, Any]:
-    """Everything that was asked for, as it goes into the JSON file."""
-    contestants = chosen_contestants(options.compile, options.others)
-    comparison = Comparison(contestants)
-    rows = []
-    for name in names:
-        say(name)
-        rows.append(comparison.compare(name, options.rounds, options.seconds))
-    comparison.close()
-    for row in rows:
-        say(f"{row['name']}: starts, memory")
-        row["description"] = WORKLOADS[row["name"]].description
-        running = list(row["values"])
-        if options.cold:
-            row["starts"] = {who: measure_starts(who, row["name"]) for who in running}
-        if options.memory:
-            row["memory"] = {who: measure_memory(who, row["name"]) for who in running}
-    say("")
-    return {
+    """Everything that was asked for; the file is written after each workload, since all may take an hour."""
+    comparison = Comparison(chosen_contestants(options.compile, options.others))
+    results: dict[str, Any] = {
         "machine": facts(),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "contestants": list(comparison.workers),
         "left_out": comparison.left_out,
-        "imports": {who: median(found) for who, found in comparison.imports.items()},
-        "rows": rows,
+        "rows": [],
     }
+    for name in names:
+        say(name)
+        results["rows"].append(comparison.compare(name, options.rounds, options.seconds))
+        results["imports"] = {who: median(found) for who, found in comparison.imports.items()}
+        save(results, options.json)
+    comparison.close()
+    for row in results["rows"]:
+        say(f"{row['name']}: starts, memory")
+        if options.cold:
+            row["starts"] = {who: measure_starts(who, row["name"]) for who in row["values"]}
+        if options.memory:
+            row["memory"] = {who: measure_memory(who, row["name"]) for who in row["values"]}
+        save(results, options.json)
+    say("")
+    return results
+
+
+def save(results: dict[str, Any], path: Path | None) -> None:
+    """Write the file, if there is to be one."""
+    if path is not None:
+        path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def say(what: str) -> None:
@@ -170,8 +181,6 @@ def main() -> int:
         return min(check(names), 1)
     results = measure(names, options)
     show_results(results)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 

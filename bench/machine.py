@@ -20,7 +20,7 @@ from lampas.engine.llvm.compiler import compile_function
 from lampas.engine.llvm.target import host
 from lampas.engine.llvm.text import Module, vector
 
-PEAK_CHAINS, PEAK_STEPS = 20, 400_000  # about a millisecond: starting a thread must not count
+PEAK_STEPS = 400_000  # about a millisecond: starting a thread must not count
 UNROLLED = 4
 BYTES_A_RUN = 256 << 20  # copied by each run of a thread: tens of milliseconds
 BEYOND = 4  # as many times the last cache is surely memory
@@ -84,12 +84,12 @@ def cache_sizes() -> dict[str, int]:
 
 def peak_product(threads: int) -> tuple[Callable[[], None], float]:
     """Return a call of nothing but multiply-adds on all threads, and its number of operations."""
-    lanes = host().lanes("float")
+    lanes, chains = host().lanes("float"), 20 if host().registers >= 32 else 12
     kind = vector("float", lanes)
     module = Module()
     b = module.function("peak", [("i64", "steps"), ("ptr", "memory")])
     steps, memory = b.arguments
-    places = [b.element_pointer(memory, i * lanes, "float") for i in range(PEAK_CHAINS)]
+    places = [b.element_pointer(memory, i * lanes, "float") for i in range(chains)]
     start = [b.load(kind, place) for place in places]
     with b.carrying_loop(0, steps, 1, start) as loop:
         loop.carry([b.multiply_add(start[0], start[0], value) for value in loop.values])
@@ -97,11 +97,11 @@ def peak_product(threads: int) -> tuple[Callable[[], None], float]:
         b.store(value, place)
     b.ret()
     call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(compile_function(module, "peak"))
-    memories = [numpy.zeros(PEAK_CHAINS * lanes, numpy.float32) for _ in range(threads)]
+    memories = [numpy.zeros(chains * lanes, numpy.float32) for _ in range(threads)]
     arguments = [(PEAK_STEPS, memory.ctypes.data) for memory in memories]
     # The memories live as long as the call that is returned: it holds them by its default.
     return lambda held=memories: on_threads(call, arguments), (
-        2.0 * lanes * PEAK_CHAINS * PEAK_STEPS * threads
+        2.0 * lanes * chains * PEAK_STEPS * threads
     )
 
 

@@ -56,10 +56,16 @@ class Onlooker:
     def __init__(self) -> None:
         self.runs: list[tuple[Any, Any]] = []
 
-    def begin(self, kind: str, subject: Any, arguments: tuple[Any, ...]) -> None:
-        """Spans are of no interest here."""
+    def watch(
+        self, kind: str, subject: Any, call: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> Any:
+        """Calls are of no interest here."""
+        return call(*arguments)
 
-    def end(self, span: Any, result: Any) -> None:
+    def begin(self, kind: str, subject: Any) -> None:
+        """As above."""
+
+    def end(self, span: Any) -> None:
         """As above."""
 
     def ran(self, program: Any, times: Any) -> None:

@@ -39,7 +39,7 @@ class Session:
         self.wrap: Callable[[Any], Any] | None = None
         if contestant in COMPILING:
             if not hasattr(self.library, "compile"):
-                raise AttributeError(f"{self.library.__name__} has no function `compile`")
+                raise LookupError(f"{self.library.__name__} has no function `compile`")
             self.wrap = self.library.compile
         self.programs: dict[str, Program] = {}
         self.steps: dict[str, Step] = {}
@@ -131,7 +131,8 @@ def serve(contestant: str) -> None:
         try:
             value = work()
         except Exception as error:
-            traceback.print_exc()
+            if not isinstance(error, LookupError):  # what is not there needs no explanation
+                traceback.print_exc()
             value = {"error": f"{type(error).__name__}: {error}"}
         out.write(json.dumps(value) + "\n")
         out.flush()

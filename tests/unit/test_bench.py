@@ -4,12 +4,12 @@ import itertools
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import lampas
-from bench import memory
+from bench import compare, memory
 from bench.contestants import Failure, Worker, chosen_contestants
 from bench.machine import Level, Peaks
 from bench.ratios import Ratio, difference, digits, geometric_mean, ratio_of
@@ -168,6 +168,41 @@ def test_worker_process_answers(tmp_path: Path) -> None:
         with pytest.raises(Failure, match="the process has ended"):
             worker.ask("drop", "tiny")
         assert not worker.alive
+
+
+class ScriptedWorker:
+    """Answers as written; torch-compile cannot build "cnn", and Lampas takes half of torch's time."""
+
+    started: ClassVar[list[str]] = []
+    seconds: ClassVar[dict[str, float]] = {"torch": 2.0, "torch-compile": 1.5, "lampas": 1.0}
+
+    def __init__(self, contestant: str) -> None:
+        if contestant == "lampas-compile":
+            raise Failure("LookupError: not there")
+        self.contestant, self.seconds_to_import, self.alive = contestant, 0.5, True
+        self.started.append(contestant)
+
+    def ask(self, action: str, name: str, *_: Any) -> dict[str, Any]:
+        if action == "build" and (self.contestant, name) == ("torch-compile", "cnn"):
+            self.alive = False
+            raise Failure("the process has ended")
+        times = [self.seconds[self.contestant]] * 3
+        return {"build": {"value": 1.0}, "time": {"times": times}, "drop": {}}[action]
+
+
+def test_comparison_goes_on_after_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "Worker", ScriptedWorker)
+    monkeypatch.setattr(compare, "PAUSE", 0.0)
+    ScriptedWorker.started.clear()
+    comparison = compare.Comparison(["torch", "torch-compile", "lampas-compile", "lampas"])
+    assert comparison.left_out == {"lampas-compile": "LookupError: not there"}
+    cnn, tiny = (comparison.compare(name, 2, 0.0) for name in ("cnn", "tiny"))
+    assert ScriptedWorker.started == ["torch", "torch-compile", "lampas", "torch-compile"]
+    assert cnn["errors"] == {"torch-compile": "the process has ended"}
+    assert cnn["milliseconds"] == {"torch": 2000.0, "lampas": 1000.0}
+    assert cnn["ratios"] == {"torch": ratio(2.0, 2.0, 2.0)}
+    assert tiny["ratios"]["torch-compile"] == ratio(1.5, 1.5, 1.5)
+    assert tiny["errors"] == {}
 
 
 def test_contestants() -> None:
