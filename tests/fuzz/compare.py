@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lampas.engine.device.buffer import Buffer
+from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import linearize
 from lampas.engine.realize.program import build_program
 from lampas.engine.settings import settings
@@ -26,8 +27,10 @@ def run_compiled(graph: RandomGraph, fuse: bool = True) -> list[np.ndarray]:
         program = build_program(found.graph())
     outputs = program.run(buffers, scalars)
     return [
-        buffer.array(item.dtype.numpy, item.shape)
-        for buffer, item in zip(outputs, graph.outputs, strict=True)
+        as_row_major(buffer.array(item.dtype.numpy, layout.memory), layout)
+        if layout
+        else buffer.array(item.dtype.numpy, item.shape)
+        for buffer, item, layout in zip(outputs, graph.outputs, program.layouts, strict=True)
     ]
 
 

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from lampas.engine.llvm.cache import counters, disk_cache, key_of
-from lampas.engine.llvm.support import EXTEND, TRUNCATE, support_module
+from lampas.engine.llvm.support import EXTEND, TRUNCATE, TRUNCATE_DOUBLE, support_module
 from lampas.engine.llvm.target import Target, host
 from lampas.engine.llvm.text import Module
 
@@ -144,7 +144,8 @@ def link(key: str, text: str, names: list[str]) -> None:
     """Load a module's object into the process under a library name of its own."""
     code = object_code(text)
     start = time.perf_counter()
-    for name, address in load(code, names, support_functions()).items():
+    imports = support_functions() if "half" in text else {}
+    for name, address in load(code, names, imports).items():
         addresses[key, name] = address
     counters.link_ms += (time.perf_counter() - start) * 1e3
 
@@ -165,13 +166,13 @@ def load(code: bytes, names: list[str], imports: dict[str, int]) -> dict[str, in
 def support_functions() -> dict[str, int]:
     """Return the functions that this processor's code may call for want of an instruction."""
     target = host()
-    lacking = target.vector_bytes == 16 and target.triple.startswith("x86_64")
-    return conversions() if lacking and "+f16c" not in target.features else {}
+    lacking = target.triple.startswith("x86_64") and "+avx512fp16" not in target.features
+    return conversions() if lacking else {}
 
 
 @functools.cache
 def conversions() -> dict[str, int]:
-    return load(object_code(support_module()), [EXTEND, TRUNCATE], {})
+    return load(object_code(support_module()), [EXTEND, TRUNCATE, TRUNCATE_DOUBLE], {})
 
 
 def compile_function(module: Module | str, name: str) -> int:

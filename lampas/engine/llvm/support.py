@@ -1,7 +1,8 @@
 """Functions that LLVM calls where a processor lacks an instruction, and that no library of the process offers.
 
 Processors of the x86 family without F16C convert between float16 and float32 by `__extendhfsf2` and `__truncsfhf2`,
-which belong to the compilers' own run-time libraries. Here they are written on the bits: a half becomes a float by
+which belong to the compilers' own run-time libraries; from float64 by `__truncdfhf2`, into which LLVM also joins a
+rounding to float32 and one to float16. Here they are written on the bits: a half becomes a float by
 moving its bits and scaling by 2**112 (exact, also for subnormals); a float is rounded to nearest even by adding half
 of the last place, subnormals by an addition that pushes the superfluous bits out.
 """
@@ -12,7 +13,7 @@ import struct
 
 from lampas.engine.llvm.text import Builder, Module, Value, constant
 
-EXTEND, TRUNCATE = "__extendhfsf2", "__truncsfhf2"
+EXTEND, TRUNCATE, TRUNCATE_DOUBLE = "__extendhfsf2", "__truncsfhf2", "__truncdfhf2"
 INFINITY_BITS = 0x7F800000
 TOO_BIG_BITS = (127 + 16) << 23  # 2**16: the first exponent that float16 lacks
 NORMAL_BITS = (127 - 14) << 23  # 2**-14: the smallest normal float16
@@ -20,10 +21,13 @@ PUSH_BITS = (127 - 15 + 23 - 10 + 1) << 23  # 1/2: its last place is that of flo
 
 
 def support_module() -> Module:
-    """Return the module with both conversions."""
+    """Return the module with the conversions."""
     module = Module()
     write_extend(module.function(EXTEND, [("half", "x")], "float"))
-    write_truncate(module.function(TRUNCATE, [("float", "x")], "half"))
+    b = module.function(TRUNCATE, [("float", "x")], "half")
+    write_truncate(b, b.arguments[0])
+    b = module.function(TRUNCATE_DOUBLE, [("double", "x")], "half")
+    write_truncate(b, b.cast("fptrunc", b.arguments[0], "float"))
     return module
 
 
@@ -37,8 +41,8 @@ def write_extend(b: Builder) -> None:
     b.ret(b.cast("bitcast", b.bit_or(magnitude, sign), "float"))
 
 
-def write_truncate(b: Builder) -> None:
-    bits = b.cast("bitcast", b.arguments[0], "i32")
+def write_truncate(b: Builder, value: Value) -> None:
+    bits = b.cast("bitcast", value, "i32")
     magnitude = b.bit_and(bits, 0x7FFFFFFF)
     push = constant(struct.unpack("<f", struct.pack("<I", PUSH_BITS))[0], "float")
     pushed = b.cast("bitcast", b.add(b.cast("bitcast", magnitude, "float"), push), "i32")

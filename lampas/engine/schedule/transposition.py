@@ -30,7 +30,9 @@ def transposition_call(region: Region, paths: Paths) -> GemmCall | None:
     source = paths.entries[entry.sources[0]] if entry.sources else entry
     if entry.op is not p.CAST or source.dtype is not entry.dtype or entry.numel < FEW_ELEMENTS:
         return None
-    (path,) = paths.operands(number)
+    (path,) = paths.steps_in(number)
+    if path[0] in paths.inline:
+        return None
     base = paths.entries[path[0]]
     reading = paths.reading(path)
     framed = None if reading is None else reshape_reading(reading, region.space)
