@@ -47,7 +47,8 @@ def show_results(results: dict[str, Any]) -> None:
     for name, reason in results["left_out"].items():
         out.print(f"left out: {name}, {reason}")
     rows = results["rows"]
-    out.print(times_table(rows, contestants))
+    if any(row["milliseconds"] for row in rows):
+        out.print(times_table(rows, contestants))
     if any("starts" in row for row in rows):
         out.print(starts_table(rows))
     if any("memory" in row for row in rows):

@@ -124,5 +124,5 @@ def gpt_training(lib: Any) -> Program:
 
 @workload("gpt-manual-attention", batch=8, extent=LENGTH)
 def gpt_manual_attention(lib: Any) -> Program:
-    """The same with attention spelled out (mask, softmax) and dropout of 0.1."""
+    """The same GPT with attention spelled out (mask, softmax) and dropout of 0.1."""
     return training(lib, manual=True, dropout=0.1)
