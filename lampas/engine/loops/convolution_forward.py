@@ -119,7 +119,8 @@ def make_tables(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> Tables:
     listed = [(box, *runs_of(sizes, box)) for box in sizes.boxes() if box.positions]
     longest = max((length for _, _, length in listed), default=1)
     pieces = -(-max(longest, 1) // LONGEST_RUN)
-    chunk = -(-longest // (4 * pieces)) * 4 or 4
+    unit = kernel.shape.lanes
+    chunk = -(-longest // (unit * pieces)) * unit or unit
     words: list[int] = []
     units: list[int] = []
     depth = 1
@@ -165,22 +166,28 @@ def plan_convolution(
     extras: Sequence[Sequence[int]] = (),
     threads: int = 1,
     target: Target | None = None,
+    turned: bool = False,
 ) -> GemmPlan:
-    """Plan c[position, filter]; `extras` has (position, filter) strides of the epilogue's operands."""
-    kernel = ConvolutionKernel(target or host(), plain_element(kind), epilogue)
+    """Plan c[position, filter]; `extras` has (position, filter) strides of the epilogue's operands.
+
+    With `turned`, the weight lies blocked by the channels (whole vectors of them and of filters).
+    """
+    kernel = ConvolutionKernel(target or host(), plain_element(kind), epilogue, turned)
     tables = make_tables(sizes, kernel)
     lanes, nbytes = kernel.shape.lanes, element_bytes(kernel.element)
     pitch = (
         -(-tables.depth // lanes) | 1
     ) * lanes  # an odd number of cache lines spreads rows over the sets
-    own = -(-kernel.unit_rows * pitch * nbytes // 64) * 64 // nbytes
+    squares = -(-kernel.unit_rows * pitch // 16) * 16
+    own = squares + (PANEL_DEPTH * kernel.shape.columns if turned else 0)
     vector_step = sizes.taps * sizes.channels * lanes
     i = ConvolutionInteger
     values = {
         i.UNITS: tables.units, i.UNIT_TABLE: tables.unit_table, i.GROUP_IMAGE: sizes.channels,
-        i.GROUP_WEIGHT: -(-sizes.filters // lanes) * vector_step, i.GROUP_FILTERS: sizes.filters,
+        i.GROUP_WEIGHT: -(-sizes.filters // lanes) * lanes * sizes.taps * sizes.channels, i.GROUP_FILTERS: sizes.filters,
         i.C_ROW: sizes.groups * sizes.filters, i.CHUNK: tables.chunk, i.DEPTH: PANEL_DEPTH, i.PITCH: pitch,
-        i.VECTOR_STEP: vector_step, i.SCRATCH_STRIDE: own,
+        i.VECTOR_STEP: vector_step, i.SCRATCH_STRIDE: own, i.CHANNELS: sizes.channels, i.TAPS: sizes.taps,
+        i.SQUARES: squares,
     }  # fmt: skip
     in_steps, out_steps = sizes.in_steps, sizes.out_steps
     strides = [line.in_step * step for line, step in zip(sizes.lines, in_steps[1:], strict=True)]

@@ -7,8 +7,11 @@ panel (convolution_panel.py), a stretch of the depth at a time; all tiles of the
 range of filters after the other, so a piece of the weight is fetched once for the block.  What a unit computes does not
 depend on who computes it.
 
-Operands: image (N, D, H, W, channels), weight (groups, filters/lanes, taps, channels/groups, lanes), c (positions,
-filters), scratch, then the epilogue's.  Integers: `ConvolutionInteger`, the epilogue's, then three tables whose places
+A `turned` kernel reads the weight of the convolution whose derivative it computes as it lies, blocked by *its* channels:
+what a panel of filters needs of it is transposed into scratch memory first, square by square, and used for the block.
+
+Operands: image (N, D, H, W, channels), weight (groups, filters/lanes, taps, channels/groups, lanes) or turned (groups,
+channels/lanes, taps from the far end, filters, lanes), c (positions, filters), scratch, then the epilogue's.  Integers: `ConvolutionInteger`, the epilogue's, then three tables whose places
 the former name: units, classes and runs (convolution_plan.py).
 """
 
@@ -26,6 +29,7 @@ from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_panel import Steps, fill_rows, list_places
 from lampas.engine.loops.convolution_tile import RUN_WORDS, SegmentTile, TileValues
+from lampas.engine.loops.convolution_turn import WeightTurner
 
 TILES_OF_UNIT = 8
 
@@ -35,7 +39,7 @@ class ConvolutionInteger(IntEnum):
 
     # fmt: off
     (UNITS, UNIT_TABLE, GROUP_IMAGE, GROUP_WEIGHT, GROUP_FILTERS, IN_IMAGE, IN_D, IN_H, IN_W, OUT_IMAGE, OUT_D, OUT_H,
-     OUT_W, C_ROW, CHUNK, DEPTH, PITCH, VECTOR_STEP, SCRATCH_STRIDE) = range(19)
+     OUT_W, C_ROW, CHUNK, DEPTH, PITCH, VECTOR_STEP, SCRATCH_STRIDE, CHANNELS, TAPS, SQUARES) = range(22)
     # fmt: on
 
 
@@ -63,11 +67,12 @@ def tile_heights(shape: TileShape) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class ConvolutionKernel:
-    """What is compiled in: the machine, the element type and the epilogue."""
+    """What is compiled in: the machine, the element type, the epilogue and how the weight lies."""
 
     target: Target
     element: str
     epilogue: Epilogue | None = None
+    turned: bool = False
 
     @property
     def shape(self) -> TileShape:
@@ -85,7 +90,7 @@ class ConvolutionKernel:
 
     @property
     def name(self) -> str:
-        return f"convolution_{self.element}"
+        return f"convolution_{'turned_' if self.turned else ''}{self.element}"
 
     def module(self) -> Module:
         """The module with the kernel and its tile functions."""
@@ -115,6 +120,10 @@ class ConvolutionWriter:
         own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
         self.panel = b.element_pointer(scratch, own, self.shape.element)
         self.sources, self.positions = b.allocate("i64", rows), b.allocate("i64", rows)
+        if self.kernel.turned:
+            squares = self.integer(i.SQUARES)
+            self.turner = WeightTurner(b, self.shape, self.integer)
+            self.squares = b.element_pointer(self.panel, squares, self.shape.element)
         units = self.integer(i.UNITS)
         with b.loop(self.begin, self.end) as unit:
             group, number = b.divide(unit, units), b.remainder(unit, units)
@@ -181,18 +190,13 @@ class ConvolutionWriter:
             b, self.image, self.sources, unit[UnitWord.COUNT], runs, part, (self.panel, pitch),
             shape.element, shape.lanes,
         )  # fmt: skip
-        step = self.integer(i.VECTOR_STEP)
         with b.loop(unit[UnitWord.FIRST_PANEL], unit[UnitWord.LAST_PANEL]) as panel:
-            moved = b.add(
-                b.multiply(b.multiply(panel, shape.vectors), step),
-                b.multiply(part[0], shape.lanes),
-            )
-            weight = b.element_pointer(self.own_weight, moved, shape.element, inside=False)
             column = b.multiply(panel, shape.columns)
             left = b.subtract(self.integer(i.GROUP_FILTERS), column)
+            weight, table, step = self.weight_of(runs, part, panel, left)
             second = b.compare("sgt", left, shape.lanes)
             call = TileValues(
-                self.panel, pitch, runs[0], runs[1], part[1], weight, b.select(second, step, 0), self.c,
+                self.panel, pitch, table, runs[1], part[1], weight, b.select(second, step, 0), self.c,
                 self.integer(i.C_ROW), self.positions, unit[UnitWord.COUNT], left,
                 b.add(self.own_filters, column), flags, self.operands, self.integers,
             )  # fmt: skip
@@ -201,6 +205,21 @@ class ConvolutionWriter:
                 return call.at_row(b, row, rows, shape.element)
 
             write_tiles(b, self.tiles, call.rows, one)
+
+    def weight_of(
+        self, runs: tuple[Value, Value], part: tuple[Value, Value], panel: Value, left: Value
+    ) -> tuple[Value, Value, Value]:
+        """Where a panel's weights lie, the table of their rows, and the elements between vectors."""
+        b, shape = self.b, self.shape
+        if self.kernel.turned:
+            first = b.multiply(panel, shape.columns)
+            return self.turner.turn(self.own_weight, runs, part, (first, left), self.squares)
+        step = self.integer(ConvolutionInteger.VECTOR_STEP)
+        moved = b.add(
+            b.multiply(b.multiply(panel, shape.vectors), step), b.multiply(part[0], shape.lanes)
+        )
+        weight = b.element_pointer(self.own_weight, moved, shape.element, inside=False)
+        return weight, runs[0], step
 
 
 class Tile(Protocol):

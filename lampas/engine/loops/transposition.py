@@ -137,7 +137,7 @@ def plan_transposition(
         return None
     across, along = list(written).index(1), list(read).index(1)
     outer = [d for d in range(len(sizes)) if d not in (across, along)]
-    if across == along or len(outer) > OUTER or min(sizes[across], sizes[along]) < 4:
+    if across == along or len(outer) > OUTER or min(sizes[across], sizes[along]) < 2:
         return None
     kernel = TranspositionKernel(target, "float" if itemsize == 4 else "double")
     ones, zeros = [1] * (OUTER - len(outer)), [0] * (OUTER - len(outer))

@@ -81,16 +81,22 @@ def integers_of(sizes: WinogradSizes, outputs: int, block: int, lanes: int) -> d
 
 
 def filter_call(
-    target: Target, element: str, sizes: WinogradSizes, outputs: int, operands: tuple[str, int]
+    target: Target,
+    element: str,
+    sizes: WinogradSizes,
+    outputs: int,
+    operands: tuple[str, int],
+    turned: bool,
 ) -> KernelCall:
     """The call that transforms the weight into the scratch memory at an offset."""
     lanes = target.lanes(element)
-    kernel = WinogradFilterKernel(target, element, outputs, "forward")
+    kernel = WinogradFilterKernel(target, element, outputs, "turned" if turned else "forward")
     plane = sizes.channels * sizes.filters + SKEW
-    extent = sizes.filters // lanes * sizes.channels
-    return KernelCall(
-        kernel, (("b", 0), operands), (sizes.channels, plane), extent, extent * 20, kernel.name, 16
-    )
+    extent, work = sizes.filters // lanes * sizes.channels, sizes.filters * sizes.channels * 2
+    integers, listed = (sizes.channels, plane), (("b", 0), operands)
+    if turned:
+        return KernelCall(kernel, listed, integers, extent // lanes, work, kernel.name)
+    return KernelCall(kernel, listed, integers, extent, work, kernel.name, 16)
 
 
 def plan_winograd(
@@ -102,8 +108,9 @@ def plan_winograd(
     extras: Sequence[Sequence[int]] = (),
     threads: int = 1,
     target: Target | None = None,
+    turned: bool = False,
 ) -> GemmPlan:
-    """Plan the forward convolution (or the derivative by the input, from the turned weight)."""
+    """Plan the forward convolution, or the derivative by the input, from the weight as it lies (`turned`)."""
     target, element = target or host(), plain_element(kind)
     kernel, nbytes = WinogradKernel(target, element, outputs, epilogue), element_bytes(element)
     shape, elements = kernel.shape, inputs_of(outputs) ** 2
@@ -116,7 +123,7 @@ def plan_winograd(
         head += [0, 0, *extra]
     scratch = threads * values[WinogradInteger.SCRATCH_STRIDE] * nbytes
     spread = elements * (sizes.channels * sizes.filters + SKEW) * nbytes
-    weight = filter_call(target, element, sizes, outputs, ("scratch", scratch))
+    weight = filter_call(target, element, sizes, outputs, ("scratch", scratch), turned)
     operands = (("a", 0), ("scratch", scratch), ("c", 0), ("scratch", 0))
     operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
     units = -(-sizes.count(outputs) // block)

@@ -67,7 +67,7 @@ def worth_blocks(region: Region, paths: Paths) -> bool:
     along the rows, and nothing counts positions."""
     if not region.reduced or numel(region.space) < LARGE_SPACE:
         return False
-    if numel(region.row_frame) >= MANY_ROWS:
+    if numel(region.row_frame) >= MANY_ROWS and not region.runs_across:
         return False
     for member in region.members:
         entry = paths.entries[member]

@@ -25,8 +25,11 @@ def plan_form(kind: dtype, form: ConvolutionForm, threads: int, **options: Any) 
     if form.is_depthwise:
         return plan_depthwise(kind, form.sizes, threads=threads, **options)
     if form.outputs:
-        return plan_winograd(kind, form.winograd, form.outputs, threads=threads, **options)
-    return plan_convolution(kind, form.sizes, threads=threads, **options)
+        sizes = form.winograd
+        return plan_winograd(
+            kind, sizes, form.outputs, threads=threads, turned=form.turned, **options
+        )
+    return plan_convolution(kind, form.sizes, threads=threads, turned=form.turned, **options)
 
 
 def places_of(

@@ -217,14 +217,15 @@ class Fuser:
     def may_come_back(self, region: Region, operands: list[Path]) -> bool:
         """Whether values that follow a reduction may be computed along the rows again.
 
-        With few rows that would leave threads idle, so it is done for small spaces only.
+        With few rows that would leave threads idle, and with rows that lie across memory every row would be
+        walked in steps, so then it is done for small spaces only.
         """
         after = any(
             base in region.frames and self.follows_reduction(region, base) for base, _ in operands
         )
         if not after or numel(region.space) <= SMALL_SPACE:
             return True
-        return numel(region.row_frame) >= FEW_ROWS
+        return numel(region.row_frame) >= FEW_ROWS and not region.runs_across
 
     def follows_reduction(self, region: Region, number: int) -> bool:
         """Whether a member's value can be had only after a reduction of its region."""

@@ -52,10 +52,14 @@ TURNED_BACK = 5.0  # a filter's taps, back from the transform, for one channel
 @final
 @dataclass(frozen=True, slots=True)
 class ConvolutionForm:
-    """What an entry computes, and how: `outputs` is 0 for the direct way, else the side of Winograd's tiles."""
+    """What an entry computes, and how: `outputs` is 0 for the direct way, else the side of Winograd's tiles.
+
+    With `turned` the weight lies as the forward convolution reads it.
+    """
 
     sizes: ConvolutionSizes
     outputs: int = 0
+    turned: bool = False
 
     def __str__(self) -> str:
         kernel = "×".join(str(size) for size in self.sizes.kernel)
@@ -150,30 +154,23 @@ def padded_blocks(a: Arranger, made: int, order: Shape) -> int:
     return a.memory(w.emit(p.PERMUTE, (split,), order))
 
 
-def turned(a: Arranger, number: int, groups: int) -> int:
-    """A weight as the derivative by the input reads it: filters and channels exchanged, taps from the far end."""
+def turned(a: Arranger, number: int, groups: int) -> tuple[int, bool]:
+    """A weight for the derivative by the input, and whether it lies as for the forward convolution.
+
+    Else filters and channels are exchanged and taps come from the far end.
+    """
     entry, w = a.entries[number], a.w
     filters, channels, *kernel = entry.shape
     each, lanes = filters // groups, lanes_of(entry.dtype)
     layout = weight_layout(entry.shape, groups, entry.dtype)
     if layout is not None and not layout.is_split:
         made = a.inlay(number, layout)
-        return a.memory(w.emit(p.FLIP, (made,), tuple(range(len(kernel)))))
+        return a.memory(w.emit(p.FLIP, (made,), tuple(range(len(kernel))))), False
     if layout is None or channels % lanes:
         shape = (groups, each, channels, prod(kernel))
         made = w.emit(p.FLIP, (w.emit(p.RESHAPE, (a.plain(number),), shape),), (3,))
-        return padded_blocks(a, w.emit(p.PERMUTE, (made,), (0, 2, 1, 3)), (0, 1, 4, 3, 2))
-    return turned_blocks(a, a.inlay(number, layout), groups, each, channels, prod(kernel), lanes)
-
-
-def turned_blocks(
-    a: Arranger, made: int, groups: int, filters: int, channels: int, taps: int, lanes: int
-) -> int:
-    """From blocks of filters to blocks of channels, in one copy."""
-    w = a.w
-    shape = (groups, filters // lanes, taps, channels // lanes, lanes, lanes)
-    split = w.emit(p.FLIP, (w.emit(p.RESHAPE, (made,), shape),), (2,))
-    return a.memory(w.emit(p.PERMUTE, (split,), (0, 3, 2, 1, 5, 4)))
+        return padded_blocks(a, w.emit(p.PERMUTE, (made,), (0, 2, 1, 3)), (0, 1, 4, 3, 2)), False
+    return a.memory(a.inlay(number, layout)), True
 
 
 # ---- the three convolutions ---------------------------------------------------------------------------------
@@ -200,11 +197,13 @@ def forward_lines(
     return [forward_line(*numbers) for numbers in each]
 
 
-def product_entry(a: Arranger, sizes: ConvolutionSizes, x: int, weight: int) -> int:
+def product_entry(
+    a: Arranger, sizes: ConvolutionSizes, x: int, weight: int, turns: bool = False
+) -> int:
     """The entry of a product with windows: (positions, filters of all groups)."""
     kind = a.w.entries[x].dtype
     shape = (sizes.images * prod(sizes.places), sizes.groups * sizes.filters)
-    form = ConvolutionForm(sizes, choose(sizes, kind))
+    form = ConvolutionForm(sizes, choose(sizes, kind), turns)
     return a.w.append(Entry(p.MATMUL, (form,), (x, weight), shape, kind))
 
 
@@ -237,11 +236,12 @@ def convolution_backward_input(a: Arranger, number: int, entry: Entry) -> bool:
         sizes_of(a, flow, filters, list(lines), shape[2:], groups) for lines in product(*listed)
     ]
     layout = channels_last(shape)
-    x, back = image(a, grad), turned(a, weight, groups)
+    x, (back, turns) = image(a, grad), turned(a, weight, groups)
     if len(phases) == 1:
-        made = a.w.emit(p.RESHAPE, (product_entry(a, phases[0], x, back),), layout.memory)
+        product_of_phase = product_entry(a, phases[0], x, back, turns)
+        made = a.w.emit(p.RESHAPE, (product_of_phase,), layout.memory)
     else:
-        forms = PhasesForm(tuple([ConvolutionForm(sizes) for sizes in phases]))
+        forms = PhasesForm(tuple([ConvolutionForm(sizes, 0, turns) for sizes in phases]))
         made = a.w.append(Entry(entry.op, (forms,), (x, back), layout.memory, entry.dtype))
     return a.hold(number, made, layout)
 

@@ -27,6 +27,11 @@ class Region:
     stores: list[int] = field(default_factory=list)
 
     @property
+    def runs_across(self) -> bool:
+        """Whether the reduced dimensions are outer ones: rows lie across memory, side by side."""
+        return bool(self.reduced) and len(self.space) - 1 not in self.reduced
+
+    @property
     def row_frame(self) -> Shape:
         """The frame of values that are the same along the reduced dimensions."""
         return tuple([1 if d in self.reduced else n for d, n in enumerate(self.space)])

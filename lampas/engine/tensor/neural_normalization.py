@@ -91,11 +91,15 @@ def _normalize_vjp(
     standard = g.multiply(centred, rate)
     to_x = None
     if saved.needed[0]:
-        flow = _affine(ct, saved.inputs[1:2], (has[0], False), shape)
+        # A weight that is the same along the means comes in at the end: the sums are then its own derivative's.
+        outside = has[0] and view == x.shape and all(shape[dim] == 1 for dim in dims)
+        weight = saved.inputs[1:2]
+        flow = ct if outside else _affine(ct, weight, (has[0], False), shape)
         flow = g.reshape(flow, view)
         average = mean_node(flow, dims)
         along = mean_node(g.multiply(flow, standard), dims)
         rest = g.subtract(g.subtract(flow, average), g.multiply(standard, along))
+        rate = _affine(rate, weight, (True, False), shape) if outside else rate
         to_x = g.cast(g.reshape(g.multiply(rest, rate), x.shape), x.dtype)
     parameters = _parameter_grads(saved, ct, g.reshape(standard, x.shape), has, shape)
     return (to_x, *parameters)
