@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.contestants import OURS, Failure, Worker, chosen_contestants
 from bench.facts import facts
+from bench.load import OthersLoad
 from bench.ratios import ratio_of
 from bench.report import show_checks, show_list, show_results
 from bench.starts import measure_memory, measure_starts
@@ -58,6 +59,7 @@ class Comparison:
         }
         self.build(name, row)
         times: dict[str, list[float]] = {running: [] for running in row["values"]}
+        load = OthersLoad(worker.process.pid for worker in self.workers.values())
         for turn in range(rounds):
             order = list(times)
             first = turn % max(len(order), 1)
@@ -68,6 +70,7 @@ class Comparison:
                     del times[contestant]
                 else:
                     times[contestant].append(median(found["times"]))
+        row["others"] = load.share()
         row["milliseconds"] = {who: median(found) * 1e3 for who, found in times.items() if found}
         row["ratios"] = {
             who: vars(ratio_of(found, times[OURS]))

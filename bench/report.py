@@ -62,14 +62,14 @@ def times_table(rows: Sequence[dict[str, Any]], contestants: Sequence[str]) -> T
     """Milliseconds a step of each contestant, and the others' ratios to ours with their spread."""
     theirs = [name for name in contestants if name != OURS]
     heads = [f"{name} ms" for name in contestants] + [f"{name} / {OURS}" for name in theirs]
-    table = grid("workload", *heads)
+    table = grid("workload", *heads, "others took")
     for row in rows:
         times = [row["milliseconds"].get(name) for name in contestants]
         cells = ["–" if value is None else digits(value) for value in times]
         for name in theirs:
             found = row["ratios"].get(name)
             cells.append("–" if found is None else spread(found))
-        table.add_row(row["name"], *cells)
+        table.add_row(row["name"], *cells, f"{row['others']:.0%}")
     means = []
     for name in theirs:
         known = [row["ratios"][name]["middle"] for row in rows if name in row["ratios"]]

@@ -3,13 +3,15 @@
 import itertools
 import json
 import math
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 import lampas
-from bench import compare, memory
+from bench import compare, load, memory
 from bench.contestants import Failure, Worker, chosen_contestants
 from bench.machine import Level, Peaks
 from bench.ratios import Ratio, difference, digits, geometric_mean, ratio_of
@@ -41,8 +43,9 @@ def test_workload_runs(name: str) -> None:
 def test_steps_learn_and_repeat() -> None:
     """The same seed gives the same numbers, and training lowers the loss on batches seen again."""
     chosen = WORKLOADS["tiny"]
-    steps = [make_step(lampas, make_program(lampas, chosen), 16, 0) for _ in range(2)]
-    first, second = ([step() for _ in range(400)] for step in steps)
+    with settings.override(tier="compiled"):  # which is taken otherwise depends on what ran before
+        steps = [make_step(lampas, make_program(lampas, chosen), 16, 0) for _ in range(2)]
+        first, second = ([step() for _ in range(400)] for step in steps)
     assert first == second
     assert sum(first[-4:]) < sum(first[:4])
 
@@ -104,6 +107,7 @@ RESULTS: dict[str, Any] = {
             "ratios": {"torch": ratio(4.0, 3.5, 4.25), "torch-compile": ratio(3.0, 3.0, 3.0)},
             "values": {"torch": 1.0, "lampas": 1.0001},
             "errors": {},
+            "others": 0.25,
         },
         {
             "name": "slow",
@@ -112,6 +116,7 @@ RESULTS: dict[str, Any] = {
             "ratios": {"torch": ratio(1.0, 0.9, 1.1)},
             "values": {"torch": 1.0, "lampas": 1.1},
             "errors": {"torch-compile": "BackendCompilerFailed: no"},
+            "others": math.nan,
         },
     ],
 }
@@ -130,7 +135,10 @@ def test_markdown_table() -> None:
 
 def test_terminal_tables(capsys: pytest.CaptureFixture[str]) -> None:
     table = times_table(RESULTS["rows"], RESULTS["contestants"])
-    assert [column.header for column in table.columns][-1] == "torch-compile / lampas"
+    assert [column.header for column in table.columns][-2:] == [
+        "torch-compile / lampas",
+        "others took",
+    ]
     assert table.row_count == 3
     assert show_checks(RESULTS["rows"]) == 1
     assert "DIFFERENT" in capsys.readouterr().out
@@ -180,6 +188,7 @@ class ScriptedWorker:
         if contestant == "lampas-compile":
             raise Failure("LookupError: not there")
         self.contestant, self.seconds_to_import, self.alive = contestant, 0.5, True
+        self.process = SimpleNamespace(pid=0)
         self.started.append(contestant)
 
     def ask(self, action: str, name: str, *_: Any) -> dict[str, Any]:
@@ -219,6 +228,22 @@ def test_memory_reads_its_own_process(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (memory.resident(), memory.peak()) == (1.0, 2.0)
     monkeypatch.setattr(memory, "STATUS", tmp_path / "absent")
     assert math.isnan(memory.peak())
+
+
+def test_load_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten of forty ticks went to others: sixteen were work, six of them ours."""
+    monkeypatch.setattr(load, "PROCESSES", tmp_path)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    own = tmp_path / "2" / "stat"
+    own.parent.mkdir()
+    (tmp_path / "stat").write_text("cpu  100 0 0 900 0 0 0 0 7 7\n")
+    own.write_text("2 (a) b) S " + "0 " * 10 + "30 20 0 0\n")
+    meanwhile = load.OthersLoad([2])
+    (tmp_path / "stat").write_text("cpu  110 1 2 920 4 0 0 3 9 9\n")
+    own.write_text("2 (a) b) S " + "0 " * 10 + "34 22 0 0\n")
+    assert meanwhile.share() == 0.25
+    (tmp_path / "stat").unlink()
+    assert math.isnan(load.OthersLoad([2]).share())
 
 
 PEAKS = Peaks(1, 100.0, (Level("L1", 1000.0, 50.0), Level("memory", math.inf, 10.0)))
