@@ -4,7 +4,7 @@
                             [--compile] [--others] [--cold] [--memory]
 
 Each contestant runs in a process of its own; the processes take turns, one at a time, round after round, so that a
-change of the machine's speed meets all.  A ratio is how many times as long another contestant takes as Lampas.
+change of the machine's speed meets all; rounds in which others use the machine are repeated.  A ratio is how many times as long another contestant takes as Lampas.
 `--compile` adds torch.compile (and lampas.compile where it is there), `--others` JAX and tinygrad; `--cold` also
 measures first steps and changes of size in fresh processes, `--memory` how much each grows.
 """
@@ -21,11 +21,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.contestants import OURS, Failure, Worker, chosen_contestants
+from bench.contestants import Failure, Worker, chosen_contestants
 from bench.facts import facts
 from bench.load import OthersLoad
-from bench.ratios import ratio_of
 from bench.report import show_checks, show_list, show_results
+from bench.rounds import Round, enough, summary
 from bench.starts import measure_memory, measure_starts
 from bench.workloads import WORKLOADS
 
@@ -58,28 +58,26 @@ class Comparison:
             "values": {},
         }
         self.build(name, row)
-        times: dict[str, list[float]] = {running: [] for running in row["values"]}
-        load = OthersLoad(worker.process.pid for worker in self.workers.values())
-        for turn in range(rounds):
-            order = list(times)
-            first = turn % max(len(order), 1)
-            for contestant in order[first:] + order[:first]:
-                time.sleep(PAUSE)
-                found = self.ask(contestant, row, "time", name, seconds)
-                if found is None:
-                    del times[contestant]
-                else:
-                    times[contestant].append(median(found["times"]))
-        row["others"] = load.share()
-        row["milliseconds"] = {who: median(found) * 1e3 for who, found in times.items() if found}
-        row["ratios"] = {
-            who: vars(ratio_of(found, times[OURS]))
-            for who, found in times.items()
-            if who != OURS and found and times.get(OURS)
-        }
+        found: list[Round] = []
+        while not enough(found, rounds):
+            found.append(self.round(name, row, len(found), seconds))
+        row |= summary(found, rounds)
         for contestant in list(self.workers):
             self.ask(contestant, row, "drop", name)
         return row
+
+    def round(self, name: str, row: dict[str, Any], number: int, seconds: float) -> Round:
+        """A turn of everybody who has not failed; each is the first in its turn."""
+        order = [who for who in row["values"] if who not in row["errors"]]
+        first = number % max(len(order), 1)
+        load = OthersLoad(worker.process.pid for worker in self.workers.values())
+        times = {}
+        for contestant in order[first:] + order[:first]:
+            time.sleep(PAUSE)
+            found = self.ask(contestant, row, "time", name, seconds)
+            if found is not None:
+                times[contestant] = median(found["times"])
+        return Round(times, load.share())
 
     def build(self, name: str, row: dict[str, Any]) -> None:
         """Let every contestant build the workload; note the value of its first step."""

@@ -17,6 +17,7 @@ from bench.machine import Level, Peaks
 from bench.ratios import Ratio, difference, digits, geometric_mean, ratio_of
 from bench.report import show_checks, times_table
 from bench.roofline import Entry, kernel_table, typical, watched_steps
+from bench.rounds import Round, enough, summary
 from bench.table import markdown
 from bench.worker import Session, durations, settle
 from bench.workloads import WORKLOADS, Workload, make_program, make_step
@@ -76,6 +77,36 @@ def test_ratio_of_medians() -> None:
     assert found == Ratio(middle=3.0, lowest=2.0, highest=15.0)
     with pytest.raises(ValueError, match="zip"):
         ratio_of([1.0], [1.0, 2.0])
+
+
+def test_disturbed_rounds_are_repeated() -> None:
+    """They do not count where there are enough quiet ones; the least disturbed do where there are not."""
+    slow = Round({"torch": 90.0, "lampas": 3.0}, 0.5)
+    quiet = [Round({"torch": 2.0, "lampas": 1.0}, others) for others in (0.01, 0.02)]
+    assert not enough([slow, quiet[0]], 2)
+    assert enough([slow, *quiet], 2)
+    assert enough([slow] * 6, 2)
+    assert enough([], 0)
+    found = summary([slow, *quiet], 2)
+    assert found["milliseconds"] == {"lampas": 1000.0, "torch": 2000.0}
+    assert found["ratios"] == {"torch": ratio(2.0, 2.0, 2.0)}
+    assert found["others"] == pytest.approx(0.015)
+    assert summary([slow, Round({"torch": 8.0, "lampas": 2.0}, 0.1)], 1)["ratios"][
+        "torch"
+    ] == ratio(4.0, 4.0, 4.0)
+    assert summary([], 0)["milliseconds"] == {}
+
+
+def test_a_round_whose_load_is_unknown_counts() -> None:
+    unknown = Round({"lampas": 1.0}, math.nan)
+    assert enough([unknown], 1)
+    assert math.isnan(summary([unknown], 1)["others"])
+
+
+def test_failing_later_leaves_no_time() -> None:
+    found = summary([Round({"torch": 1.0, "lampas": 1.0}, 0.0), Round({"lampas": 1.0}, 0.0)], 2)
+    assert found["milliseconds"] == {"lampas": 1000.0}
+    assert found["ratios"] == {}
 
 
 def test_means_and_differences() -> None:
