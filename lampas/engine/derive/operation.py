@@ -94,7 +94,7 @@ class Operation:
 
     def recipe(self, inputs: tuple[Node, ...], attributes: tuple[Any, ...]) -> Recipe:
         """The graph for inputs of these shapes and dtypes."""
-        key = (_exact(attributes), *[(node.shape, node.dtype) for node in inputs])
+        key = (exact(attributes), *[(node.shape, node.dtype) for node in inputs])
         recipe = self.recipes.find(key)
         if recipe is None:
             leaves = [ghost(node) for node in inputs]
@@ -111,7 +111,7 @@ class Operation:
             None if node is None else (node.shape, node.dtype)
             for node in (*saved.inputs, *saved.outputs, *cotangents)
         ]
-        key = (_exact(saved.attributes), saved.needed, *kinds)
+        key = (exact(saved.attributes), saved.needed, *kinds)
         recipe = self.derivatives.find(key)
         return recipe or self.derivatives.keep(key, self._trace_derivative(saved, cotangents))
 
@@ -137,7 +137,7 @@ class Operation:
         return self.second
 
 
-def _exact(attributes: tuple[Any, ...]) -> tuple[Any, ...]:
+def exact(attributes: tuple[Any, ...]) -> tuple[Any, ...]:
     """Attributes as a key that tells 0.0 from -0.0 and 2 from 2.0."""
     if float not in map(type, attributes):
         return attributes

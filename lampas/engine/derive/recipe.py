@@ -34,10 +34,14 @@ class Recipe:
     name of what is computed, for profiles.
     """
 
-    __slots__ = ("computed", "kinds", "origin", "results", "steps", "used")
+    __slots__ = ("computed", "kinds", "origin", "origins", "results", "steps", "used")
 
     def __init__(
-        self, inputs: Sequence[Node], outputs: Sequence[Node | None], origin: str = ""
+        self,
+        inputs: Sequence[Node],
+        outputs: Sequence[Node | None],
+        origin: str = "",
+        origins: dict[int, Any] | None = None,
     ) -> None:
         self.origin = origin
         places = {id(node): place for place, node in enumerate(inputs)}
@@ -58,6 +62,8 @@ class Recipe:
             )
             for node in order
         )
+        # Where the steps come from several operations: (name, shapes of its inputs) of each, for profiles.
+        self.origins = None if origins is None else tuple([origins[id(node)] for node in order])
         distinct = {id(node): node for node in made}
         self.computed = tuple(number[key] for key in distinct)
         self.kinds = tuple((node.shape, node.dtype) for node in distinct.values())
@@ -92,6 +98,15 @@ class Recipe:
             ]
         )
 
+    def instantiate(self, used: Sequence[Node]) -> list[Node]:
+        """The used inputs, then every step as a node of its own."""
+        nodes = list(used)
+        for op, places, attributes, shape, kind in self.steps:
+            nodes.append(
+                Node(op, tuple([nodes[place] for place in places]), attributes, shape, kind)
+            )
+        return nodes
+
     def uses(self, place: int) -> bool:
         """Whether input `place` is read, or handed on as a result."""
         return place in self.used or (True, place) in self.results
@@ -121,6 +136,36 @@ def _result(
 def _steps_between(outputs: Sequence[Node], boundary: dict[int, int]) -> list[Node]:
     """The nodes between the boundary and the outputs, sources first."""
     return [node for node in sort_topologically(outputs) if id(node) not in boundary]
+
+
+def write_out_calls(inputs: Sequence[Node], outputs: Sequence[Node | None], origin: str) -> Recipe:
+    """One recipe of a graph that calls others."""
+    values: dict[int, Node] = {id(node): node for node in inputs}
+    results: dict[int, list[Node]] = {}
+    origins: dict[int, Any] = {}
+    kept: list[Node] = []  # alive, so that their ids stay theirs
+    for node in sort_topologically([node for node in outputs if node is not None]):
+        if id(node) in values:
+            continue
+        came_from = node.op.name, tuple([source.shape for source in node.inputs])
+        if node.op is OUTPUT and id(node.inputs[0]) in results:
+            values[id(node)] = results[id(node.inputs[0])][node.attributes[0]]
+            continue
+        sources = [values[id(source)] for source in node.inputs]
+        if node.op is CALL:
+            recipe: Recipe = node.attributes[0]
+            made = recipe.instantiate(sources)
+            inner = made[len(sources) :]
+            origins.update([(id(each), (recipe.origin, came_from[1])) for each in inner])
+            results[id(node)] = [made[number] for number in recipe.computed]
+            values[id(node)] = results[id(node)][0]
+        else:
+            made = [Node(node.op, tuple(sources), node.attributes, node.shape, node.dtype)]
+            origins[id(made[0])] = came_from
+            values[id(node)] = made[0]
+        kept.extend(made)
+    targets = [None if node is None else values[id(node)] for node in outputs]
+    return Recipe(inputs, targets, origin, origins)
 
 
 @final

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lampas.engine.derive.recipe import Recipe
     from lampas.engine.graph.node import Node
 
-_SEQUENCE = itertools.count()
+next_sequence = itertools.count().__next__
 
 
 class Edge(NamedTuple):
@@ -63,7 +63,7 @@ class GradNode:
     def __init__(self, edges: tuple[Edge | None, ...], metadata: tuple[Node, ...]) -> None:
         self.edges = edges
         self.metadata = metadata  # shapes and dtypes of the outputs
-        self.sequence = next(_SEQUENCE)
+        self.sequence = next_sequence()
         if anomaly.state.enabled:
             anomaly.remember_call(self)
         self.tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None

@@ -76,10 +76,12 @@ class Linearization:
         for node in self.nodes:
             name = node.op.name
             if node.op is CALL:
-                name = node.attributes[0].origin
+                recipe = node.attributes[0]
+                name = recipe.origin
                 sources = [place[id(source)] for source in node.inputs]
-                results[id(node)] = _write_out(node.attributes[0], sources, entries)
+                results[id(node)] = _write_out(recipe, sources, entries)
                 place[id(node)] = results[id(node)][0]
+                origins.extend(recipe.origins or ())
             elif node.op is OUTPUT and id(node.inputs[0]) in results:
                 place[id(node)] = results[id(node.inputs[0])][node.attributes[0]]
             else:

@@ -29,7 +29,7 @@ from lampas.engine.watch import WATCHERS, watched
 
 if TYPE_CHECKING:
     import weakref
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lampas.engine.graph.node import Node
 
@@ -45,6 +45,9 @@ COLD_SIGHTINGS = 2
 PLANS_KEPT = 2048
 
 COMPILER = "lampas.engine.realize.program"  # loaded with the first program: start-up stays quick
+
+# Called whenever values are about to be computed, in the thread that asks for them.
+COMPUTING: list[Callable[[], None]] = []
 
 _LOCK = threading.RLock()
 _PENDING: list[weakref.ref[Holder]] = []
@@ -104,6 +107,8 @@ def track(reference: weakref.ref[Holder]) -> None:
 
 def realize(nodes: Iterable[Node]) -> None:
     """Give memory to `nodes` and to all tracked values that are alive."""
+    for told in COMPUTING:
+        told()
     with _LOCK:
         asked = [node for node in nodes if node.buffer is None]
         waiting = list(_PENDING)

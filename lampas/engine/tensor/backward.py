@@ -10,6 +10,7 @@ import numpy as np
 from lampas.engine.derive import anomaly
 from lampas.engine.derive.operation import ghost
 from lampas.engine.derive.tape import Edge, Flow, GradNode, Interface, walk
+from lampas.engine.derive.trail import Mark
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import LeafGrad, Tensor, accumulate_grad, share, wrap
@@ -125,12 +126,34 @@ def backward(
     if inputs is not None and not as_tuple(inputs):
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     keep = create_graph if retain_graph is None else retain_graph
+    simple = inputs is None and not create_graph and len(outputs) == 1 == len(given)
+    if simple and _walk_trail(outputs[0], given[0], keep):
+        return
     roots = make_roots(outputs, given, create_graph)
     with grad_switch(create_graph):
         if inputs is None:
             walk(roots, keep_graph=keep, create_graph=create_graph, interface=INTERFACE)
         else:
             _backward_to(roots, as_tuple(inputs), keep, create_graph)
+
+
+def _walk_trail(tensor: Tensor, gradient: Tensor | None, keep: bool) -> bool:
+    """Walk back without a tape; False where there must be one."""
+    if tensor.is_leaf:
+        return False
+    mark = tensor._edge
+    if type(mark) is not Mark or not mark.trail.can_walk(mark.place):
+        return False
+    start = _start_flow(tensor, gradient, False).node
+    found = mark.trail.walk(mark.place, mark.index, None if gradient is None else start)
+    if found is None:
+        return False
+    if not keep:
+        mark.trail.release(mark.place, mark.index, gradient is None)
+    with grad_switch(False):
+        for leaf, node in found:
+            leaf.apply((Flow(node, None),), False)
+    return True
 
 
 def _backward_to(
@@ -346,7 +369,9 @@ def retain_grad(self: Tensor) -> None:
 
 def _retains_grad(self: Tensor) -> bool:
     edge = self._edge
-    return edge is not None and edge.node.captured is not None and edge.index in edge.node.captured
+    return (
+        type(edge) is Edge and edge.node.captured is not None and edge.index in edge.node.captured
+    )
 
 
 Tensor.retains_grad = property(_retains_grad)  # type: ignore[attr-defined]

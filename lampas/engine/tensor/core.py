@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation, ghost
 from lampas.engine.derive.tape import Edge, Flow, GradNode, OperationGrad
+from lampas.engine.derive.trail import Mark
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
 from lampas.engine.shape import Size, contiguous_strides
@@ -86,7 +87,7 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
     _offset: int
     _node: Node
     _seen: int
-    _edge: Edge | None
+    _edge: Edge | Mark | None
     _leaf: LeafGrad | None
     _requires_grad: bool
     _grad: Tensor | None
@@ -139,7 +140,7 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
             count *= size
         return count
 
-    def _write(self, node: Node, edge: Edge | None, recorded: bool = True) -> None:
+    def _write(self, node: Node, edge: Edge | Mark | None, recorded: bool = True) -> None:
         """Replace the value (same shape and dtype); `edge` is the tape's place of the new value.
 
         With `recorded` False (`no_grad`) the tape's record of the tensor stays as it was.
@@ -163,10 +164,12 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
         elif edge is not None or base._edge is not None:
             self._rewrite_base(base, node, edge)
 
-    def _rewrite_base(self, base: Tensor, node: Node, edge: Edge | None) -> None:
+    def _rewrite_base(self, base: Tensor, node: Node, edge: Edge | Mark | None) -> None:
         """Record at the base that a part of it has been replaced; views find out by `history`."""
         place = (self._shape, self._layout(), self._offset - base._offset)
         before = base._tape_edge()
+        if type(edge) is Mark:
+            edge = edge.edge()
         entry = OperationGrad(
             COPY_SLICES, (base._value(), node), (base._value(),), place, (before, edge)
         )
@@ -182,8 +185,11 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
         base = self._base
         if base is not None and self._past != self._storage.history:
             self._regenerate_edge(base)
-        if self._edge is not None:
-            return self._edge
+        edge = self._edge
+        if edge is not None:
+            if type(edge) is Mark:
+                edge = self._edge = edge.edge()
+            return edge  # type: ignore[return-value]
         if self._requires_grad:
             leaf = self._leaf
             if leaf is None:
@@ -203,23 +209,23 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
     @property
     def grad_fn(self) -> GradNode | None:
         """The operation that made this tensor, when it is recorded; None for leaves."""
-        if self._base is not None and self._past != self._storage.history:
-            self._regenerate_edge(self._base)
-        return None if self._edge is None else self._edge.node
+        return None if self.is_leaf else self._tape_edge().node  # type: ignore[union-attr]
 
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor."""
-        return self.grad_fn is None
+        if self._base is not None and self._past != self._storage.history:
+            self._regenerate_edge(self._base)
+        return self._edge is None
 
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
-        return self._requires_grad or self.grad_fn is not None
+        return self._requires_grad or not self.is_leaf
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
-        if self.grad_fn is not None:
+        if not self.is_leaf:
             if not flag:
                 raise RuntimeError(
                     "you can only change requires_grad flags of leaf variables. If you want to "
@@ -257,7 +263,8 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
     @property
     def output_nr(self) -> int:
         """Which output of `grad_fn` this tensor is."""
-        return 0 if self._edge is None else self._edge.index
+        edge = self._edge
+        return 0 if edge is None else edge.index
 
     @property
     def _version(self) -> int:

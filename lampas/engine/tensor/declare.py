@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from lampas.engine.derive.tape import OperationGrad
+from lampas.engine.derive.trail import Mark
 from lampas.engine.dtype import can_cast
 from lampas.engine.tensor.autocast import wrap as wrap_for_autocast
 from lampas.engine.tensor.core import Tensor
@@ -158,14 +159,14 @@ def overwrite(tensor: Tensor, result: Tensor, name: str) -> Tensor:
 
 def check_in_place(tensor: Tensor, name: str) -> None:
     """Refuse to overwrite what the tape needs as it is."""
-    if grad_mode.enabled and tensor._requires_grad and tensor.grad_fn is None:
+    if grad_mode.enabled and tensor._requires_grad and tensor.is_leaf:
         raise RuntimeError(
             f"{name}: a leaf Variable that requires grad is being used in an in-place operation."
         )
     base = tensor._base
     if base is None:
         return
-    if grad_mode.enabled and base._requires_grad and base.grad_fn is None:
+    if grad_mode.enabled and base._requires_grad and base.is_leaf:
         raise RuntimeError(
             f"{name}: a view of a leaf Variable that requires grad is being used in an in-place "
             "operation."
@@ -193,6 +194,11 @@ def assign(tensor: Tensor, result: Tensor, name: str) -> Tensor:
             )
         result = result.to(tensor.dtype)  # type: ignore[attr-defined]
     if grad_mode.enabled:
+        edge = result._edge
+        if type(edge) is Mark and edge.trail.entries is None:
+            tensor._write(result._value(), edge)
+            edge.trail.move_guards(edge.place, tensor._storage, result._storage)
+            return tensor
         edge = result._tape_edge()
         tensor._write(result._value(), edge)
         if edge is not None and isinstance(edge.node, OperationGrad):

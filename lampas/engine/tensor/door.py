@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lampas.engine.derive import anomaly
 from lampas.engine.derive.operation import Operation, alias
 from lampas.engine.derive.tape import Edge, OperationGrad
+from lampas.engine.derive.trail import Mark, Step, Trail, current_trail, end_trail
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
+from lampas.engine.realize.realize import COMPUTING
+from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
@@ -27,6 +31,10 @@ Input = Tensor | Node
 # Each hook may replace the inputs: hook(operation, inputs, attributes) -> inputs or None.  While there is one,
 # `engine.watch.WATCHERS` are told of every operation too.
 HOOKS: list[Callable[[Operation, tuple[Input, ...], tuple[Any, ...]], Any]] = []
+
+
+# A loop that computes values and never walks back must keep nothing.
+COMPUTING.append(end_trail)
 
 
 def record(
@@ -44,6 +52,10 @@ def record(
         inputs = run_hooks(operation, inputs, attributes)
         return watched("operator", operation, record, operation, inputs, attributes, True)
     nodes, place, traced = _read(operation, inputs)
+    if traced and not (HOOKS or settings.eager or anomaly.state.enabled):
+        tensors = _note(operation, inputs, nodes, attributes, place)
+        if tensors is not None:
+            return tensors if operation.multiple else tensors[0]
     outputs = operation.compute(nodes, attributes)
     if any(out is node for out in outputs for node in nodes):
         outputs = tuple([alias(out) for out in outputs])
@@ -76,16 +88,111 @@ def record_view(
         arguments = (operation, source, attributes, strides, offset, True)
         return watched("operator", operation, record_view, *arguments)
     node = source._value()
-    output = operation.compute((node,), attributes)[0]
-    edge = None
+    edge: Any = None
     if grad_mode.enabled and source.requires_grad:
-        edge = Edge(trace(operation, (source,), (node,), (output,), attributes), 0)
+        output, edge = _trace_view(operation, source, node, attributes)
+    else:
+        output = operation.compute((node,), attributes)[0]
     stored = source._storage.node
     if stored.buffer is not None and output.numel < stored.numel:
         # Memory that is there: the part becomes a leaf, so that no plan depends on where it lies.
         kind = g.reinterpret(stored, output.dtype)
         output = strided_reading(kind, output.shape, strides, offset)
     return wrap_view(source, output, strides, offset, edge)
+
+
+def _trace_view(
+    operation: Operation, source: Tensor, node: Node, attributes: tuple[Any, ...]
+) -> tuple[Node, Edge | Mark]:
+    """The value of a view, and its place on the trail or the tape."""
+    if not (HOOKS or settings.eager or anomaly.state.enabled):
+        trail = current_trail()
+        sources = _sources(trail, (source,), (node,))
+        if sources is not None:
+            step = trail.advance(operation, attributes, (node,), sources)
+            outputs = _outputs(step, (node,))
+            place = trail.note(step, (node,), outputs)
+            trail.storages.extend((None, None))
+            trail.versions.extend((0, 0))
+            return outputs[0], Mark(trail, place, 0)
+    output = operation.compute((node,), attributes)[0]
+    return output, Edge(trace(operation, (source,), (node,), (output,), attributes), 0)
+
+
+def _note(
+    operation: Operation,
+    inputs: tuple[Input, ...],
+    nodes: tuple[Node, ...],
+    attributes: tuple[Any, ...],
+    place: device,
+) -> tuple[Tensor, ...] | None:
+    """Record on the trail of this thread: the results, or None where the tape must be written."""
+    trail = current_trail()
+    sources = _sources(trail, inputs, nodes)
+    if sources is None:
+        return None
+    step = trail.advance(operation, attributes, nodes, sources)
+    outputs = _outputs(step, nodes)
+    number = trail.note(step, nodes, outputs)
+    storages, versions = trail.storages, trail.versions
+    if operation.saves_inputs:
+        for given in inputs:
+            storage = None if type(given) is Node else given._storage  # type: ignore[union-attr]
+            storages.append(storage)
+            versions.append(0 if storage is None else storage.version)
+    else:
+        storages.extend(step.unsaved[0])
+        versions.extend([0] * len(nodes))
+    tensors = tuple(
+        [
+            wrap(node, place, Mark(trail, number, index) if differentiable else None)  # type: ignore[arg-type]
+            for index, (node, differentiable) in enumerate(
+                zip(outputs, step.differentiable, strict=True)
+            )
+        ]
+    )
+    versions.extend([0] * len(outputs))
+    if operation.saves_outputs:
+        storages.extend([made._storage for made in tensors])
+    else:
+        storages.extend(step.unsaved[1])
+    return tensors
+
+
+def _outputs(step: Step, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    outputs = step.recipe.make(nodes)
+    if step.aliased:
+        return tuple([alias(out) if any(out is n for n in nodes) else out for out in outputs])  # type: ignore[arg-type,misc]
+    return outputs  # type: ignore[return-value]
+
+
+def _sources(
+    trail: Trail, inputs: tuple[Input, ...], nodes: tuple[Node, ...]
+) -> list[int | None] | None:
+    """Where the inputs' cotangents go, in the words of the trail; None if one goes elsewhere."""
+    sources: list[int | None] = []
+    for given, node in zip(inputs, nodes, strict=True):
+        if type(given) is Node or not _differentiable(node):
+            sources.append(None)
+            continue
+        base = given._base  # type: ignore[union-attr]
+        if base is not None and given._past != given._storage.history:  # type: ignore[union-attr]
+            given._tape_edge()  # type: ignore[union-attr]
+        edge = given._edge  # type: ignore[union-attr]
+        if edge is None:
+            if not given._requires_grad:  # type: ignore[union-attr]
+                sources.append(None)
+                continue
+            leaf = given._leaf or given._tape_edge().node  # type: ignore[union-attr]
+            number = trail.leaves.get(leaf)
+            if number is None:
+                number = trail.leaves[leaf] = len(trail.leaves)
+            sources.append(number)
+        elif type(edge) is Mark and edge.trail is trail:
+            sources.append(edge.source)
+        else:
+            return None
+    return sources
 
 
 def trace(
