@@ -17,7 +17,14 @@ from lampas.engine.loops.brgemm_dot import DotKernel
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_kernel import GemmKernel
 from lampas.engine.loops.brgemm_pack import PackKernel
-from lampas.engine.loops.brgemm_plan import Matrix, Problem, best_choice, candidates, cut_of
+from lampas.engine.loops.brgemm_plan import (
+    Matrix,
+    Problem,
+    best_choice,
+    candidates,
+    cut_of,
+    rows_fight,
+)
 from lampas.engine.loops.brgemm_tile import tile_shape
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED
@@ -347,6 +354,20 @@ def test_big_products_are_packed() -> None:
     choice = best_choice(plain_problem(2048, 2048, 2048, "NN"), x86_avx512())
     assert choice.feed == "pack"
     assert choice.depth_block == 512
+
+
+@pytest.mark.parametrize(("k", "access"), [(1024, "packed"), (1025, "packed"), (3072, "packed"), (1040, "row"), (768, "row")])  # fmt: skip
+def test_rows_that_share_cache_sets_are_packed(k: int, access: str) -> None:
+    """Fourteen rows a multiple of 4096 bytes apart, or nearly, do not stay in a cache of eight ways."""
+    assert best_choice(plain_problem(512, 512, k, "NN"), x86_avx512()).access == access
+
+
+def test_rows_fight_only_where_they_are_many_and_different() -> None:
+    problem = plain_problem(512, 512, 1024, "NN")
+    assert rows_fight(1024, 9, problem)
+    assert not rows_fight(1024, 8, problem)
+    assert not rows_fight(512, 14, problem)
+    assert not rows_fight(0, 14, problem)
 
 
 def test_rows_are_spread_evenly() -> None:

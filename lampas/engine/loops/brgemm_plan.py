@@ -7,6 +7,7 @@ never on the number of threads, so results do not either.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -35,6 +36,9 @@ TILE_START = 45.0  # entering and leaving a tile
 COPIED = 0.12  # an element moved in vectors to memory and back
 TURNED = 0.30  # an element transposed in registers on the way
 PICKED = 1.2  # an element moved alone
+ROWS_FIGHT = (
+    1.3  # slowdown when more rows of a tile fall into one set of the first cache than it holds
+)
 STEPS_FIGHT = 1.6  # slowdown when successive steps of k in A fall into the same cache sets
 STEPS_SPARSE = 1.12  # when there are many of them, each on a cache line of its own
 PANEL_FIGHTS = 1.8  # the same in a panel of B that is read many times
@@ -47,6 +51,8 @@ DOT_END = 5.0  # summing the lanes of one result
 SWAPPED = 90.0  # transposing a tile on its way to C
 RECORD = 1500.0  # a record of its own
 CACHE_WAY = 4096  # bytes between addresses that share a set of the first cache
+CACHE_WAYS = 8  # lines that a set of the first cache holds
+CACHE_LINE = 64
 UNITS_WANTED = 32
 UNITS_OF_PANELS = 12  # where each unit that shares a panel has to read or copy it again
 FEW_PANELS = 4
@@ -155,6 +161,18 @@ def plain_element(kind: dtype) -> str:
 def fights(stride: int, problem: Problem) -> bool:
     """Tell whether neighbours `stride` elements apart share a cache set."""
     return stride * element_bytes(problem.element) % CACHE_WAY == 0 and stride > 0
+
+
+def rows_fight(stride: int, rows: int, problem: Problem) -> bool:
+    """Tell whether more of a tile's rows, `stride` elements apart, share a cache set than it has lines.
+
+    Each step of k reads one element of every row, so such lines are thrown out before they are read to the end.  Strides
+    of nearly a way are as bad: the rows' elements then move into the next set one after the other.
+    """
+    nbytes = element_bytes(problem.element)
+    lines = {row * stride * nbytes // CACHE_LINE for row in range(rows)}
+    sets = Counter(line % (CACHE_WAY // CACHE_LINE) for line in lines)
+    return max(sets.values()) > CACHE_WAYS
 
 
 def element_bytes(element: str) -> int:
@@ -283,7 +301,9 @@ def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
     """Return the factor by which memory slows the tiles down."""
     factor = 1.0
     row_bytes = turned.b.row * element_bytes(turned.element)
-    if made.access == "column" and fights(turned.a.column, turned) and turned.k > 128:
+    if made.access == "row" and rows_fight(turned.a.row, cut.height, turned):
+        factor *= ROWS_FIGHT
+    elif made.access == "column" and fights(turned.a.column, turned) and turned.k > 128:
         factor *= STEPS_FIGHT
     elif made.access == "column" and turned.k > 256:
         factor *= STEPS_SPARSE
