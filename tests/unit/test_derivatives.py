@@ -46,6 +46,8 @@ CASES: dict[str, Callable[..., Any]] = {
     "nuclear": lambda x: T.linalg.matrix_norm(x, "nuc"),
     "cdist": lambda x, y: T.cdist(x, y),
     "matmul": lambda x, A: x @ A,
+    "layer_norm": lambda B, y, x: T.nn.functional.layer_norm(B, (2, 3), y, x),
+    "layer_norm_rows": lambda x, v: T.nn.functional.layer_norm(x, (3,), v),
     "batched": lambda B, A: B @ A,
     "vector": lambda B, v: B @ v,
     "einsum": lambda x, y, v: T.einsum("ij,kj,j->ik", x, y, v),

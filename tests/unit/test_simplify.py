@@ -147,3 +147,29 @@ def test_a_product_read_only_transposed_is_computed_transposed() -> None:
     check(g.exp(g.transpose(product)))
     check(g.exp(g.transpose(product)), product)
     assert operations(g.exp(g.transpose(product)), product).count("matmul") == 1
+
+
+def padded(x: Node, low: int, high: int) -> Node:
+    return g.pad(x, (0, low), (0, high), g.like(x, 0))
+
+
+def test_padded_parts_that_cover_the_whole_are_joined() -> None:
+    a, b, c = leaf(3, 2), leaf(3, 4, seed=1), leaf(3, 1, seed=2)
+    whole = g.add(g.add(padded(a, 0, 5), padded(c, 6, 0)), padded(b, 2, 1))
+    assert operations(whole) == ["concatenate"]
+    check(whole)
+
+
+@pytest.mark.parametrize("lows", [(0, 1), (1, 2), (0, 3)])
+def test_parts_that_overlap_or_leave_a_gap_are_added(lows: tuple[int, int]) -> None:
+    a, b = leaf(3, 2), leaf(3, 2, seed=1)
+    whole = g.add(*(padded(part, low, 3 - low) for part, low in zip((a, b), lows, strict=True)))
+    assert "add" in operations(whole)
+    check(whole)
+
+
+def test_heads_are_joined_while_they_are_apart() -> None:
+    heads = [g.reshape(g.permute(leaf(4, 3, 2, seed=s), (1, 0, 2)), (3, 8)) for s in (1, 2)]
+    whole = g.concatenate(heads, 1)
+    assert operations(whole) == ["permute", "permute", "concatenate", "reshape"]
+    check(whole)

@@ -1,8 +1,9 @@
 """The rewriting rules of `simplify`, one row a primitive.
 
 `REWRITES[op](rewriter, entry) -> number or None`: the number of an entry with the same value, or None
-to keep the entry.  A rule must be exact to the bit for every input, NaN and -0.0 included; `x + 0.0` is
-therefore kept (it turns -0.0 into 0.0) while `x - 0.0` goes.  Powers with a small constant exponent
+to keep the entry.  A rule must be exact to the bit for every input, NaN and -0.0 included (`joins` says
+where the sign of a zero differs); `x + 0.0` is therefore kept (it turns -0.0 into 0.0) while `x - 0.0`
+goes.  Powers with a small constant exponent
 become products, as PyTorch computes them.
 """
 
@@ -17,6 +18,7 @@ from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry
 from lampas.engine.graph.reference import REFERENCE_RULES
+from lampas.engine.schedule.joins import join_before_reshape, joined_pads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -292,7 +294,8 @@ REWRITES: dict[Primitive, Any] = {
     p.LOGICAL_NOT: unary(logical_not_twice),
     p.CAST: unary(cast_chain),
     p.MULTIPLY: unary(neutral(1)),
-    p.ADD: unary(neutral(-0.0, signed=True)),
+    p.ADD: unary(neutral(-0.0, signed=True), joined_pads),
+    p.CONCATENATE: join_before_reshape,
     p.SUBTRACT: unary(neutral(0.0, right_only=True, signed=True)),
     p.DIVIDE: unary(neutral(1, right_only=True), divide_by_power_of_two),
     p.POWER: unary(small_power),

@@ -195,9 +195,13 @@ def assign(tensor: Tensor, result: Tensor, name: str) -> Tensor:
         result = result.to(tensor.dtype)  # type: ignore[attr-defined]
     if grad_mode.enabled:
         edge = result._edge
-        if type(edge) is Mark and edge.trail.entries is None:
+        if type(edge) is Mark:
             tensor._write(result._value(), edge)
-            edge.trail.move_guards(edge.place, tensor._storage, result._storage)
+            trail = edge.trail
+            if trail.entries is None:
+                trail.move_guards(edge.place, tensor._storage, result._storage)
+            else:
+                _move_guards(trail.entries[edge.place], tensor, result)
             return tensor
         edge = result._tape_edge()
         tensor._write(result._value(), edge)

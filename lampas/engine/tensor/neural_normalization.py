@@ -92,7 +92,8 @@ def _normalize_vjp(
     to_x = None
     if saved.needed[0]:
         # A weight that is the same along the means comes in at the end: the sums are then its own derivative's.
-        outside = has[0] and view == x.shape and all(shape[dim] == 1 for dim in dims)
+        alike = has[0] and view == x.shape and len(shape) == len(view)
+        outside = alike and all(shape[dim] == 1 for dim in dims)
         weight = saved.inputs[1:2]
         flow = ct if outside else _affine(ct, weight, (has[0], False), shape)
         flow = g.reshape(flow, view)
