@@ -24,11 +24,13 @@ from lampas.engine.device.buffer import statistics as memory_statistics
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
 from lampas.engine.device.pool import get_num_threads
+from lampas.engine.graph import primitives as p
 from lampas.engine.realize.bind import Slots, bind_call
 from lampas.engine.realize.costs import Cost
 from lampas.engine.realize.hosts import HostCall
 from lampas.engine.realize.profile import Row, RunTimes, print_table, rows_of
 from lampas.engine.realize.statistics import statistics
+from lampas.engine.schedule.lay_out import wanted_layouts
 from lampas.engine.schedule.lower import Schedule, make_schedule
 from lampas.engine.schedule.steps import HostStep
 from lampas.engine.schedule.text import graph_text, memory_text, nests_text, steps_text
@@ -38,9 +40,13 @@ from lampas.engine.watch import WATCHERS, now, watched
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.linear import LinearGraph
     from lampas.engine.schedule.guards import Guard
 
+CONVOLUTIONS = frozenset(
+    {p.CONVOLUTION, p.CONVOLUTION_BACKWARD_INPUT, p.CONVOLUTION_BACKWARD_WEIGHT}
+)
 SCALAR_FORMATS = {"bool": "?15x", "int64": "q8x", "float64": "d8x", "complex128": "dd"}
 
 
@@ -242,6 +248,13 @@ class Program:
                 readings.append((began, now()))
         after = memory_statistics.live_bytes - arena.capacity
         return outputs, RunTimes(start, now(), readings, (before, inside, after))
+
+
+def find_wanted_layouts(graph: LinearGraph) -> dict[int, Layout]:
+    """The leaves, by position, that had better lie in a layout before the graph is compiled."""
+    if not any(entry.op in CONVOLUTIONS for entry in graph.entries):
+        return {}
+    return wanted_layouts(graph)
 
 
 def build_program(graph: LinearGraph) -> Program:

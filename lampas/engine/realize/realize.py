@@ -12,6 +12,7 @@ else is compiled (`LAMPAS_TIER` forces one of them).
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import weakref
     from collections.abc import Callable, Iterable, Sequence
 
+    from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.node import Node
 
 
@@ -43,6 +45,8 @@ class Holder(Protocol):
 SMALL_WORK = 1 << 15  # elements touched by a graph that NumPy runs faster than a compiler starts
 COLD_SIGHTINGS = 2
 PLANS_KEPT = 2048
+REARRANGED_AT_MOST = 4  # times; then somebody else keeps turning the leaves back
+ALONE = 2  # references to a block that only its buffer holds: the attribute, and the question
 
 COMPILER = "lampas.engine.realize.program"  # loaded with the first program: start-up stays quick
 
@@ -65,6 +69,7 @@ class Plan:
         "leaves",
         "outputs",
         "program",
+        "rearranges",
         "sightings",
         "skeleton",
         "steps",
@@ -84,6 +89,7 @@ class Plan:
         self.donor: Any = None
         self.successor: Plan | None = None
         self.sightings = 0
+        self.rearranges = 0
         self.work = sum(entry.numel for entry in self.graph.entries)
 
     def compile(self) -> None:
@@ -154,6 +160,8 @@ def _run(targets: Sequence[Node], watching: bool = False) -> None:
     plan.sightings += 1
     leaves = [nodes[number] for number in plan.leaves]
     if plan.program is None and plan.wants_program():
+        if plan.rearranges < REARRANGED_AT_MOST and _rearrange(plan, leaves):
+            return _run(targets, watching)
         plan.compile()
     if plan.program is not None and settings.tier != "reference":
         buffers = _run_program(plan, nodes, leaves)
@@ -166,6 +174,17 @@ def _run(targets: Sequence[Node], watching: bool = False) -> None:
     if len({id(buffer) for buffer in buffers}) < len(buffers):
         for buffer in buffers:
             buffer.aliased = True
+
+
+def _rearrange(plan: Plan, leaves: Sequence[Node]) -> bool:
+    """Have weights lie as the kernels want them, before anything is compiled; whether any was moved.
+
+    The graph is then another one, whose leaves have layouts.
+    """
+    wanted = importlib.import_module(COMPILER).find_wanted_layouts(plan.graph)
+    moved = [settle_in(leaves[position], layout) for position, layout in wanted.items()]
+    plan.rearranges += 1 if any(moved) else REARRANGED_AT_MOST
+    return any(moved)
 
 
 def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:
@@ -218,6 +237,32 @@ def settle_row_major(node: Node) -> Buffer:
         fresh.array(node.dtype.numpy, node.shape)[...] = read(node)
         node.realize_as(fresh)
     return node.buffer
+
+
+def settle_in(node: Node, layout: Layout) -> bool:
+    """Have a row-major value lie in a layout from now on; False where an array outside shares its memory."""
+    buffer = node.buffer
+    if node.attributes or (buffer.exported and _is_seen_outside(buffer)):
+        return False
+    fresh = Buffer.allocate(buffer.nbytes)
+    value = buffer.array(node.dtype.numpy, node.shape)
+    fresh.array(node.dtype.numpy, layout.memory)[...] = value.reshape(layout.split).transpose(
+        layout.order
+    )
+    node.realize_as(fresh, layout)
+    return True
+
+
+def _is_seen_outside(buffer: Buffer) -> bool:
+    """Whether anybody else may hold an array over a buffer's memory."""
+    if sys.getrefcount(buffer.block) > ALONE:
+        return True
+    base = buffer.block.base
+    if base is None:
+        return False
+    return (
+        type(base) is not np.ndarray or base.base is not None or sys.getrefcount(base) > ALONE + 1
+    )
 
 
 def _own(array: np.ndarray, leaves: Sequence[np.ndarray]) -> Buffer:

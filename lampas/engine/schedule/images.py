@@ -135,7 +135,7 @@ def blocked(a: Arranger, number: int, groups: int) -> int:
     entry = a.entries[number]
     layout = weight_layout(entry.shape, groups, entry.dtype)
     if layout is not None:
-        return a.memory(a.inlay(number, layout))
+        return a.memory(a.inlay_leaf(number, layout))
     filters, channels, *kernel = entry.shape
     shape = (groups, filters // groups, channels, prod(kernel))
     return padded_blocks(a, a.w.emit(p.RESHAPE, (a.plain(number),), shape), (0, 1, 4, 3, 2))
@@ -164,13 +164,13 @@ def turned(a: Arranger, number: int, groups: int) -> tuple[int, bool]:
     each, lanes = filters // groups, lanes_of(entry.dtype)
     layout = weight_layout(entry.shape, groups, entry.dtype)
     if layout is not None and not layout.is_split:
-        made = a.inlay(number, layout)
+        made = a.inlay_leaf(number, layout)
         return a.memory(w.emit(p.FLIP, (made,), tuple(range(len(kernel))))), False
     if layout is None or channels % lanes:
         shape = (groups, each, channels, prod(kernel))
         made = w.emit(p.FLIP, (w.emit(p.RESHAPE, (a.plain(number),), shape),), (3,))
         return padded_blocks(a, w.emit(p.PERMUTE, (made,), (0, 2, 1, 3)), (0, 1, 4, 3, 2)), False
-    return a.memory(a.inlay(number, layout)), True
+    return a.memory(a.inlay_leaf(number, layout)), True
 
 
 # ---- the three convolutions ---------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from lampas.engine.graph.layout import Layout
 from lampas.engine.graph.linear import Entry, LinearGraph
 from lampas.engine.schedule import image_pools, images, windows
 from lampas.engine.schedule.kinds import is_elementwise
-from lampas.engine.schedule.simplify import Rewriter
+from lampas.engine.schedule.simplify import Rewriter, simplify
 from lampas.engine.shape import contiguous_strides
 
 Shape = tuple[int, ...]
@@ -40,6 +40,7 @@ class Arranger:
         self.w = Rewriter()
         self.numbers: dict[int, int] = {}
         self.held: dict[int, tuple[int, Layout]] = {}
+        self.wanted: dict[int, Layout] = {}
         self.pools: dict[int, tuple[int, int, image_pools.PoolForm]] = {}
 
     # ---- readings -------------------------------------------------------------------------------------------
@@ -65,6 +66,12 @@ class Arranger:
         split = self.w.emit(p.RESHAPE, (self.plain(number),), layout.split)
         made = self.w.emit(p.PERMUTE, (split,), layout.order)
         return self.memory(made) if self.jumps(made) else made
+
+    def inlay_leaf(self, number: int, layout: Layout) -> int:
+        """The same for a weight: a leaf had better lie so already."""
+        if self.entries[number].op is p.BUFFER and number not in self.held:
+            self.wanted[number] = layout
+        return self.inlay(number, layout)
 
     def broadcast(self, number: int, layout: Layout) -> int:
         """An operand that is smaller than the layout's shape, in a form that broadcasts to its memory."""
@@ -312,6 +319,15 @@ RULES: dict[p.Primitive, Callable[[Arranger, int, Entry], bool]] = {
     p.CONVOLUTION_BACKWARD_INPUT: images.convolution_backward_input,
     p.CONVOLUTION_BACKWARD_WEIGHT: images.convolution_backward_weight,
 }
+
+
+def wanted_layouts(graph: LinearGraph) -> dict[int, Layout]:
+    """By their positions among `graph.leaves`: leaves that lie row-major, and are read in a layout."""
+    simple = simplify(graph)
+    arranger = Arranger(simple)
+    arranger.run()
+    place = {number: position for position, number in enumerate(simple.leaves)}
+    return {place[number]: layout for number, layout in arranger.wanted.items()}
 
 
 def lay_out(graph: LinearGraph) -> tuple[LinearGraph, tuple[Layout | None, ...]]:
