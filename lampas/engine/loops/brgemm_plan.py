@@ -56,6 +56,7 @@ CACHE_LINE = 64
 UNITS_WANTED = 32
 UNITS_OF_PANELS = 12  # where each unit that shares a panel has to read or copy it again
 FEW_PANELS = 4
+PANELS_IN_TURN = 16  # packed panels that a group of tiles meets before it leaves the second cache
 
 
 @dataclass(frozen=True)
@@ -236,14 +237,14 @@ def choice(
     stored_plain = layout == "across" and problem.c_element == problem.element
     if problem.shared:
         stored_plain = False  # partial sums would overwrite what the epilogue is to read
-    longest = depth_block(target)
+    longest = longest_block(feed, target)
     if problem.k > 2 * longest and stored_plain:
         block = -(-problem.k // -(-problem.k // longest))
     row_bytes = element_bytes(problem.element) * block * shape.rows
     rows_in_cache = max(1, cache_share(target) // row_bytes)
     if feed == "pack":
         unit_tiles = min(cut.tiles, rows_in_cache)
-        unit_panels = min(cut.panels, 8)
+        unit_panels = min(cut.panels, PANELS_IN_TURN)
     else:
         unit_tiles, unit_panels = cut.tiles, 1
     if feed == "pack" and access != "packed" and cut.panels <= FEW_PANELS:
@@ -311,7 +312,7 @@ def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
         factor *= PANEL_FIGHTS
     elif made.feed == "direct" and cut.tiles > 8 and row_bytes > SPARSE_BYTES:
         factor *= PANEL_SPARSE
-    if made.depth_block > 2 * depth_block(target):
+    if made.depth_block > 2 * longest_block(made.feed, target):
         factor *= TOO_DEEP
     block_bytes = turned.m * made.depth_block * element_bytes(turned.element)
     if made.feed != "pack" and block_bytes > 4 * cache_share(target):
@@ -324,9 +325,13 @@ def cache_share(target: Target) -> int:
     return 1 << 18 if target.vector_bytes == 64 else 1 << 17
 
 
-def depth_block(target: Target) -> int:
-    """Return how many steps of k a block should have."""
-    return 512 if target.vector_bytes == 64 else 256
+def longest_block(feed: Feed, target: Target) -> int:
+    """Return how many steps of k a block should have at most; two are not cut.
+
+    Packed panels stream from the second cache without loss, while another block loads and stores all of C again.
+    """
+    steps = 512 if target.vector_bytes == 64 else 256
+    return 2 * steps if feed == "pack" else steps
 
 
 def pack_cost(turned: Problem, made: Choice) -> float:

@@ -7,6 +7,7 @@ Profiling, autocast and functional transforms hook in by `HOOKS`, and nowhere el
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive import anomaly
@@ -143,14 +144,15 @@ def _note(
     else:
         storages.extend(step.unsaved[0])
         versions.extend([0] * len(nodes))
-    tensors = tuple(
-        [
-            wrap(node, place, Mark(trail, number, index) if differentiable else None)  # type: ignore[arg-type]
-            for index, (node, differentiable) in enumerate(
-                zip(outputs, step.differentiable, strict=True)
-            )
+    if len(outputs) == 1:
+        mark = Mark(trail, number, 0) if step.differentiable[0] else None
+        tensors = (wrap(outputs[0], place, mark),)  # type: ignore[arg-type]
+    else:
+        marks = [
+            Mark(trail, number, index) if differentiable else None
+            for index, differentiable in enumerate(step.differentiable)
         ]
-    )
+        tensors = tuple([wrap(*made) for made in zip(outputs, repeat(place), marks)])  # type: ignore[misc]
     versions.extend([0] * len(outputs))
     if operation.saves_outputs:
         storages.extend([made._storage for made in tensors])

@@ -208,6 +208,15 @@ def _moved_variance(running: Node, rate: Node, momentum: Node, eps: float, facto
     return _moved(running, g.multiply(spread, g.like(spread, factor)), momentum)
 
 
+def _move_statistics(*nodes_and_numbers: Any) -> tuple[Node, Node]:
+    mean, variance, latest, rate, momentum, eps, factor = nodes_and_numbers
+    return (
+        _moved(mean, latest, momentum),
+        _moved_variance(variance, rate, momentum, eps, factor),
+    )
+
+
+MOVE_STATISTICS = Operation("running_statistics", _move_statistics, saves="none", multiple=True)
 MOVE_MEAN = Operation("running_mean", _moved, saves="none")
 MOVE_VARIANCE = Operation("running_var", _moved_variance, saves="none")
 
@@ -222,3 +231,17 @@ def moved_variance(
 ) -> Tensor:
     """The running variance moved towards a batch's; `factor` makes that unbiased."""
     return record(MOVE_VARIANCE, (running, rate, number(momentum)), (eps, factor))
+
+
+def move_statistics(
+    mean: Tensor,
+    variance: Tensor,
+    latest: Tensor,
+    rate: Tensor,
+    numbers: tuple[float, float, float],
+) -> None:
+    """Move both running statistics in place, outside of the tape; `numbers` are momentum, eps and factor."""
+    momentum, *rest = numbers
+    made = record(MOVE_STATISTICS, (mean, variance, latest, rate, number(momentum)), tuple(rest))
+    for running, moved in zip((mean, variance), made, strict=True):
+        running._write(moved._value(), None, recorded=False)

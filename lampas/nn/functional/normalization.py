@@ -88,11 +88,14 @@ def _move_statistics(
     count: int,
 ) -> None:
     """Move the running statistics; over several samples' statistics, towards their average."""
+    factor = count / max(count - 1, 1)
     with no_grad():
+        if running_mean is not None and running_var is not None:
+            numbers = momentum, eps, factor
+            return operations.move_statistics(running_mean, running_var, mean, rate, numbers)
         if running_mean is not None:
             running_mean.copy_(operations.moved_mean(running_mean, mean, momentum))
         if running_var is not None:
-            factor = count / max(count - 1, 1)
             moved = operations.moved_variance(running_var, rate, momentum, eps, factor)
             running_var.copy_(moved)
 
