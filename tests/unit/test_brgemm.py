@@ -352,8 +352,9 @@ def test_a_weight_gradient_packs_nothing() -> None:
 
 def test_big_products_are_packed() -> None:
     choice = best_choice(plain_problem(2048, 2048, 2048, "NN"), x86_avx512())
-    assert choice.feed == "pack"
-    assert choice.depth_block == 512
+    assert (choice.access, choice.feed, choice.depth_block) == ("packed", "pack", 2048)
+    choice = best_choice(plain_problem(2048, 2048, 5000, "NN"), x86_avx512())
+    assert choice.depth_block == 1000
 
 
 @pytest.mark.parametrize(("k", "access"), [(1024, "packed"), (1025, "packed"), (3072, "packed"), (1040, "row"), (768, "row")])  # fmt: skip
