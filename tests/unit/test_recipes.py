@@ -8,7 +8,8 @@ from lampas.engine.derive.recipe import Recipe, ghost
 from lampas.engine.dtype import float32
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
-from lampas.engine.graph.linear import follow, linearize
+from lampas.engine.graph.following import write_follower
+from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.node import Node
 from lampas.engine.tensor.door import record
 
@@ -102,11 +103,27 @@ def test_a_known_structure_is_followed_and_another_is_not() -> None:
         (entry.op, entry.attributes, entry.sources, entry.shape, entry.dtype)
         for entry in line.skeleton().entries
     )
+    follow = write_follower(steps, line.outputs)
     again = product(False)
-    nodes = follow(steps, line.outputs, [again])
+    nodes = follow([again])
     assert nodes is not None
     assert nodes[line.outputs[0]] is again
     assert nodes == linearize([again]).nodes
     for other in (product(True), product(False, 4), g.exp(leaf(3))):
-        assert follow(steps, line.outputs, [other]) is None
-    assert follow(steps, line.outputs, [again, again]) is None
+        assert follow([other]) is None
+    assert follow([again, again]) is None
+
+
+def test_a_structure_with_repeated_operands_is_followed() -> None:
+    def graph() -> list[Node]:
+        x, y = leaf(3), leaf(3)
+        total = g.add(g.multiply(x, y), x)
+        return [g.subtract(total, g.multiply(total, y)), total]
+
+    line = linearize(graph())
+    steps = [
+        (entry.op, entry.attributes, entry.sources, entry.shape, entry.dtype)
+        for entry in line.skeleton().entries
+    ]
+    again = graph()
+    assert write_follower(steps, line.outputs)(again) == linearize(again).nodes

@@ -83,6 +83,7 @@ class Program:
             if graph.entries[n].op.name == "scalar"
         ]
         self.packing = struct.Struct("=" + "".join(SCALAR_FORMATS[kind] for kind in kinds))
+        self.cell_array = ctypes.c_int64 * (2 * len(kinds) + 2)
         self.complex_scalars = "complex128" in kinds
         self.donations = {
             position: self.slots.leaves[leaf][0] for position, leaf in schedule.donations.items()
@@ -91,7 +92,7 @@ class Program:
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
         self.segments: list[Segment] = self.bind()
-        self.flag_count = len(schedule.guards) + 1
+        self.flag_array = ctypes.c_uint8 * (len(schedule.guards) + 1)
         self.number_cells = schedule.cells.table()
         self.cells_pointer = self.number_cells.__array_interface__["data"][0]
         self.only = (
@@ -154,8 +155,8 @@ class Program:
         arena = Buffer.allocate(self.arena_bytes)
         cells = self.scalar_cells(scalars)
         pointers = [buffer.pointer for buffer in leaf_buffers]
-        pointers.extend([buffer.pointer for buffer in outputs])
-        flags = (ctypes.c_uint8 * self.flag_count)()
+        pointers += [buffer.pointer for buffer in outputs]
+        flags = self.flag_array()
         pointers.extend(
             (arena.pointer, ctypes.addressof(cells), self.cells_pointer, ctypes.addressof(flags))
         )
@@ -188,7 +189,7 @@ class Program:
 
     def scalar_cells(self, scalars: Sequence[Any]) -> Any:
         """The run's numbers, 16 bytes each."""
-        cells = (ctypes.c_int64 * (2 * len(scalars) + 2))()
+        cells = self.cell_array()
         if scalars:
             if self.complex_scalars:
                 flat: list[Any] = []
@@ -230,7 +231,7 @@ class Program:
         cells = self.scalar_cells(scalars)
         memory = [*leaf_buffers, *outputs, arena]
         pointers = [buffer.pointer for buffer in memory]
-        flags = (ctypes.c_uint8 * self.flag_count)()
+        flags = self.flag_array()
         pointers.extend((ctypes.addressof(cells), self.cells_pointer, ctypes.addressof(flags)))
         statistics.runs += 1
         readings: list[Any] = []

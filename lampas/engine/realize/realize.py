@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import numpy as np
 
 from lampas.engine.device.buffer import Buffer
+from lampas.engine.graph.following import write_follower
 from lampas.engine.graph.layout import as_row_major
-from lampas.engine.graph.linear import LinearGraph, Linearization, follow, linearize
+from lampas.engine.graph.linear import LinearGraph, Linearization, linearize
 from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
 from lampas.engine.realize.donation import Donor
@@ -65,6 +66,7 @@ class Plan:
 
     __slots__ = (
         "donor",
+        "follower",
         "graph",
         "leaves",
         "outputs",
@@ -72,7 +74,6 @@ class Plan:
         "rearranges",
         "sightings",
         "skeleton",
-        "steps",
         "successor",
         "work",
     )
@@ -81,16 +82,24 @@ class Plan:
         self.graph = line.graph()
         self.skeleton = line.skeleton()
         self.leaves, self.outputs = line.leaves, line.outputs
-        self.steps = tuple(
-            (entry.op, entry.attributes, entry.sources, entry.shape, entry.dtype)
-            for entry in self.skeleton.entries
-        )
+        self.follower: Any = None
         self.program: Any = None
         self.donor: Any = None
         self.successor: Plan | None = None
         self.sightings = 0
         self.rearranges = 0
         self.work = sum(entry.numel for entry in self.graph.entries)
+
+    def follow(self, targets: Sequence[Node]) -> tuple[Node, ...] | None:
+        """The nodes of this structure that lead to `targets`; None if theirs is another."""
+        follower = self.follower
+        if follower is None:
+            steps = [
+                (entry.op, entry.attributes, entry.sources, entry.shape, entry.dtype)
+                for entry in self.skeleton.entries
+            ]
+            follower = self.follower = write_follower(steps, self.outputs)
+        return follower(targets)
 
     def compile(self) -> None:
         """Build the program, and find out what its runs may overwrite."""
@@ -192,7 +201,7 @@ def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:
     last = _LAST[0]
     guess = None if last is None else last.successor
     if guess is not None:
-        nodes = follow(guess.steps, guess.outputs, targets)
+        nodes = guess.follow(targets)
         if nodes is not None:
             _LAST[0] = guess
             return guess, nodes

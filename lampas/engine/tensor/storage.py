@@ -56,11 +56,12 @@ class Storage:
         self.history = 0
         self.shared = False
         self.reference: weakref.ref[Any] = weakref.ref(self)
-        self._await(node)
+        if node.op is not BUFFER:
+            self._await(node)
 
     def _await(self, node: Node) -> None:
         """Have the value computed when anybody next looks at any value."""
-        if node.op is not BUFFER and self.device is not META:
+        if self.device is not META:
             track(self.reference)
             if settings.eager:
                 realize((node,))
@@ -74,7 +75,8 @@ class Storage:
             self._write_through(node)
             return
         self.node = node
-        self._await(node)
+        if node.op is not BUFFER:
+            self._await(node)
 
     def is_shared(self) -> bool:
         """Whether a NumPy array outside still sees this memory."""
