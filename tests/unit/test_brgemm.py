@@ -22,8 +22,8 @@ from lampas.engine.loops.brgemm_plan import (
     Problem,
     best_choice,
     candidates,
+    crowding_rows,
     cut_of,
-    rows_fight,
 )
 from lampas.engine.loops.brgemm_tile import tile_shape
 from lampas.engine.loops.construction import NestBuilder
@@ -363,12 +363,12 @@ def test_rows_that_share_cache_sets_are_packed(k: int, access: str) -> None:
     assert best_choice(plain_problem(512, 512, k, "NN"), x86_avx512()).access == access
 
 
-def test_rows_fight_only_where_they_are_many_and_different() -> None:
+def test_rows_crowd_sets_only_where_they_are_many_and_different() -> None:
     problem = plain_problem(512, 512, 1024, "NN")
-    assert rows_fight(1024, 9, problem)
-    assert not rows_fight(1024, 8, problem)
-    assert not rows_fight(512, 14, problem)
-    assert not rows_fight(0, 14, problem)
+    assert crowding_rows(1024, 14, problem) == 4
+    assert crowding_rows(1024, 9, problem) == 0
+    assert crowding_rows(512, 14, problem) == 0
+    assert crowding_rows(0, 14, problem) == 0
 
 
 def test_rows_are_spread_evenly() -> None:

@@ -36,9 +36,7 @@ TILE_START = 45.0  # entering and leaving a tile
 COPIED = 0.12  # an element moved in vectors to memory and back
 TURNED = 0.30  # an element transposed in registers on the way
 PICKED = 1.2  # an element moved alone
-ROWS_FIGHT = (
-    1.3  # slowdown when more rows of a tile fall into one set of the first cache than it holds
-)
+ROW_FIGHTS = 0.07  # slowdown by each row of a tile that finds its set of the first cache crowded
 STEPS_FIGHT = 1.6  # slowdown when successive steps of k in A fall into the same cache sets
 STEPS_SPARSE = 1.12  # when there are many of them, each on a cache line of its own
 PANEL_FIGHTS = 1.8  # the same in a panel of B that is read many times
@@ -51,7 +49,7 @@ DOT_END = 5.0  # summing the lanes of one result
 SWAPPED = 90.0  # transposing a tile on its way to C
 RECORD = 1500.0  # a record of its own
 CACHE_WAY = 4096  # bytes between addresses that share a set of the first cache
-CACHE_WAYS = 8  # lines that a set of the first cache holds
+CACHE_WAYS = 10  # lines that share a set of the first cache (8 ways) before it shows
 CACHE_LINE = 64
 UNITS_WANTED = 32
 UNITS_OF_PANELS = 12  # where each unit that shares a panel has to read or copy it again
@@ -164,8 +162,8 @@ def fights(stride: int, problem: Problem) -> bool:
     return stride * element_bytes(problem.element) % CACHE_WAY == 0 and stride > 0
 
 
-def rows_fight(stride: int, rows: int, problem: Problem) -> bool:
-    """Tell whether more of a tile's rows, `stride` elements apart, share a cache set than it has lines.
+def crowding_rows(stride: int, rows: int, problem: Problem) -> int:
+    """Return how many of a tile's rows, `stride` elements apart, find no place in a cache set that they share.
 
     Each step of k reads one element of every row, so such lines are thrown out before they are read to the end.  Strides
     of nearly a way are as bad: the rows' elements then move into the next set one after the other.
@@ -173,7 +171,7 @@ def rows_fight(stride: int, rows: int, problem: Problem) -> bool:
     nbytes = element_bytes(problem.element)
     lines = {row * stride * nbytes // CACHE_LINE for row in range(rows)}
     sets = Counter(line % (CACHE_WAY // CACHE_LINE) for line in lines)
-    return max(sets.values()) > CACHE_WAYS
+    return max(0, max(sets.values()) - CACHE_WAYS)
 
 
 def element_bytes(element: str) -> int:
@@ -302,8 +300,8 @@ def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
     """Return the factor by which memory slows the tiles down."""
     factor = 1.0
     row_bytes = turned.b.row * element_bytes(turned.element)
-    if made.access == "row" and rows_fight(turned.a.row, cut.height, turned):
-        factor *= ROWS_FIGHT
+    if made.access == "row":
+        factor += ROW_FIGHTS * crowding_rows(turned.a.row, cut.height, turned)
     elif made.access == "column" and fights(turned.a.column, turned) and turned.k > 128:
         factor *= STEPS_FIGHT
     elif made.access == "column" and turned.k > 256:
