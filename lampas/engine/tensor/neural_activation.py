@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.derive.pullback import pull_back
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.conversion import cast
 from lampas.engine.tensor.core import Tensor
@@ -119,6 +120,21 @@ def _gelu(x: Node, approximate: str) -> Node:
     return g.multiply(scaled(x, 0.5), g.add(curve, g.like(x, 1)))
 
 
+def _gelu_vjp(saved: Saved, ct: Node) -> Grads:
+    """ct·(Φ(x) + x·φ(x)), the slope from x alone: it is made beside the result, and one number an element is kept."""
+    value, (approximate,) = wide(saved.inputs[0]), saved.attributes
+    if approximate == "tanh":
+        (slope,) = pull_back(
+            (_gelu(value, "tanh"),), (g.full(value.shape, 1, value.dtype),), (value,), (True,)
+        )
+        assert slope is not None
+    else:
+        share = scaled(g.add(g.erf(scaled(value, math.sqrt(0.5))), g.like(value, 1)), 0.5)
+        density = scaled(g.exp(scaled(g.multiply(value, value), -0.5)), 1 / math.sqrt(2 * math.pi))
+        slope = g.add(share, g.multiply(value, density))
+    return (g.cast(g.multiply(wide(ct), slope), saved.inputs[0].dtype),)
+
+
 def _silu(x: Node) -> Node:
     if x.dtype.is_complex:
         return g.divide(x, g.add(g.exp(g.negative(x)), g.like(x, 1)))
@@ -154,7 +170,7 @@ def _glu(x: Node, dim: int) -> Node:
     return g.multiply(g.narrow(x, dim, 0, half), gate)
 
 
-GELU = function_of_one("gelu", _gelu, saves="inputs")
+GELU = function_of_one("gelu", _gelu, vjp=_gelu_vjp, saves="inputs")
 SILU = function_of_one("silu", _silu, saves="inputs")
 SOFTPLUS = function_of_one("softplus", _softplus, saves="inputs")
 MISH = function_of_one("mish", _mish, saves="inputs")
