@@ -136,9 +136,9 @@ FITS: dict[str, Fit] = {
     "LOG64": Fit(even(lambda s: atanh_tail(s) / s**2, lambda z: mpf(2) / 3 + z * 2 / 5), 0, S_END, 6),
     # tanh x = x + x·z·p(z)
     "TANH32": Fit(even(lambda x: (mp.tanh(x) / x - 1) / x**2, lambda z: -mpf(1) / 3 + z * 2 / 15), 0, 0.625**2, 5),
-    # erf x = x + x·(p(z) - 1) below 1, 1 - exp(-x·q(x)) above
+    # erf x = x + x·(p(z) - 1) below 1, 1 - exp(-x²)·q(x) above
     "ERF32": Fit(even(lambda x: mp.erf(x) / x, lambda z: 2 / mp.sqrt(pi)), 0, 1.0, 6, lambda z: 1 / (mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z > 0.0001 else 1)),
-    "ERFC32": Fit(lambda x: -mp.log(mp.erfc(x)) / x, 0.99, 4.0, 7, lambda x: mp.erfc(x) * x),
+    "ERFCX32": Fit(lambda x: mp.exp(x * x) * mp.erfc(x), 1.0, 4.0, 7, lambda x: mp.exp(-x * x)),
     # sin r = r + r·z·p(z); cos r = 1 - z/2 + z²·p(z)
     "SIN32": Fit(even(lambda r: (mp.sin(r) / r - 1) / r**2, lambda z: -mpf(1) / 6 + z / 120), 0, QUARTER, 3),
     "COS32": Fit(even(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, lambda z: mpf(1) / 24 - z / 720), 0, QUARTER, 3),

@@ -1,6 +1,6 @@
 """erf, erfc, erfinv, lgamma, digamma and power for float and double.
 
-erf: x plus x times a polynomial in x² below 1, then 1 - exp(-x·q(x)). erfinv: x times a polynomial in w = -log(1 - x²), or
+erf: x plus x times a polynomial in x² below 1, then 1 - exp(-x²)·q(x). erfinv: x times a polynomial in w = -log(1 - x²), or
 in √w; double adds one step of Halley's method. digamma: reflection, recurrence up to 10, then the asymptotic series
 (Abramowitz and Stegun 6.3.18). power of floats: exp(y·log|x|) in double. Coefficients: tools/fit_polynomials.py.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from lampas.engine.llvm.text import Builder, Value, constant
-from lampas.engine.llvm.vector_math_exponential import exp, exp_plain, log, log1p
+from lampas.engine.llvm.vector_math_exponential import exp, log, log1p
 from lampas.engine.llvm.vector_math_parts import (
     absolute,
     bits_of_float,
@@ -27,9 +27,9 @@ ERF32 = (
     0.12837916587, -0.376126262204, 0.112835882563, -0.0268539168353, 0.00518850033263, -0.000801156059923,
     7.85803129379e-5,
 )
-ERFC32 = (
-    1.12859371976, 0.635435852972, 0.105621606264, -0.0230439923897, 0.00315389378376, -0.000128998947332,
-    -3.02738821763e-5, 3.70239075133e-6,
+ERFCX32 = (
+    0.98612721029, -1.04821039582, 0.792594385036, -0.431679221929, 0.164133430683, -0.0409980982665,
+    0.00600511325814, -0.000388883148704,
 )
 ERFINV_NEAR = (
     1.62354200646, 0.241630404007, -0.00573813516595, -0.00083618110402, 0.000195061205335, -1.27172451279e-5,
@@ -50,10 +50,12 @@ def erf(b: Builder, x: Value) -> Value:
     if not is_single(x):
         return call_lanes(b, "erf", [x])
     size = absolute(b, x)
-    near = b.multiply_add(x, polynomial(b, b.multiply(x, x), ERF32), x)
-    limited = clamp_high(b, size, 4.0)
-    power = exp_plain(b, b.multiply(b.negative(limited), polynomial(b, limited, ERFC32)))
-    far = with_sign(b, b.subtract(1.0, power), x)
+    square = b.multiply(x, x)
+    near = b.multiply_add(x, polynomial(b, square, ERF32), x)
+    # The derivative's e^(-x²) is written alike, so that the two become one.
+    power = exp(b, b.negative(square))
+    tail = polynomial(b, clamp_high(b, size, 4.0), ERFCX32)
+    far = with_sign(b, b.multiply_add(b.negative(power), tail, constant(1.0, x.type)), x)
     return b.select(b.compare("olt", size, 1.0), near, far)
 
 
