@@ -60,14 +60,15 @@ def _projection_grads(saved: Saved, ct: Node, state: int, weight: int) -> Grads:
     return to_h, to_w, (g.sum_to(ct, bias[0].shape) if needed[weight + 1] else None)
 
 
-def _as_inputs(saved: Saved, flows: Grads) -> Grads:
+def as_inputs(saved: Saved, flows: Grads) -> Grads:
+    """The cotangents in the dtypes of their inputs."""
     return tuple(
         None if flow is None else g.cast(flow, node.dtype)
         for flow, node in zip(flows, saved.inputs, strict=True)
     )
 
 
-def _operation(
+def operation(
     name: str, forward: Callable[..., Any], vjp: Callable[..., Grads], seen: int
 ) -> Operation:
     """A step whose first `seen` results are public; a cotangent of the others takes the long way."""
@@ -85,28 +86,32 @@ def _operation(
 # RNN ----------------------------------------------------------------------------------------------
 
 
-def _rnn(projected: Node, state: Node, weight: Node, *rest: Any) -> tuple[Node, ...]:
+def rnn(projected: Node, state: Node, weight: Node, *rest: Any) -> tuple[Node, ...]:
+    """(h,), the nonlinearity of both products' sum (Elman, 1990)."""
     *bias, relu = rest
     total = g.add(wide(projected), _project(state, weight, tuple(bias)))
     value = g.maximum(total, g.like(total, 0)) if relu else g.tanh(total)
     return (g.cast(value, projected.dtype),)
 
 
+def rnn_flow(ct: Node, value: Node, relu: bool) -> Node:
+    """ct through the nonlinearity whose value is given."""
+    if relu:
+        return g.where(g.less_equal(value, g.like(value, 0)), g.like(ct, 0), ct)
+    return _tanh_slope(ct, value)
+
+
 def _rnn_vjp(saved: Saved, ct: Node | None) -> Grads:
     if ct is None:
         return (None,) * len(saved.inputs)
-    value, ct = wide(saved.outputs[0]), wide(ct)
-    if saved.attributes[0]:
-        flow = g.where(g.less_equal(value, g.like(value, 0)), g.like(ct, 0), ct)
-    else:
-        flow = _tanh_slope(ct, value)
-    return _as_inputs(saved, (flow, *_projection_grads(saved, flow, 1, 2)))
+    flow = rnn_flow(wide(ct), wide(saved.outputs[0]), saved.attributes[0])
+    return as_inputs(saved, (flow, *_projection_grads(saved, flow, 1, 2)))
 
 
 # LSTM ---------------------------------------------------------------------------------------------
 
 
-def _lstm(projected: Node, state: Node, cell: Node, weight: Node, *bias: Node) -> tuple[Node, ...]:
+def lstm(projected: Node, state: Node, cell: Node, weight: Node, *bias: Node) -> tuple[Node, ...]:
     """(h, c, input, forget, candidate, output gates) (Hochreiter & Schmidhuber, 1997)."""
     size = cell.shape[1]
     gates = g.add(wide(projected), _project(state, weight, bias))
@@ -118,19 +123,20 @@ def _lstm(projected: Node, state: Node, cell: Node, weight: Node, *bias: Node) -
     return g.cast(hidden, kind), g.cast(after, kind), enter, forget, candidate, leave
 
 
-def _lstm_vjp(saved: Saved, ct_h: Node | None, ct_c: Node | None) -> Grads:
-    _, after, enter, forget, candidate, leave = saved.outputs
-    cell = wide(saved.inputs[2])
-    flow = None if ct_c is None else wide(ct_c)
+def lstm_flows(
+    ct_h: Node | None, ct_c: Node | None, cell: Node, kept: tuple[Node, ...]
+) -> tuple[Node, Node] | None:
+    """Cotangents of gates (before their functions) and old cell; `kept`: new cell, then the gates."""
+    after, enter, forget, candidate, leave = kept
+    flow = ct_c
     to_leave = g.full(leave.shape, 0, leave.dtype)
     if ct_h is not None:
-        ct = wide(ct_h)
-        squashed = g.tanh(wide(after))
-        to_leave = _gate_slope(g.multiply(ct, squashed), leave)
-        through = _tanh_slope(g.multiply(ct, leave), squashed)
+        squashed = g.tanh(after)
+        to_leave = _gate_slope(g.multiply(ct_h, squashed), leave)
+        through = _tanh_slope(g.multiply(ct_h, leave), squashed)
         flow = through if flow is None else g.add(flow, through)
     if flow is None:
-        return (None,) * len(saved.inputs)
+        return None
     gates = g.concatenate(
         (
             _gate_slope(g.multiply(flow, candidate), enter),
@@ -140,15 +146,28 @@ def _lstm_vjp(saved: Saved, ct_h: Node | None, ct_c: Node | None) -> Grads:
         ),
         1,
     )
-    to_h, *rest = _projection_grads(saved, gates, 1, 3)
-    to_cell = g.multiply(flow, forget) if saved.needed[2] else None
-    return _as_inputs(saved, (gates, to_h, to_cell, *rest))
+    return gates, g.multiply(flow, forget)
+
+
+def _lstm_vjp(saved: Saved, ct_h: Node | None, ct_c: Node | None) -> Grads:
+    after, *gates = saved.outputs[1:]
+    found = lstm_flows(
+        None if ct_h is None else wide(ct_h),
+        None if ct_c is None else wide(ct_c),
+        wide(saved.inputs[2]),
+        (wide(after), *gates),
+    )
+    if found is None:
+        return (None,) * len(saved.inputs)
+    flow, to_cell = found
+    to_h, *rest = _projection_grads(saved, flow, 1, 3)
+    return as_inputs(saved, (flow, to_h, to_cell if saved.needed[2] else None, *rest))
 
 
 # GRU ----------------------------------------------------------------------------------------------
 
 
-def _gru(projected: Node, state: Node, weight: Node, *bias: Node) -> tuple[Node, ...]:
+def gru(projected: Node, state: Node, weight: Node, *bias: Node) -> tuple[Node, ...]:
     """(h, reset, update, candidate, the state's part of the candidate) (Cho et al., 2014)."""
     size = state.shape[1]
     given, own = wide(projected), _project(state, weight, bias)
@@ -160,25 +179,28 @@ def _gru(projected: Node, state: Node, weight: Node, *bias: Node) -> tuple[Node,
     return g.cast(hidden, projected.dtype), reset, update, candidate, remembered
 
 
-def _gru_vjp(saved: Saved, ct: Node | None) -> Grads:
-    if ct is None:
-        return (None,) * len(saved.inputs)
-    _, reset, update, candidate, remembered = saved.outputs
-    ct, state = wide(ct), wide(saved.inputs[1])
+def gru_flows(ct: Node, state: Node, kept: tuple[Node, ...]) -> tuple[Node, Node, Node]:
+    """Cotangents of the projected input, of the projected state, and of the state past the gates."""
+    reset, update, candidate, remembered = kept
     to_update = _gate_slope(g.multiply(ct, g.subtract(state, candidate)), update)
     to_candidate = _tanh_slope(g.multiply(ct, _rest(update)), candidate)
     to_reset = _gate_slope(g.multiply(to_candidate, remembered), reset)
     outer = g.concatenate((to_reset, to_update, to_candidate), 1)
     inner = g.concatenate((to_reset, to_update, g.multiply(to_candidate, reset)), 1)
+    return outer, inner, g.multiply(ct, update)
+
+
+def _gru_vjp(saved: Saved, ct: Node | None) -> Grads:
+    if ct is None:
+        return (None,) * len(saved.inputs)
+    outer, inner, past = gru_flows(wide(ct), wide(saved.inputs[1]), saved.outputs[1:])
     to_h, *rest = _projection_grads(saved, inner, 1, 2)
-    if to_h is not None:
-        to_h = g.add(to_h, g.multiply(ct, update))
-    return _as_inputs(saved, (outer, to_h, *rest))
+    return as_inputs(saved, (outer, None if to_h is None else g.add(to_h, past), *rest))
 
 
-RNN_STEP = _operation("rnn_cell", _rnn, _rnn_vjp, 1)
-LSTM_STEP = _operation("lstm_cell", _lstm, _lstm_vjp, 2)
-GRU_STEP = _operation("gru_cell", _gru, _gru_vjp, 1)
+RNN_STEP = operation("rnn_cell", rnn, _rnn_vjp, 1)
+LSTM_STEP = operation("lstm_cell", lstm, _lstm_vjp, 2)
+GRU_STEP = operation("gru_cell", gru, _gru_vjp, 1)
 
 
 def _with(bias: Tensor | None) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lampas.engine.tensor import Tensor, cat, empty, stack, zeros
+from lampas.engine.tensor.neural_sequences import recurrence
 from lampas.nn import functional as F
 from lampas.nn import init
 from lampas.nn.modules.module import Module
@@ -217,6 +218,9 @@ class RNNBase(Module):
     ) -> tuple[Tensor, State]:
         """(T, N, in) through one layer in one direction."""
         projected = F.linear(input, weights[0], weights[2] if self.bias else None)
+        if not self.proj_size and projected.size(0):
+            bias = weights[3] if self.bias else None
+            return recurrence(self.mode, projected, state, weights[1], bias, backwards)
         step = self._step(weights)
         outputs = []
         times = reversed(range(input.size(0))) if backwards else range(input.size(0))
