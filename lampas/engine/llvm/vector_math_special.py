@@ -50,10 +50,9 @@ def erf(b: Builder, x: Value) -> Value:
     if not is_single(x):
         return call_lanes(b, "erf", [x])
     size = absolute(b, x)
-    square = b.multiply(x, x)
-    near = b.multiply_add(x, polynomial(b, square, ERF32), x)
+    near = b.multiply_add(x, polynomial(b, b.multiply(x, x), ERF32), x)
     # The derivative's e^(-x²) is written alike, so that the two become one.
-    power = exp(b, b.negative(square))
+    power = exp(b, b.multiply(x, b.negative(x)))
     tail = polynomial(b, clamp_high(b, size, 4.0), ERFCX32)
     far = with_sign(b, b.multiply_add(b.negative(power), tail, constant(1.0, x.type)), x)
     return b.select(b.compare("olt", size, 1.0), near, far)

@@ -131,7 +131,7 @@ def _gelu_vjp(saved: Saved, ct: Node) -> Grads:
     else:
         place = scaled(value, math.sqrt(0.5))
         share = scaled(g.add(g.erf(place), g.like(value, 1)), 0.5)
-        power = g.exp(g.negative(g.multiply(place, place)))  # which erf takes too
+        power = g.exp(g.multiply(place, g.negative(place)))  # which erf takes too
         density = scaled(power, 1 / math.sqrt(2 * math.pi))
         slope = g.add(share, g.multiply(value, density))
     return (g.cast(g.multiply(wide(ct), slope), saved.inputs[0].dtype),)
