@@ -3,20 +3,20 @@
 Every setting is an attribute of the one object `settings`. Each is read from the environment once, when this
 module is imported, and can then be changed by assignment (tests do) or for a while with `settings.override`.
 
-| variable          | attribute        | meaning                                                              |
-|-------------------|------------------|----------------------------------------------------------------------|
-| LAMPAS_DEBUG      | debug            | 0 … 6: how much the engine tells (schedule, timings, loops, IR, …)   |
-| LAMPAS_TIER       | tier             | "auto", "reference" (NumPy) or "compiled" (machine code)             |
-| LAMPAS_EAGER      | eager            | realize every operation at once                                      |
-| LAMPAS_THREADS    | threads          | upper limit on threads; 0 means what the machine grants              |
-| LAMPAS_CACHE      | cache            | keep compiled objects on disk                                        |
-| LAMPAS_CACHE_DIR  | cache_dir        | where; "" means the user's cache directory                           |
-| LAMPAS_CACHE_MB   | cache_mb         | cap of the disk cache in MiB                                         |
-| LAMPAS_FUSE       | fuse             | join operations into kernels                                         |
-| LAMPAS_WINOGRAD   | winograd         | fewer multiplications for 3×3 convolutions, a little less exact      |
-| LAMPAS_VERIFY     | verify           | check the graph after each pass                                      |
-| LAMPAS_VECTOR     | vector_bytes     | force a narrower vector (16, 32, 64); 0 means the machine's          |
-| LAMPAS_PENDING    | pending          | nodes that may wait before the graph is realized by itself           |
+| variable           | attribute        | meaning                                                              |
+|--------------------|------------------|----------------------------------------------------------------------|
+| LAMPAS_DEBUG       | debug            | 0 … 6: how much the engine tells (schedule, timings, loops, IR, …)   |
+| LAMPAS_TIER        | tier             | "auto", "reference" (NumPy) or "compiled" (machine code)             |
+| LAMPAS_EAGER       | eager            | realize every operation at once                                      |
+| LAMPAS_THREADS     | threads          | upper limit on threads; 0 means what the machine grants              |
+| LAMPAS_CACHE       | cache            | keep compiled objects on disk                                        |
+| LAMPAS_CACHE_DIR   | cache_dir        | where; "" means the user's cache directory                           |
+| LAMPAS_CACHE_MB    | cache_mb         | cap of the disk cache in MiB                                         |
+| LAMPAS_FUSE        | fuse             | join operations into kernels                                         |
+| LAMPAS_CONVOLUTION | convolution      | "auto", "direct", "winograd2" or "winograd4": the way of 3×3 kernels |
+| LAMPAS_VERIFY      | verify           | check the graph after each pass                                      |
+| LAMPAS_VECTOR      | vector_bytes     | force a narrower vector (16, 32, 64); 0 means the machine's          |
+| LAMPAS_PENDING     | pending          | nodes that may wait before the graph is realized by itself           |
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, fields, replace
 
 TIERS = ("auto", "reference", "compiled")
+CONVOLUTIONS = ("auto", "direct", "winograd2", "winograd4")
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Settings:
     cache_dir: str = ""
     cache_mb: int = 256
     fuse: bool = True
-    winograd: bool = True
+    convolution: str = "auto"
     verify: bool = False
     vector_bytes: int = 0
     pending: int = 20_000
@@ -68,7 +69,7 @@ VARIABLES = {
     "debug": "LAMPAS_DEBUG", "tier": "LAMPAS_TIER", "eager": "LAMPAS_EAGER", "threads": "LAMPAS_THREADS",
     "cache": "LAMPAS_CACHE", "cache_dir": "LAMPAS_CACHE_DIR", "cache_mb": "LAMPAS_CACHE_MB",
     "fuse": "LAMPAS_FUSE", "verify": "LAMPAS_VERIFY", "vector_bytes": "LAMPAS_VECTOR",
-    "winograd": "LAMPAS_WINOGRAD", "pending": "LAMPAS_PENDING",
+    "convolution": "LAMPAS_CONVOLUTION", "pending": "LAMPAS_PENDING",
 }
 # fmt: on
 FALSE_WORDS = ("", "0", "false", "no", "off")
@@ -82,6 +83,10 @@ def read_settings(environment: dict[str, str]) -> Settings:
             setattr(found, name, parse(variable, environment[variable], getattr(found, name)))
     if found.tier not in TIERS:
         raise ValueError(f"LAMPAS_TIER is {found.tier!r}; it can be one of {', '.join(TIERS)}")
+    if found.convolution not in CONVOLUTIONS:
+        raise ValueError(
+            f"LAMPAS_CONVOLUTION is {found.convolution!r}; it can be one of {', '.join(CONVOLUTIONS)}"
+        )
     if found.vector_bytes not in (0, 16, 32, 64):
         raise ValueError(f"LAMPAS_VECTOR is {found.vector_bytes}; it can be 0, 16, 32 or 64")
     return found

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lampas
+from lampas.backends import convolution
 from lampas.engine.dtype import dtype, float32, float64
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
@@ -168,7 +170,7 @@ def test_winograd(image: Sizes, padding: Sizes) -> None:
     program = check(made, by_input, tolerance=2e-3)
     names = records(program)
     assert any(name.startswith("winograd") for name in names)
-    with settings.override(winograd=False):
+    with settings.override(convolution="direct"):
         program = check(made, by_input, tolerance=1e-4)
     assert not any(name.startswith("winograd") for name in records(program))
 
@@ -191,3 +193,20 @@ def test_winograd_reads_weights_where_they_lie() -> None:
     for weight in (turned, repeated):
         program = check(g.make(p.CONVOLUTION, (x, weight), plain), tolerance=2e-3)
         assert any(name.startswith("winograd") for name in records(program))
+
+
+def test_the_algorithm_can_be_chosen() -> None:
+    from_start = convolution.get_algorithm()
+    x, weight = lampas.randn(2, 16, 9, 9), lampas.randn(16, 16, 3, 3)
+    exact = lampas.nn.functional.conv2d(x.double(), weight.double(), padding=1).numpy()
+    found = {}
+    for name in ("direct", "winograd2", "winograd4"):
+        with settings.override(tier="compiled"), convolution.flags(name):
+            found[name] = lampas.nn.functional.conv2d(x, weight, padding=1).numpy()
+    assert convolution.get_algorithm() == from_start
+    for values in found.values():
+        np.testing.assert_allclose(values, exact, atol=2e-4)
+    assert not np.array_equal(found["direct"], found["winograd4"])
+    assert not np.array_equal(found["winograd2"], found["winograd4"])
+    with pytest.raises(ValueError, match="'fast'"):
+        convolution.set_algorithm("fast")

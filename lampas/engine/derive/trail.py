@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from lampas.engine.dtype import dtype
 
-STEPS_KEPT = 1 << 15  # in the trie; then a new one is begun
+STEPS_KEPT = 1 << 14  # in the trie; then a new one is begun
 LONGEST_TRAIL = 1 << 14
 INDEX_BITS = 20
 

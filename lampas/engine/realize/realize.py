@@ -113,6 +113,13 @@ class Plan:
         return self.work > SMALL_WORK or self.sightings > COLD_SIGHTINGS
 
 
+def forget_plans() -> None:
+    """Compile everything anew when it is next met: a setting that programs depend on has changed."""
+    with _LOCK:
+        _PLANS.clear()
+        _LAST[0] = None
+
+
 def track(reference: weakref.ref[Holder]) -> None:
     """Realise this holder's value, if it lives, when the next value is asked for."""
     _PENDING.append(reference)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 MOST_TAPS = 1024
+FORCED = {"winograd2": 2, "winograd4": 4}
 
 # Nanoseconds on one core of AVX-512; only their ratios matter.
 MULTIPLICATION = 0.0175
@@ -281,7 +282,7 @@ def suits_winograd(sizes: ConvolutionSizes, kind: dtype) -> bool:
     lanes = lanes_of(kind)
     if kind is not float32 or sizes.groups != 1 or d.size != 1 or d.count != 1 or len(d.taps) != 1:
         return False
-    if sizes.channels % lanes or sizes.filters % lanes or not settings.winograd:
+    if sizes.channels % lanes or sizes.filters % lanes or settings.convolution == "direct":
         return False
     return all(is_plain(line) for line in plane)
 
@@ -298,6 +299,8 @@ def choose(sizes: ConvolutionSizes, kind: dtype) -> int:
     """The cheapest way of a forward product: 0 direct, else the side of Winograd's tiles."""
     if not suits_winograd(sizes, kind):
         return 0
+    if settings.convolution in FORCED:
+        return FORCED[settings.convolution]
     costs = {0: sizes.multiplications * MULTIPLICATION}
     for outputs in (2, 4):
         spread = inputs_of(outputs) ** 2 * sizes.channels * sizes.filters * 4
@@ -310,6 +313,8 @@ def choose_weight(sizes: ConvolutionSizes, kind: dtype) -> int:
     """The cheapest way of a derivative by the weight."""
     if not suits_winograd(sizes, kind):
         return 0
+    if settings.convolution in FORCED:
+        return FORCED[settings.convolution]
     costs = {0: sizes.multiplications * MULTIPLICATION}
     for outputs in (2, 4):
         back = sizes.channels * sizes.filters * TURNED_BACK
