@@ -47,6 +47,8 @@ CASES: dict[str, Callable[..., Any]] = {
     "cdist": lambda x, y: T.cdist(x, y),
     "matmul": lambda x, A: x @ A,
     "layer_norm": lambda B, y, x: T.nn.functional.layer_norm(B, (2, 3), y, x),
+    "gelu": lambda x: T.nn.functional.gelu(x),
+    "gelu_tanh": lambda x: T.nn.functional.gelu(x, approximate="tanh"),
     "layer_norm_rows": lambda x, v: T.nn.functional.layer_norm(x, (3,), v),
     "batched": lambda B, A: B @ A,
     "vector": lambda B, v: B @ v,
@@ -135,7 +137,7 @@ def test_first_derivative(name: str) -> None:
         np.testing.assert_allclose(tensor.grad.numpy(), wanted, rtol=1e-5, atol=1e-6)
 
 
-SECOND = "prod var logsumexp matmul linear inverse solve cholesky eigh pinv matrix_exp i0".split()
+SECOND = "gelu gelu_tanh prod var logsumexp matmul linear inverse solve cholesky eigh pinv matrix_exp i0".split()
 
 
 @pytest.mark.parametrize("name", SECOND)
