@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lampas.engine.dtype import dtype
-    from lampas.engine.graph.node import Shape
+    from lampas.engine.graph.node import Node, Shape
+
+    Follower = Callable[[Sequence[Node]], tuple[Node, ...] | None]
 
 Step = tuple[Primitive, tuple[Any, ...], tuple[int, ...], "Shape", "dtype"]
-Follower = "Callable[[Sequence[Node]], tuple[Node, ...] | None]"
 
 
-def write_follower(steps: Sequence[Step], outputs: Sequence[int]) -> Callable[..., Any]:
+def write_follower(steps: Sequence[Step], outputs: Sequence[int]) -> Follower:
     """A function of the targets: the nodes in the order of known steps, or None where the graph is another."""
     names: dict[str, Any] = {}
     lines = [f"if len(targets) != {len(outputs)}: return None"]
@@ -64,7 +65,8 @@ def _lines_of(number: int, step: Step, names: dict[str, Any], reached: set[int])
     lines = [
         f"if {node}.op is not o{number} or {same} or len({node}.inputs) != {len(sources)}: return None"
     ]
-    targets, checks = [], []
+    targets: list[str] = []
+    checks: list[str] = []
     for place, source in enumerate(sources):
         if source in reached:
             targets.append(f"s{place}")

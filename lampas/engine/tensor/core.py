@@ -127,7 +127,10 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
 
     def _covers_storage(self) -> bool:
         """Whether the tensor is its whole storage, in row-major order."""
-        return self._node is self._storage.node or (
+        stored = self._storage.node
+        if self._node is stored and self._strides is None and self._shape == stored.shape:
+            return True
+        return (
             self._offset == 0
             and (self._strides is None or strides_are_contiguous(self._shape, self._strides))
             and self._node_count() == self._storage.node.numel
