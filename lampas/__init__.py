@@ -77,7 +77,7 @@ newaxis = None
 globals().update(typed_constructors())
 
 LAZY_MODULES = (
-    "amp autograd backends compiler cpu cuda distributed distributions export fft func futures fx "
+    "_dynamo amp autograd backends compiler cpu cuda distributed distributions export fft func futures fx "
     "hub jit library linalg masked mps multiprocessing nested nn onnx optim overrides package "
     "profiler quantization random return_types serialization signal sparse special storage testing "
     "torch_version types utils version vision xpu"
@@ -95,6 +95,8 @@ NEURAL_NAMES = (
 LAZY_NAMES = {
     **dict.fromkeys(NEURAL_NAMES, "lampas.nn.functional.toplevel"),
     "autocast": "lampas.amp",
+    "compile": "lampas.compiler",
+    "explain": "lampas.compiler",
     "install_alias": "lampas.alias",
     "uninstall_alias": "lampas.alias",
     "load": "lampas.serialization",

@@ -103,7 +103,7 @@ class Hooks:
 
     # The call
 
-    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
+    def _wrapped_call_impl(self, *args: Any, **kwargs: Any) -> Any:
         state = self.__dict__
         if not (
             state["_forward_hooks"]
@@ -114,17 +114,21 @@ class Hooks:
             or hook_table.FORWARD_PRE
             or hook_table.BACKWARD
             or hook_table.BACKWARD_PRE
+            or "_compiled_call_impl" in state
         ):
             return self.forward(*args, **kwargs)
+        call = state.get("_compiled_call_impl") or self._call_impl
+        return call(*args, **kwargs)
+
+    __call__: Hook = _wrapped_call_impl
+
+    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         called: set[int] = set()
         try:
             return self._call_with_hooks(args, kwargs, called)
         except Exception:
             self._run_always_called(args, kwargs, called)
             raise
-
-    __call__: Hook = _call_impl
-    _wrapped_call_impl = _call_impl
 
     def _call_with_hooks(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], called: set[int]

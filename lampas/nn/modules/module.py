@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import lampas
 from lampas.engine.dtype import dtype as DType
 from lampas.engine.tensor import Tensor, empty_like, no_grad
 from lampas.nn.modules import hook_table
@@ -119,7 +120,8 @@ class Module(Registry, Hooks, State):
         return state
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Accepted for programs that call it; calls are traced and compiled in any case."""
+        """Have this module's calls go through `lampas.compile`, which takes the same arguments."""
+        self._compiled_call_impl = lampas.compile(self._call_impl, *args, **kwargs)
 
     # Conversion
 
