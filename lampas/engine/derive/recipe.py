@@ -107,6 +107,16 @@ class Recipe:
             )
         return nodes
 
+    def kinds_of_results(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """(shape, dtype) of each output that there is, from those of the inputs."""
+        return tuple(
+            [
+                (inputs if result[0] else self.kinds)[result[1]]
+                for result in self.results
+                if result is not None
+            ]
+        )
+
     def uses(self, place: int) -> bool:
         """Whether input `place` is read, or handed on as a result."""
         return place in self.used or (True, place) in self.results

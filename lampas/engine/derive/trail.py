@@ -97,12 +97,11 @@ class Step:
         self.first = first  # of its slots
         self.recipe = operation.recipe(nodes, attributes)
         self.aliased = any(result is not None and result[0] for result in self.recipe.results)
-        outputs = self.recipe.make(nodes)
-        self.results = tuple([(node.shape, node.dtype) for node in outputs if node is not None])
+        self.results = self.recipe.kinds_of_results(self.kinds)
         self.differentiable = tuple(
             [kind.is_floating_point or kind.is_complex for _, kind in self.results]
         )
-        self.unsaved = [None] * len(nodes), [None] * len(outputs)
+        self.unsaved = [None] * len(nodes), [None] * len(self.results)
         self.next: Step | None = None
         self.branches: dict[Any, Step] = {}
         self.walks: dict[Any, Walk] = {}

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import gcd
 
 Shape = tuple[int, ...]
 
@@ -87,11 +86,6 @@ def phase_lines(
         positions = -(-(size - first) // stride)
         found.append(Line(count, positions, 1, taps, first, stride))
     return found
-
-
-def has_gaps(width: int, stride: int, dilation: int) -> bool:
-    """Whether some phase meets no tap, so that its inputs get no derivative."""
-    return len({r * dilation % stride for r in range(width)}) < stride or gcd(stride, dilation) > 1
 
 
 @dataclass(frozen=True)
