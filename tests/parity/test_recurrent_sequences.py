@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import lampas
 from lampas.engine.tensor import neural_sequences
+
+torch = pytest.importorskip("torch")
 
 
 def _grads(lib: Any, kind: str, weights: list[Any], x: Any, second: bool) -> list[Any]:

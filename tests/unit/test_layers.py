@@ -1,5 +1,6 @@
 """The layer check, on small trees made for the purpose, and on this checkout."""
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,3 +174,16 @@ def test_exit_status_and_report(findings: Tree, tmp_path: Path, capsys) -> None:
 def test_this_checkout_stands() -> None:
     root = Path(check_layers.__file__).parent.parent
     assert [str(item) for item in check_layers.check(root)] == []
+
+
+def test_the_oracle_may_be_absent() -> None:
+    """No test file needs torch to be collected: `pytest.importorskip` is the one way to it."""
+    tests = Path(check_layers.__file__).parent.parent / "tests"
+    needing = []
+    for path in tests.rglob("*.py"):
+        for item in ast.parse(path.read_text()).body:
+            names = [name.name for name in item.names] if isinstance(item, ast.Import) else []
+            if isinstance(item, ast.ImportFrom):
+                names = [item.module or ""]
+            needing += [path.name for name in names if name.split(".")[0] == "torch"]
+    assert needing == []
