@@ -69,8 +69,10 @@ class ElementwiseOptimizer(Optimizer):
         counters = Counters()
         known: dict[tuple[float, bool], Plan] = {}
         batches: dict[Plan, list[tuple[Any, ...]]] = {}
+        last: Plan | None = None
+        rows: list[tuple[Any, ...]] = []
         for parameter in group["params"]:
-            gradient = parameter.grad
+            gradient = parameter._grad
             if gradient is None:
                 continue
             state = self.state[parameter] if names or self._counts_steps else {}
@@ -83,8 +85,9 @@ class ElementwiseOptimizer(Optimizer):
             plan = known.get((step, fresh)) if self._plans_by_step else None
             if plan is None:
                 plan = known[step, fresh] = self._plan(group, Turn(step, fresh, state, counters))
-            row = (parameter, gradient, *[state[name] for name in names])
-            batches.setdefault(plan, []).append(row)
+            if plan is not last:
+                last, rows = plan, batches.setdefault(plan, [])
+            rows.append((parameter, gradient, *[state[name] for name in names]))
         differentiable = bool(group.get("differentiable"))
         for plan, rows in batches.items():
             self._update.apply(rows, plan.numbers, plan.options, differentiable)

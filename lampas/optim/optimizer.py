@@ -250,11 +250,11 @@ class Optimizer:
         """Drops the gradients, or fills them with zeros."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                grad = parameter.grad
+                grad = parameter._grad
                 if grad is None:
                     continue
                 if set_to_none:
-                    parameter.grad = None
+                    parameter._grad = None
                     continue
                 if grad.grad_fn is not None:
                     grad.detach_()

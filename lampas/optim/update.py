@@ -11,18 +11,20 @@ A complex parameter is treated as two real ones, as PyTorch does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 import lampas
 from lampas.engine.derive.operation import Operation
+from lampas.engine.derive.recipe import Recipe
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import dtype
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node, buffer_node, scalar_node, sort_topologically
 from lampas.engine.graph.primitives import BUFFER
-from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.core import Tensor, rebind
 from lampas.engine.tensor.declare import check_in_place
 from lampas.engine.tensor.door import HOOKS, record, run_hooks
 from lampas.engine.watch import watched
@@ -60,6 +62,7 @@ class Update:
         self.rule = rule
         self.operation = Operation(name, self._forward, multiple=True)
         self._templates: dict[Any, Template] = {}
+        self._last: tuple[Any, ...] = ((), [], [], None)  # attributes, shapes, dtypes, recipe
 
     def _forward(self, *nodes_and_attributes: Any) -> list[Node]:
         """Inputs: the numbers, then (parameter, gradient, *states) of each parameter."""
@@ -126,9 +129,18 @@ class Update:
             made = self._apply_hooked(tuple(inputs), attributes)
         else:
             nodes = tuple([i if type(i) is Node else i._value() for i in inputs])
-            made = self.operation.compute(nodes, attributes)
-        for target, node in zip(targets, made, strict=True):
-            target._write(node, None, recorded=False)
+            made = self._recipe(nodes, attributes).make(nodes)
+        rebind(targets, made)  # type: ignore[arg-type]
+
+    def _recipe(self, nodes: tuple[Node, ...], attributes: tuple[Any, ...]) -> Recipe:
+        """The operation's recipe: first the one that was used last time."""
+        shapes, kinds = [*map(_SHAPE, nodes)], [*map(_DTYPE, nodes)]
+        last = self._last
+        if last[0] == attributes and last[1] == shapes and last[2] == kinds:
+            return last[3]
+        recipe = self.operation.recipe(nodes, attributes)
+        self._last = attributes, shapes, kinds, recipe
+        return recipe
 
     def _apply_hooked(
         self, inputs: tuple[Any, ...], attributes: tuple[Any, ...]
@@ -156,6 +168,7 @@ def _compute(
     return operation.compute(nodes, attributes)
 
 
+_SHAPE, _DTYPE = attrgetter("shape"), attrgetter("dtype")
 _TEMPLATES_KEPT = 4096  # kinds of parameters (dtypes, shapes, options) of one algorithm
 _REAL_PART = {"complex64": lampas.float32, "complex128": lampas.float64}
 

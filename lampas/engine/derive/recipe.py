@@ -34,7 +34,7 @@ class Recipe:
     name of what is computed, for profiles.
     """
 
-    __slots__ = ("computed", "kinds", "origin", "origins", "results", "steps", "used")
+    __slots__ = ("computed", "kinds", "origin", "origins", "plain", "results", "steps", "used")
 
     def __init__(
         self,
@@ -69,10 +69,13 @@ class Recipe:
         self.kinds = tuple((node.shape, node.dtype) for node in distinct.values())
         position = {key: place for place, key in enumerate(distinct)}
         self.results = tuple(_result(node, places, position) for node in outputs)
+        self.plain = all(result == (False, n) for n, result in enumerate(self.results))
 
     def make(self, inputs: Sequence[Node]) -> tuple[Node | None, ...]:
         """The outputs for inputs of the same kinds."""
         nodes = self._nodes(tuple([inputs[place] for place in self.used]))
+        if self.plain:
+            return nodes
         return tuple(
             [
                 None if result is None else (inputs if result[0] else nodes)[result[1]]

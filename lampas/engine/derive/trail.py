@@ -70,6 +70,7 @@ class Step:
         "branches",
         "differentiable",
         "first",
+        "follow",
         "key",
         "kinds",
         "next",
@@ -77,6 +78,7 @@ class Step:
         "recipe",
         "results",
         "sources",
+        "taken",
         "unsaved",
         "walks",
     )
@@ -105,6 +107,8 @@ class Step:
         self.next: Step | None = None
         self.branches: dict[Any, Step] = {}
         self.walks: dict[Any, Walk] = {}
+        self.taken = 0  # times
+        self.follow: Any = None  # a function that takes it once more: see `tensor.cursor`
 
     @property
     def last(self) -> int:
@@ -165,8 +169,8 @@ def current_trail() -> Trail:
 def end_trail() -> None:
     """The next operation begins a new trail."""
     trail = CURRENT.trail
-    if trail is not None and trail.steps:
-        CURRENT.trail = None
+    if trail is None or trail.steps:
+        CURRENT.trail = Trail()
 
 
 @final
@@ -356,7 +360,7 @@ class Trail:
                 for slot in range(self.steps[each].first, self.steps[each].last):
                     self.saved[slot] = self.storages[slot] = None
         if CURRENT.trail is self:
-            CURRENT.trail = None
+            CURRENT.trail = Trail()
 
 
 @final

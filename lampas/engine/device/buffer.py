@@ -8,6 +8,7 @@ a finaliser may run in the middle of any of these functions.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections import defaultdict
@@ -33,6 +34,7 @@ def default_cap() -> int:
     return min(memory // 4, 2 << 30)
 
 
+@functools.lru_cache(maxsize=1 << 12)
 def size_class(nbytes: int) -> int:
     """Round a size up to its class: at most a quarter is wasted.
 

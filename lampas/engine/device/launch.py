@@ -122,9 +122,13 @@ class Program:
         before the first record and after each: its differences are the records' durations.
         """
         slots = self.slot_array(*pointers)
+        self.run_at(ctypes.addressof(slots), times)
+
+    def run_at(self, address: int, times: numpy.ndarray | None = None) -> None:
+        """As `run`, with the pointers lying at an address."""
         pool = current_pool() if self.parallel else None
         clock = None if times is None else times.__array_interface__["data"][0]
-        self.native(self.pointer, slots, None if pool is None else pool.pointer, clock)
+        self.native(self.pointer, address, None if pool is None else pool.pointer, clock)
 
     def profile(self, pointers: Sequence[int]) -> list[tuple[str, int]]:
         """Run once; return (name, nanoseconds) of each record."""

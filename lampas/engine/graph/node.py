@@ -25,7 +25,8 @@ Number = bool | int | float | complex
 class Node:
     """A value: `op` applied to `inputs`.  `buffer` is set once, when the value exists in memory.
 
-    `value` is the Python number of a `scalar` leaf.
+    `value` is the Python number of a `scalar` leaf, and what a stored leaf of integers has been found to hold
+    (its smallest and largest number).
     """
 
     __slots__ = ("__weakref__", "attributes", "buffer", "dtype", "inputs", "op", "shape", "value")

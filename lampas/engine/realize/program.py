@@ -11,8 +11,6 @@ the donated one.
 
 from __future__ import annotations
 
-import ctypes
-import struct
 import sys
 import time
 from typing import TYPE_CHECKING, Any, final
@@ -30,6 +28,7 @@ from lampas.engine.realize.costs import Cost
 from lampas.engine.realize.hosts import HostCall
 from lampas.engine.realize.profile import Row, RunTimes, print_table, rows_of
 from lampas.engine.realize.statistics import statistics
+from lampas.engine.realize.workspace import WorkspaceLayout
 from lampas.engine.schedule.lay_out import wanted_layouts
 from lampas.engine.schedule.lower import Schedule, make_schedule
 from lampas.engine.schedule.steps import HostStep
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 CONVOLUTIONS = frozenset(
     {p.CONVOLUTION, p.CONVOLUTION_BACKWARD_INPUT, p.CONVOLUTION_BACKWARD_WEIGHT}
 )
-SCALAR_FORMATS = {"bool": "?15x", "int64": "q8x", "float64": "d8x", "complex128": "dd"}
 
 
 @final
@@ -82,9 +80,6 @@ class Program:
             for n in graph.leaves
             if graph.entries[n].op.name == "scalar"
         ]
-        self.packing = struct.Struct("=" + "".join(SCALAR_FORMATS[kind] for kind in kinds))
-        self.cell_array = ctypes.c_int64 * (2 * len(kinds) + 2)
-        self.complex_scalars = "complex128" in kinds
         self.donations = {
             position: self.slots.leaves[leaf][0] for position, leaf in schedule.donations.items()
         }
@@ -92,7 +87,9 @@ class Program:
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
         self.segments: list[Segment] = self.bind()
-        self.flag_array = ctypes.c_uint8 * (len(schedule.guards) + 1)
+        self.workspaces = WorkspaceLayout(
+            self.slots.count, kinds, self.arena_bytes, len(schedule.guards)
+        )
         self.number_cells = schedule.cells.table()
         self.cells_pointer = self.number_cells.__array_interface__["data"][0]
         self.only = (
@@ -152,26 +149,21 @@ class Program:
         if settings.debug or WATCHERS:
             return self.run_watched(leaf_buffers, scalars, donated)
         outputs = self.output_buffers(leaf_buffers, donated)
-        arena = Buffer.allocate(self.arena_bytes)
-        cells = self.scalar_cells(scalars)
-        pointers = [buffer.pointer for buffer in leaf_buffers]
-        pointers += [buffer.pointer for buffer in outputs]
-        flags = self.flag_array()
-        pointers.extend(
-            (arena.pointer, ctypes.addressof(cells), self.cells_pointer, ctypes.addressof(flags))
-        )
+        workspace = self.workspaces.take()
+        workspace.write([*leaf_buffers, *outputs], scalars, self.cells_pointer)
         statistics.runs += 1
         if self.only is not None:
-            self.only.run(pointers)
-            return outputs
-        memory = [*leaf_buffers, *outputs, arena]
-        for segment in self.segments:
-            if isinstance(segment, NativeProgram):
-                segment.run(pointers)
-            elif isinstance(segment, GuardCheck):
-                segment.run(flags)
-            else:
-                segment.run(memory, scalars)
+            self.only.run_at(workspace.address)
+        else:
+            memory = [*leaf_buffers, *outputs, workspace.arena]
+            for segment in self.segments:
+                if isinstance(segment, NativeProgram):
+                    segment.run_at(workspace.address)
+                elif isinstance(segment, GuardCheck):
+                    segment.run(workspace.flags)
+                else:
+                    segment.run(memory, scalars)
+        self.workspaces.give_back(workspace)
         return outputs
 
     def output_buffers(
@@ -179,25 +171,13 @@ class Program:
     ) -> list[Buffer]:
         """Fresh buffers, or donated ones where the plan allows an output to overwrite them."""
         if not donated:
-            return [Buffer.allocate(nbytes) for nbytes in self.output_bytes]
+            return [*map(Buffer.allocate, self.output_bytes)]
         outputs: list[Buffer] = []
         for position, nbytes in enumerate(self.output_bytes):
             leaf = self.donations.get(position, -1)
             given = leaf in donated
             outputs.append(leaf_buffers[leaf] if given else Buffer.allocate(nbytes))
         return outputs
-
-    def scalar_cells(self, scalars: Sequence[Any]) -> Any:
-        """The run's numbers, 16 bytes each."""
-        cells = self.cell_array()
-        if scalars:
-            if self.complex_scalars:
-                flat: list[Any] = []
-                for value in scalars:
-                    flat.extend((value.real, value.imag) if type(value) is complex else (value,))
-                scalars = flat
-            self.packing.pack_into(cells, 0, *scalars)
-        return cells
 
     def run_watched(
         self, leaf_buffers: Sequence[Buffer], scalars: Sequence[Any], donated: Collection[int]
@@ -226,28 +206,27 @@ class Program:
         """Run; return the buffer of each output, and the clock before and after every record."""
         start, before = now(), memory_statistics.live_bytes
         outputs = self.output_buffers(leaf_buffers, donated)
-        arena = Buffer.allocate(self.arena_bytes)
+        workspace = self.workspaces.take()
+        arena = workspace.arena
         inside = memory_statistics.live_bytes
-        cells = self.scalar_cells(scalars)
+        workspace.write([*leaf_buffers, *outputs], scalars, self.cells_pointer)
         memory = [*leaf_buffers, *outputs, arena]
-        pointers = [buffer.pointer for buffer in memory]
-        flags = self.flag_array()
-        pointers.extend((ctypes.addressof(cells), self.cells_pointer, ctypes.addressof(flags)))
         statistics.runs += 1
         readings: list[Any] = []
         for segment in self.segments:
             if isinstance(segment, NativeProgram):
                 clock = np.zeros(len(segment.live) + 1, np.int64)
-                segment.run(pointers, clock)
+                segment.run_at(workspace.address, clock)
                 readings.append(clock)
             elif isinstance(segment, GuardCheck):
-                segment.run(flags)
+                segment.run(workspace.flags)
                 readings.append((now(),))
             else:
                 began = now()
                 segment.run(memory, scalars)
                 readings.append((began, now()))
-        after = memory_statistics.live_bytes - arena.capacity
+        after = memory_statistics.live_bytes - (0 if arena is None else arena.capacity)
+        self.workspaces.give_back(workspace)
         return outputs, RunTimes(start, now(), readings, (before, inside, after))
 
 

@@ -139,20 +139,31 @@ def backward(
 
 def _walk_trail(tensor: Tensor, gradient: Tensor | None, keep: bool) -> bool:
     """Walk back without a tape; False where there must be one."""
-    if tensor.is_leaf:
-        return False
     mark = tensor._edge
-    if type(mark) is not Mark or not mark.trail.can_walk(mark.place):
+    if type(mark) is not Mark or tensor.is_leaf or tensor._edge is not mark:
         return False
-    start = _start_flow(tensor, gradient, False).node
-    found = mark.trail.walk(mark.place, mark.index, None if gradient is None else start)
+    trail = mark.trail
+    if not trail.can_walk(mark.place):
+        return False
+    start = None
+    if gradient is not None:
+        start = _start_flow(tensor, gradient, False).node
+    elif tensor._node_count() != 1 or tensor._node.dtype.is_complex:
+        return False  # the error comes where the tape is walked
+    found = trail.walk(mark.place, mark.index, start)
     if found is None:
         return False
     if not keep:
-        mark.trail.release(mark.place, mark.index, gradient is None)
+        trail.release(mark.place, mark.index, start is None)
     with grad_switch(False):
         for leaf, node in found:
-            leaf.apply((Flow(node, None),), False)
+            variable = leaf.variable()  # type: ignore[attr-defined]
+            if variable is None:
+                continue
+            if variable._grad is None and variable._node.dtype is node.dtype:
+                variable._grad = wrap(node, variable._storage.device)
+            else:
+                accumulate_grad(variable, Flow(node, None))
     return True
 
 
@@ -302,6 +313,8 @@ def tensor_backward(
     inputs: Any = None,
 ) -> None:
     """Sum the gradients of this tensor into `.grad` of the leaves that it depends on."""
+    if inputs is None and not create_graph and _walk_trail(self, gradient, bool(retain_graph)):
+        return
     backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
 
 

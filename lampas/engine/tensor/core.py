@@ -356,6 +356,23 @@ def _check_grad(tensor: Tensor, grad: Tensor) -> None:
         )
 
 
+def rebind(tensors: Sequence[Tensor], nodes: Sequence[Node]) -> None:
+    """Replace the values of many tensors (same shapes and dtypes) behind the tape's back: an optimizer's step."""
+    for tensor, node in zip(tensors, nodes, strict=True):
+        storage = tensor._storage
+        stored = storage.node
+        if (
+            tensor._node is stored
+            and tensor._strides is None
+            and tensor._shape == stored.shape
+            and not (storage.shared or tensor._silent)
+        ):
+            storage.replace(node)
+            tensor._node, tensor._seen = node, storage.revision
+        else:
+            tensor._write(node, None, recorded=False)
+
+
 _NEW = object.__new__
 
 
@@ -381,7 +398,7 @@ def wrap(node: Node, place: device, edge: Edge | None = None, kind: type = Tenso
 def wrap_view(
     source: Tensor,
     node: Node,
-    strides: tuple[int, ...],
+    strides: tuple[int, ...] | None,
     offset: int,
     edge: Edge | None = None,
     kind: type = Tensor,
@@ -407,7 +424,7 @@ def wrap_view(
 
 def share(source: Tensor, kind: type = Tensor, *, silent: bool = False) -> Any:
     """A tensor over the same storage that the tape does not connect with `source` (`detach`)."""
-    tensor = wrap_view(source, source._value(), source._layout(), source._offset, None, kind)
+    tensor = wrap_view(source, source._value(), source._strides, source._offset, None, kind)
     tensor._base = None
     tensor._silent = silent or source._silent
     return tensor

@@ -11,14 +11,15 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive import anomaly
-from lampas.engine.derive.operation import Operation, alias
+from lampas.engine.derive.operation import Operation, alias, exact
 from lampas.engine.derive.tape import Edge, OperationGrad
-from lampas.engine.derive.trail import Mark, Step, Trail, current_trail, end_trail
+from lampas.engine.derive.trail import CURRENT, Mark, Step, Trail, current_trail, end_trail
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
 from lampas.engine.realize.realize import COMPUTING
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
+from lampas.engine.tensor.cursor import OFTEN, write_step
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading
@@ -52,6 +53,22 @@ def record(
     if HOOKS and not hooked:
         inputs = run_hooks(operation, inputs, attributes)
         return watched("operator", operation, record, operation, inputs, attributes, True)
+    trail = CURRENT.trail
+    if (
+        trail is not None
+        and grad_mode.enabled
+        and not (HOOKS or settings.eager or anomaly.state.enabled)
+    ):
+        step = trail.step.next
+        if (
+            step is not None
+            and step.follow is not None
+            and step.operation is operation
+            and (step.attributes is attributes or step.key == exact(attributes))
+        ):
+            made = step.follow(trail, inputs)
+            if made is not None:
+                return made
     nodes, place, traced = _read(operation, inputs)
     if traced and not (HOOKS or settings.eager or anomaly.state.enabled):
         tensors = _note(operation, inputs, nodes, attributes, place)
@@ -88,8 +105,8 @@ def record_view(
         run_hooks(operation, (source,), attributes)
         arguments = (operation, source, attributes, strides, offset, True)
         return watched("operator", operation, record_view, *arguments)
-    node = source._value()
     edge: Any = None
+    node = source._value()
     if grad_mode.enabled and source.requires_grad:
         output, edge = _trace_view(operation, source, node, attributes)
     else:
@@ -108,9 +125,21 @@ def _trace_view(
     """The value of a view, and its place on the trail or the tape."""
     if not (HOOKS or settings.eager or anomaly.state.enabled):
         trail = current_trail()
+        step = trail.step.next
+        if (
+            step is not None
+            and step.follow is not None
+            and step.operation is operation
+            and step.key == exact(attributes)
+        ):
+            made = step.follow(trail, (source,))
+            if made is not None:
+                return made
+        leaves = len(trail.leaves)
         sources = _sources(trail, (source,), (node,))
         if sources is not None:
             step = trail.advance(operation, attributes, (node,), sources)
+            _count(step, (source,), len(trail.steps), leaves, True)
             outputs = _outputs(step, (node,))
             place = trail.note(step, (node,), outputs)
             trail.storages.extend((None, None))
@@ -129,10 +158,12 @@ def _note(
 ) -> tuple[Tensor, ...] | None:
     """Record on the trail of this thread: the results, or None where the tape must be written."""
     trail = current_trail()
+    leaves = len(trail.leaves)
     sources = _sources(trail, inputs, nodes)
     if sources is None:
         return None
     step = trail.advance(operation, attributes, nodes, sources)
+    _count(step, inputs, len(trail.steps), leaves, False)
     outputs = _outputs(step, nodes)
     number = trail.note(step, nodes, outputs)
     storages, versions = trail.storages, trail.versions
@@ -159,6 +190,13 @@ def _note(
     else:
         storages.extend(step.unsaved[1])
     return tensors
+
+
+def _count(step: Step, inputs: tuple[Input, ...], place: int, leaves: int, view: bool) -> None:
+    """A step is taken the long way; soon it gets its function."""
+    step.taken += 1
+    if step.taken == OFTEN:
+        step.follow = write_step(step, inputs, place, leaves, view)
 
 
 def _outputs(step: Step, nodes: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.dtype import int64
 from lampas.engine.graph import build as g
+from lampas.engine.realize.realize import read
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
@@ -92,12 +95,17 @@ EMBEDDING = Operation("embedding", _embedding, vjp=_embedding_vjp, saves="inputs
 
 
 def known_bounds(index: Tensor) -> tuple[int, int] | None:
-    """Smallest and largest value of an integer tensor that exists in memory already."""
+    """Smallest and largest value of an integer tensor that exists in memory already.
+
+    A stored node never changes its value, so it keeps them.
+    """
     node = index._value()
     if node.buffer is None or not node.numel:
         return None
-    values = node.buffer.array(node.dtype.numpy, (node.numel,))
-    return int(values.min()), int(values.max())
+    if node.value is None:
+        values = read(node).reshape(-1)
+        node.value = int(np.minimum.reduce(values)), int(np.maximum.reduce(values))
+    return node.value
 
 
 @public()

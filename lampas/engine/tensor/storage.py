@@ -78,6 +78,14 @@ class Storage:
         if node.op is not BUFFER:
             self._await(node)
 
+    def replace(self, node: Node) -> None:
+        """Replace the value of memory that no array shares."""
+        self.revision += 1
+        self.version += 1
+        self.node = node
+        if node.op is not BUFFER:
+            self._await(node)
+
     def is_shared(self) -> bool:
         """Whether a NumPy array outside still sees this memory."""
         block = self.node.buffer.block if self.node.buffer is not None else None

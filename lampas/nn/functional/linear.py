@@ -22,10 +22,11 @@ def linear(
     """
     if out is not None:
         return store_out("linear", linear(input, weight, bias), out)
-    if weight.dim() == 2 and input.dim() >= 2:
-        if input.size(-1) == weight.size(1) and input.dtype == weight.dtype:
+    shape = input._shape
+    if len(weight._shape) == 2 and len(shape) >= 2:
+        if shape[-1] == weight._shape[1] and input._node.dtype is weight._node.dtype:
             return linear_map(input, weight, bias)
-        if bias is not None and input.dim() == 2:
+        if bias is not None and len(shape) == 2:
             return addmm(bias, input, weight.t())
     result = input.matmul(weight.t() if weight.dim() == 2 else weight)
     return result if bias is None else result + bias

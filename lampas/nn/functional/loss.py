@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+from lampas.engine.dtype import int64
 from lampas.engine.tensor import (
     Tensor,
     broadcast_tensors,
@@ -278,6 +279,9 @@ def gaussian_nll_loss(
 
 
 def _check_class_target(input: Tensor, target: Tensor) -> None:
+    shape, given = input._shape, target._shape
+    if len(shape) > 1 and given == shape[:1] + shape[2:] and target._node.dtype is int64:
+        return
     kind = str(target.dtype).rpartition(".")[2]
     if kind not in ("int64", "uint8"):
         name = target.type().rpartition(".")[2].removesuffix("Tensor")
@@ -317,16 +321,17 @@ def nll_loss(
     reduction = legacy_reduction(reduction, size_average, reduce)
     _check_reduction(reduction)
     _check_class_target(input, target)
-    dim = 0 if input.dim() == 1 else 1
-    classes = input.size(dim)
+    rank = len(input._shape)
+    dim = 0 if rank == 1 else 1
+    classes = input._shape[dim]
     if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes but "
             f"got weight tensor of shape: {list(weight.shape)}"
         )
-    if input.dim() == 1 and target.dim() == 1:
+    if rank == 1 and target.dim() == 1:
         input, dim = input.unsqueeze(0), 1
-    if input.dim() > target.dim() + 1:
+    if len(input._shape) > len(target._shape) + 1:
         target = target.reshape(input.shape[:dim] + input.shape[dim + 1 :])
     return negative_log_likelihood(input, target, weight, reduction, ignore_index, dim)
 
@@ -348,11 +353,11 @@ def cross_entropy(
     reduction = legacy_reduction(reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    dim = 0 if input.dim() == 1 else 1
-    by_class = target.shape != input.shape or not target.is_floating_point()
-    if not by_class:
+    dim = 0 if len(input._shape) == 1 else 1
+    probable = target._node.dtype.is_floating_point
+    if probable and target._shape == input._shape:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, dim)
-    if target.is_floating_point() and target.dim() == input.dim():
+    if probable and len(target._shape) == len(input._shape):
         raise RuntimeError(
             f"Expected target with class probabilities to have the input's size {list(input.shape)}, "
             f"got {list(target.shape)}"

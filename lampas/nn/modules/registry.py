@@ -114,8 +114,9 @@ class Registry:
 
     def __getattr__(self, name: str) -> Any:
         state = self.__dict__
-        if "_parameters" in state and name in state["_parameters"]:
-            return state["_parameters"][name]
+        parameters = state.get("_parameters")
+        if parameters is not None and name in parameters:
+            return parameters[name]
         if "_buffers" in state and name in state["_buffers"]:
             return state["_buffers"][name]
         if "_modules" in state and name in state["_modules"]:
