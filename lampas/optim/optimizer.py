@@ -137,6 +137,8 @@ class Optimizer:
             self = args[0]
             before = self._optimizer_step_pre_hooks
             after = self._optimizer_step_post_hooks
+            if not (before or after or _global_optimizer_pre_hooks or _global_optimizer_post_hooks):
+                return step(*args, **kwargs)
             for hook in (*_global_optimizer_pre_hooks.values(), *before.values()):
                 changed = hook(self, args, kwargs)
                 if changed is None:

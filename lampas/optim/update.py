@@ -128,7 +128,7 @@ class Update:
         if HOOKS:
             made = self._apply_hooked(tuple(inputs), attributes)
         else:
-            nodes = tuple([i if type(i) is Node else i._value() for i in inputs])
+            nodes = tuple(_values(inputs))
             made = self._recipe(nodes, attributes).make(nodes)
         rebind(targets, made)  # type: ignore[arg-type]
 
@@ -147,7 +147,7 @@ class Update:
     ) -> tuple[Node, ...]:
         """The same for those who look on; the door itself would make tensors that nobody wants."""
         inputs = run_hooks(self.operation, inputs, attributes)
-        nodes = tuple([i if type(i) is Node else i._value() for i in inputs])
+        nodes = tuple(_values(inputs))
         return watched("operator", self.operation, _compute, self.operation, nodes, attributes)
 
     def _apply_recorded(
@@ -160,6 +160,21 @@ class Update:
         made[0].grad_fn.guards = None
         for target, new in zip(targets, made, strict=True):
             target._write(new._value(), new._tape_edge())
+
+
+def _values(inputs: Sequence[Node | Tensor]) -> list[Node]:
+    """The nodes of tensors' values, and nodes as they are."""
+    nodes: list[Node] = []
+    for given in inputs:
+        if type(given) is Node:
+            nodes.append(given)
+            continue
+        storage = given._storage  # type: ignore[union-attr]
+        if given._seen == storage.revision and not storage.shared:  # type: ignore[union-attr]
+            nodes.append(given._node)  # type: ignore[union-attr]
+        else:
+            nodes.append(given._value())  # type: ignore[union-attr]
+    return nodes
 
 
 def _compute(

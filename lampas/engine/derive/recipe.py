@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+from lampas.engine.graph.journal import CURRENT
 from lampas.engine.graph.node import Node, sort_topologically
 from lampas.engine.graph.primitives import BUFFER, CALL, OUTPUT
 
@@ -34,7 +35,17 @@ class Recipe:
     name of what is computed, for profiles.
     """
 
-    __slots__ = ("computed", "kinds", "origin", "origins", "plain", "results", "steps", "used")
+    __slots__ = (
+        "computed",
+        "hands_on",
+        "kinds",
+        "origin",
+        "origins",
+        "plain",
+        "results",
+        "steps",
+        "used",
+    )
 
     def __init__(
         self,
@@ -69,11 +80,12 @@ class Recipe:
         self.kinds = tuple((node.shape, node.dtype) for node in distinct.values())
         position = {key: place for place, key in enumerate(distinct)}
         self.results = tuple(_result(node, places, position) for node in outputs)
+        self.hands_on = any(result is not None and result[0] for result in self.results)
         self.plain = all(result == (False, n) for n, result in enumerate(self.results))
 
     def make(self, inputs: Sequence[Node]) -> tuple[Node | None, ...]:
         """The outputs for inputs of the same kinds."""
-        nodes = self._nodes(tuple([inputs[place] for place in self.used]))
+        nodes = self.apply(tuple([inputs[place] for place in self.used]))
         if self.plain:
             return nodes
         return tuple(
@@ -83,15 +95,20 @@ class Recipe:
             ]
         )
 
-    def _nodes(self, used: tuple[Node, ...]) -> tuple[Node, ...]:
-        kinds = self.kinds
-        if not kinds:
+    def apply(self, used: tuple[Node, ...]) -> tuple[Node, ...]:
+        """What is computed from the used inputs: promised by the journal, if it can."""
+        if not self.kinds:
             return ()
+        return CURRENT.journal.append(self, used) or self.spread(used)
+
+    def spread(self, used: Sequence[Node]) -> tuple[Node, ...]:
+        """The same as ordinary nodes."""
+        kinds = self.kinds
         if len(self.steps) == 1:
             op, _, attributes, shape, kind = self.steps[0]
             sources = tuple([used[place] for place in self.steps[0][1]])
             return (Node(op, sources, attributes, shape, kind),)
-        call = Node(CALL, used, (self,), *kinds[0])
+        call = Node(CALL, tuple(used), (self,), *kinds[0])
         if len(kinds) == 1:
             return (call,)
         return tuple(

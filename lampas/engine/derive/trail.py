@@ -98,7 +98,7 @@ class Step:
         self.sources = sources
         self.first = first  # of its slots
         self.recipe = operation.recipe(nodes, attributes)
-        self.aliased = any(result is not None and result[0] for result in self.recipe.results)
+        self.aliased = self.recipe.hands_on
         self.results = self.recipe.kinds_of_results(self.kinds)
         self.differentiable = tuple(
             [kind.is_floating_point or kind.is_complex for _, kind in self.results]

@@ -47,15 +47,19 @@ def size_class(nbytes: int) -> int:
     return -(-nbytes // step) * step
 
 
-@dataclass
+@dataclass(slots=True)
 class Statistics:
-    """What the allocator did: live bytes, their peak, cached bytes, fresh blocks and recycled ones."""
+    """What the allocator did: live bytes, their peak, bytes taken from the system, how many blocks that were."""
 
     live_bytes: int = 0
     peak_bytes: int = 0
-    cached_bytes: int = 0
+    owned_bytes: int = 0
     fresh: int = 0
-    recycled: int = 0
+
+    @property
+    def cached_bytes(self) -> int:
+        """What lies ready for the next request."""
+        return self.owned_bytes - self.live_bytes
 
 
 statistics = Statistics()
@@ -94,10 +98,9 @@ class Buffer:
         capacity = size_class(nbytes)
         try:
             block, pointer = free_blocks[capacity].pop()
-            statistics.cached_bytes -= capacity
-            statistics.recycled += 1
         except IndexError:
             block, pointer = fresh_block(capacity, nbytes)
+            statistics.owned_bytes += capacity
         live = statistics.live_bytes = statistics.live_bytes + capacity
         if live > statistics.peak_bytes:
             statistics.peak_bytes = live
@@ -128,11 +131,11 @@ class Buffer:
         capacity = self.capacity
         if not capacity:
             return
-        statistics.live_bytes -= capacity
-        if self.exported and sys.getrefcount(self.block) > ALONE:
-            return
-        if statistics.cached_bytes + capacity <= cap_bytes:
-            statistics.cached_bytes += capacity
+        live = statistics.live_bytes = statistics.live_bytes - capacity
+        taken_over = self.exported and sys.getrefcount(self.block) > ALONE
+        if taken_over or statistics.owned_bytes - live > cap_bytes:
+            statistics.owned_bytes -= capacity
+        else:
             free_blocks[capacity].append((self.block, self.pointer))
 
 
@@ -158,7 +161,7 @@ def empty_cache() -> None:
     for capacity, blocks in list(free_blocks.items()):
         while blocks:
             blocks.pop()
-            statistics.cached_bytes -= capacity
+            statistics.owned_bytes -= capacity
 
 
 def set_cache_cap(nbytes: int) -> None:

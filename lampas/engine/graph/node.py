@@ -25,11 +25,25 @@ Number = bool | int | float | complex
 class Node:
     """A value: `op` applied to `inputs`.  `buffer` is set once, when the value exists in memory.
 
+    A result of a recipe may be promised only: then `journal` knows what it is made of.
     `value` is the Python number of a `scalar` leaf, and what a stored leaf of integers has been found to hold
     (its smallest and largest number).
     """
 
-    __slots__ = ("__weakref__", "attributes", "buffer", "dtype", "inputs", "op", "shape", "value")
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "buffer",
+        "dtype",
+        "inputs",
+        "journal",
+        "number",
+        "op",
+        "shape",
+        "value",
+    )
+
+    number: int  # of a promised node, in its journal
 
     def __init__(
         self,
@@ -46,6 +60,14 @@ class Node:
         self.dtype = dtype
         self.buffer: Any = None
         self.value: Any = None
+        self.journal: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        """What a promised node (`graph.journal`) lacks is written out when somebody looks."""
+        if name in ("attributes", "inputs", "op"):
+            self.journal.keep(self)
+            return getattr(self, name)
+        raise AttributeError(f"'Node' object has no attribute '{name}'")
 
     @property
     def numel(self) -> int:
@@ -61,6 +83,7 @@ class Node:
         self.op = BUFFER
         self.inputs = ()
         self.attributes = () if layout is None else (layout,)
+        self.journal = None
 
     def __repr__(self) -> str:
         return f"<{self.op.name} {self.dtype.name}{list(self.shape)}>"

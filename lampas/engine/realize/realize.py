@@ -21,11 +21,13 @@ import numpy as np
 
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph.following import write_follower
+from lampas.engine.graph.journal import CURRENT
 from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import LinearGraph, Linearization, linearize
 from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
 from lampas.engine.realize.donation import Donor
+from lampas.engine.realize.replay import KEYS_KEPT, Replay, find_key
 from lampas.engine.settings import settings
 from lampas.engine.watch import WATCHERS, watched
 
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     import weakref
     from collections.abc import Callable, Iterable, Sequence
 
+    from lampas.engine.graph.journal import Journal
     from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.node import Node
+    from lampas.engine.realize.replay import Key
 
 
 class Holder(Protocol):
@@ -58,6 +62,7 @@ _LOCK = threading.RLock()
 _PENDING: list[weakref.ref[Holder]] = []
 _PLANS: OrderedDict[Any, Plan] = OrderedDict()
 _LAST: list[Plan | None] = [None]
+_GENERATION = [0]  # of plans
 
 
 @final
@@ -118,6 +123,7 @@ def forget_plans() -> None:
     with _LOCK:
         _PLANS.clear()
         _LAST[0] = None
+        _GENERATION[0] += 1
 
 
 def track(reference: weakref.ref[Holder]) -> None:
@@ -134,21 +140,60 @@ def realize(nodes: Iterable[Node]) -> None:
     with _LOCK:
         asked = [node for node in nodes if node.buffer is None]
         waiting = list(_PENDING)
-        targets = _unrealised(asked, waiting)
+        journal = CURRENT.journal
+        key = None
         try:
-            _run(targets)
+            if not (journal.written or WATCHERS or settings.eager or settings.tier == "reference"):
+                key = find_key(journal, asked, waiting)
+                replay = journal.entry.flushes.get(key)
+                if (
+                    replay is not None
+                    and replay.generation == _GENERATION[0]
+                    and replay.run(journal)
+                ):
+                    journal.close()
+                    _LAST[0] = replay.plan
+                    del _PENDING[: len(waiting)]
+                    return
+            _run_anew(journal, key, asked, waiting)
         except Exception:
             # One bad value among many must not make every other one unreachable.
-            if len(targets) == len(asked):
+            journal.end()
+            if len(_unrealised(asked, waiting)[0]) == len(asked):
                 raise
-            _run(_unrealised(asked, ()))
+            _run(_unrealised(asked, ())[0], {})
             return
         del _PENDING[: len(waiting)]
 
 
-def _unrealised(asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]) -> list[Node]:
-    """The distinct nodes to be computed; plain re-readings of stored values are settled at once."""
+def _run_anew(
+    journal: Journal, key: Key | None, asked: list[Node], waiting: list[weakref.ref[Holder]]
+) -> None:
+    """Write the graph out, find its plan and run it; note it at the end of the journal's path."""
+    entry = journal.entry
+    numbers = {} if key is None else {id(node): n for n, node in enumerate(journal.values)}
+    held = journal.held()
+    journal.end()
+    targets, settled = _unrealised(asked, waiting)
+    replay = _run(targets, numbers)
+    if key is None or replay is None:
+        return
+    replay.generation = _GENERATION[0]
+    replay.outputs = tuple([numbers[id(node)] for node in targets])
+    replay.settled = tuple([(numbers[id(node)], numbers[id(leaf)]) for node, leaf in settled])
+    done = {*replay.outputs, *[number for number, _ in replay.settled]}
+    replay.held = tuple([number for number in held if number not in done])
+    if len(entry.flushes) >= KEYS_KEPT:
+        entry.flushes.clear()
+    entry.flushes[key] = replay
+
+
+def _unrealised(
+    asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]
+) -> tuple[list[Node], list[tuple[Node, Node]]]:
+    """The distinct nodes to be computed, and the plain re-readings of stored leaves, which are settled at once."""
     found: dict[int, Node] = {}
+    settled: list[tuple[Node, Node]] = []
     candidates = list(asked)
     for reference in waiting:
         holder = reference()
@@ -162,25 +207,30 @@ def _unrealised(asked: Sequence[Node], waiting: Sequence[weakref.ref[Holder]]) -
             if node.buffer is None:
                 source.buffer.aliased = True
                 node.realize_as(source.buffer)
+                settled.append((node, source))
         else:
             found[id(node)] = node
-    return list(found.values())
+    return list(found.values()), settled
 
 
-def _run(targets: Sequence[Node], watching: bool = False) -> None:
+def _run(targets: Sequence[Node], numbers: dict[int, int], watching: bool = False) -> Replay | None:
+    """Compute the targets; return how to do so again, if a program did and all leaves have `numbers` (by their ids)."""
     if not targets:
-        return
+        return None
     if WATCHERS and not watching:
-        return watched("realize", len(targets), _run, targets, True)
+        return watched("realize", len(targets), _run, targets, numbers, True)
     plan, nodes = _find_plan(targets)
     plan.sightings += 1
     leaves = [nodes[number] for number in plan.leaves]
     if plan.program is None and plan.wants_program():
         if plan.rearranges < REARRANGED_AT_MOST and _rearrange(plan, leaves):
-            return _run(targets, watching)
+            return _run(targets, numbers, watching)
         plan.compile()
+    replay = None
     if plan.program is not None and settings.tier != "reference":
-        buffers = _run_program(plan, nodes, leaves)
+        buffers, donated = _run_program(plan, nodes, leaves)
+        if all(id(node) in numbers for node in leaves):
+            replay = Replay(plan, [(numbers[id(node)], node) for node in leaves], donated)
         for node, buffer, layout in zip(targets, buffers, plan.program.layouts, strict=True):
             node.realize_as(buffer, layout)
     else:
@@ -190,6 +240,8 @@ def _run(targets: Sequence[Node], watching: bool = False) -> None:
     if len({id(buffer) for buffer in buffers}) < len(buffers):
         for buffer in buffers:
             buffer.aliased = True
+        return None
+    return replay
 
 
 def _rearrange(plan: Plan, leaves: Sequence[Node]) -> bool:
@@ -224,10 +276,14 @@ def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:
     return plan, line.nodes
 
 
-def _run_program(plan: Plan, nodes: Sequence[Node], leaves: Sequence[Node]) -> list[Buffer]:
+def _run_program(
+    plan: Plan, nodes: Sequence[Node], leaves: Sequence[Node]
+) -> tuple[list[Buffer], set[int]]:
+    """The results, and which leaves were given away for them."""
     buffers = [node.buffer for node in leaves if node.op is not SCALAR]
     scalars = [node.value for node in leaves if node.op is SCALAR]
-    return plan.program.run(buffers, scalars, plan.donor.find(nodes, buffers))
+    donated = plan.donor.find(nodes, buffers)
+    return plan.program.run(buffers, scalars, donated), donated
 
 
 def _run_reference(graph: LinearGraph, leaves: Sequence[Node]) -> list[Buffer]:

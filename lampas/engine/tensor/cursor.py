@@ -12,9 +12,10 @@ loops are written out as Python source for exactly this step, one line or two fo
         e0 = a0._edge
         if e0.__class__ is not Mark or e0.trail is not trail or e0.source != -1: return None
         …
-        c = Node(o, (n0, n1), (), h, k)
+        used = (n0, n1, )
+        m0, = CURRENT.journal.append(recipe, used) or recipe.spread(used)
         …
-        return wrap(c, cpu, Mark(trail, 3, 0))
+        return wrap(m0, cpu, Mark(trail, 3, 0))
 
 Nothing is changed before the last `return None`; whoever gets None goes the long way, which is always right.  Memory on
 other devices, results that are an input handed on, and complicated sharing have no such function.
@@ -24,16 +25,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lampas.engine.derive.operation import exact
 from lampas.engine.derive.tape import next_sequence
 from lampas.engine.derive.trail import Mark
+from lampas.engine.graph.journal import CURRENT
 from lampas.engine.graph.node import Node
-from lampas.engine.graph.primitives import CALL, OUTPUT
 from lampas.engine.tensor.core import wrap
 from lampas.engine.tensor.device import CPU
+from lampas.engine.tensor.grad_mode import grad_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lampas.engine.derive.operation import Operation
     from lampas.engine.derive.recipe import Recipe
     from lampas.engine.derive.trail import Step
 
@@ -80,6 +84,50 @@ def write_step(
     return names["follow"]
 
 
+def count_entry(
+    operation: Operation, recipe: Recipe, inputs: Sequence[Any], attributes: tuple[Any, ...]
+) -> None:
+    """An operation that no tape wants was recorded the long way; soon its journal entry gets a function for it."""
+    entry = CURRENT.journal.entry
+    if entry.taken != OFTEN or entry.recipe is not recipe or entry.recorder or recipe.hands_on:
+        return
+    tensors = [given for given in inputs if type(given) is not Node]
+    if not tensors or any(given._storage.device is not CPU for given in tensors):
+        return
+    entry.operation, entry.attributes, entry.key = operation, attributes, exact(attributes)
+    entry.recorder = write_recorder(operation, recipe, inputs)
+
+
+def write_recorder(
+    operation: Operation, recipe: Recipe, inputs: Sequence[Any]
+) -> Callable[[Sequence[Any]], Any]:
+    """The function that records an operation without gradients on inputs of the same kinds; None for others."""
+    names: dict[str, Any] = {"Node": Node, "wrap": wrap, "cpu": CPU, "grad_mode": grad_mode}
+    count = len(inputs)
+    lines = [f"if len(inputs) != {count}: return None"]
+    lines.append("".join(f"a{number}, " for number in range(count)) + "= inputs")
+    checks: list[str] = []
+    traced: list[str] = []
+    for number, given in enumerate(inputs):
+        node = given if type(given) is Node else given._node
+        names |= {f"h{number}": node.shape, f"k{number}": node.dtype}
+        if type(given) is Node:
+            checks += _check_node(number)
+            continue
+        checks += _check_tensor(number)
+        a = f"a{number}"
+        traced.append(f"{a}._requires_grad or {a}._edge is not None or {a}._base is not None")
+    checks.append(f"if grad_mode.enabled and ({' or '.join(traced)}): return None")
+    lines += ["try:", *[f"    {line}" for line in checks], "except AttributeError: return None"]
+    results = range(len(recipe.results))
+    lines += _make(recipe, names)
+    made = "".join(f"wrap(r{number}, cpu), " for number in results)
+    lines.append(f"return ({made})" if operation.multiple else "return wrap(r0, cpu)")
+    body = "\n".join(f"    {line}" for line in lines)
+    exec(f"def record(inputs):\n{body}", names)
+    return names["record"]
+
+
 def _check_node(number: int) -> list[str]:
     return [
         f"n{number} = a{number}",
@@ -123,26 +171,15 @@ def _check_source(number: int, source: int | None, leaves: int, fresh: dict[int,
 
 def _make(recipe: Recipe, names: dict[str, Any]) -> list[str]:
     """The recipe's nodes: r0, r1, … for its results."""
+    names |= {"recipe": recipe, "CURRENT": CURRENT}
     used = "".join(f"n{place}, " for place in recipe.used)
-    for number, (shape, kind) in enumerate(recipe.kinds):
-        names |= {f"rh{number}": shape, f"rk{number}": kind}
-    if len(recipe.steps) == 1:
-        op, places, attributes, _, _ = recipe.steps[0]
-        names |= {"ro": op, "ra": attributes}
-        used = "".join(f"n{recipe.used[place]}, " for place in places)
-    else:
-        names |= {"ro": CALL, "ra": (recipe,)}
-    single = len(recipe.kinds) == 1
-    made = "m0" if single else "call"
-    lines = [f"{made} = Node(ro, ({used}), ra, rh0, rk0)"]
-    if not single:
-        names["output"] = OUTPUT
-        lines += [
-            f"m{number} = Node(output, (call,), ({number},), rh{number}, rk{number})"
-            for number in range(len(recipe.kinds))
-        ]
+    made = "".join(f"m{number}, " for number in range(len(recipe.kinds)))
     positions = [result[1] for result in recipe.results if result is not None]
-    return lines + [f"r{number} = m{position}" for number, position in enumerate(positions)]
+    return [
+        f"used = ({used})",
+        f"{made}= CURRENT.journal.append(recipe, used) or recipe.spread(used)",
+        *[f"r{number} = m{position}" for number, position in enumerate(positions)],
+    ]
 
 
 def _note(

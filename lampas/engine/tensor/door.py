@@ -15,11 +15,12 @@ from lampas.engine.derive.operation import Operation, alias, exact
 from lampas.engine.derive.tape import Edge, OperationGrad
 from lampas.engine.derive.trail import CURRENT, Mark, Step, Trail, current_trail, end_trail
 from lampas.engine.graph import build as g
+from lampas.engine.graph import journal as journals
 from lampas.engine.graph.node import Node
 from lampas.engine.realize.realize import COMPUTING
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
-from lampas.engine.tensor.cursor import OFTEN, write_step
+from lampas.engine.tensor.cursor import OFTEN, count_entry, write_step
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading
@@ -53,31 +54,21 @@ def record(
     if HOOKS and not hooked:
         inputs = run_hooks(operation, inputs, attributes)
         return watched("operator", operation, record, operation, inputs, attributes, True)
-    trail = CURRENT.trail
-    if (
-        trail is not None
-        and grad_mode.enabled
-        and not (HOOKS or settings.eager or anomaly.state.enabled)
-    ):
-        step = trail.step.next
-        if (
-            step is not None
-            and step.follow is not None
-            and step.operation is operation
-            and (step.attributes is attributes or step.key == exact(attributes))
-        ):
-            made = step.follow(trail, inputs)
-            if made is not None:
-                return made
+    if not (HOOKS or settings.eager or anomaly.state.enabled):
+        made = _follow(operation, inputs, attributes)
+        if made is not None:
+            return made
     nodes, place, traced = _read(operation, inputs)
     if traced and not (HOOKS or settings.eager or anomaly.state.enabled):
         tensors = _note(operation, inputs, nodes, attributes, place)
         if tensors is not None:
             return tensors if operation.multiple else tensors[0]
-    outputs = operation.compute(nodes, attributes)
-    if any(out is node for out in outputs for node in nodes):
+    recipe = operation.recipe(nodes, attributes)
+    outputs: tuple[Node, ...] = recipe.make(nodes)  # type: ignore[assignment]
+    if recipe.hands_on:
         outputs = tuple([alias(out) for out in outputs])
     if not traced:
+        count_entry(operation, recipe, inputs, attributes)
         if operation.multiple:
             return tuple([wrap(node, place) for node in outputs])
         return wrap(outputs[0], place)
@@ -90,6 +81,31 @@ def record(
     )
     entry.guards = _guards(operation, inputs, tensors)
     return tensors if operation.multiple else tensors[0]
+
+
+def _follow(operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...]) -> Any:
+    """What was recorded here last time, once more; None if that was something else."""
+    trail = CURRENT.trail
+    if trail is not None and grad_mode.enabled:
+        step = trail.step.next
+        if (
+            step is not None
+            and step.follow is not None
+            and step.operation is operation
+            and (step.attributes is attributes or step.key == exact(attributes))
+        ):
+            made = step.follow(trail, inputs)
+            if made is not None:
+                return made
+    entry = journals.CURRENT.journal.entry.next
+    if (
+        entry is not None
+        and entry.recorder is not None
+        and entry.operation is operation
+        and (entry.attributes is attributes or entry.key == exact(attributes))
+    ):
+        return entry.recorder(inputs)
+    return None
 
 
 def record_view(

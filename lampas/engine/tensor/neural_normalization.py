@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lampas.engine.derive.operation import Operation, Saved, distinct_inputs
 from lampas.engine.derive.pullback import pull_back
 from lampas.engine.graph import build as g
-from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.core import Tensor, rebind
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.neural_precision import wide
 from lampas.engine.tensor.operands import number
@@ -136,9 +136,20 @@ def normalized(
 
     Weight and bias are read in `shape`, which broadcasts to x's.
     """
-    parameters = tuple(given for given in (weight, bias) if given is not None)
     has = (weight is not None, bias is not None)
-    return record(operation, (x, *parameters), (view, dims, eps, has, shape))
+    return normalized_as(operation, x, weight, bias, (view, dims, eps, has, shape))
+
+
+def normalized_as(
+    operation: Operation,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    attributes: tuple[Any, ...],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `normalized`, with (view, dims, eps, (is there a weight, a bias), shape) as one tuple."""
+    parameters = [given for given in (weight, bias) if given is not None]
+    return record(operation, (x, *parameters), attributes)
 
 
 def _with_statistics(x: Node, mean: Node, variance: Node, *rest: Any) -> Node:
@@ -217,6 +228,7 @@ def _move_statistics(*nodes_and_numbers: Any) -> tuple[Node, Node]:
 
 
 MOVE_STATISTICS = Operation("running_statistics", _move_statistics, saves="none", multiple=True)
+COUNT_BATCH = Operation("add", lambda count: g.add(count, g.like(count, 1)), saves="none")
 MOVE_MEAN = Operation("running_mean", _moved, saves="none")
 MOVE_VARIANCE = Operation("running_var", _moved_variance, saves="none")
 
@@ -238,10 +250,15 @@ def move_statistics(
     variance: Tensor,
     latest: Tensor,
     rate: Tensor,
-    numbers: tuple[float, float, float],
+    momentum: float,
+    scales: tuple[float, float],
 ) -> None:
-    """Move both running statistics in place, outside of the tape; `numbers` are momentum, eps and factor."""
-    momentum, *rest = numbers
-    made = record(MOVE_STATISTICS, (mean, variance, latest, rate, number(momentum)), tuple(rest))
-    for running, moved in zip((mean, variance), made, strict=True):
-        running._write(moved._value(), None, recorded=False)
+    """Move both running statistics in place, outside of the tape; `scales` are eps and factor."""
+    made = record(MOVE_STATISTICS, (mean, variance, latest, rate, number(momentum)), scales)
+    rebind((mean, variance), (made[0]._node, made[1]._node))
+
+
+def count_batch(count: Tensor) -> None:
+    """Add one to a counter of batches, outside of the tape."""
+    made = record(COUNT_BATCH, (count,))
+    rebind((count,), (made._node,))

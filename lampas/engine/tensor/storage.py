@@ -20,7 +20,6 @@ import numpy as np
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node, buffer_node
-from lampas.engine.graph.primitives import BUFFER
 from lampas.engine.realize.realize import read, realize, settle_row_major, track
 from lampas.engine.settings import settings
 from lampas.engine.shape import is_contiguous
@@ -56,7 +55,7 @@ class Storage:
         self.history = 0
         self.shared = False
         self.reference: weakref.ref[Any] = weakref.ref(self)
-        if node.op is not BUFFER:
+        if node.buffer is None:
             self._await(node)
 
     def _await(self, node: Node) -> None:
@@ -75,7 +74,7 @@ class Storage:
             self._write_through(node)
             return
         self.node = node
-        if node.op is not BUFFER:
+        if node.buffer is None:
             self._await(node)
 
     def replace(self, node: Node) -> None:
@@ -83,7 +82,7 @@ class Storage:
         self.revision += 1
         self.version += 1
         self.node = node
-        if node.op is not BUFFER:
+        if node.buffer is None:
             self._await(node)
 
     def is_shared(self) -> bool:

@@ -5,104 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lampas.engine.tensor import Tensor, constant_pad_nd, zeros
-from lampas.engine.tensor.neural_convolution import convolution
+from lampas.engine.tensor.door import record
+from lampas.engine.tensor.neural_convolution import CONVOLUTION, convolution
+from lampas.nn.functional.convolution_arguments import (
+    CALLS_KEPT,
+    KNOWN_CALLS,
+    Sizes,
+    call_key,
+    check_bias,
+    check_operands,
+    check_parameters,
+    check_sizes,
+    expanded,
+)
 
 __all__ = [
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "fold", "unfold",
 ]  # fmt: skip
-
-Sizes = int | Sequence[int]
-
-
-def _expanded(name: str, argument: str, value: Sizes, rank: int) -> tuple[int, ...]:
-    """An int for every spatial dimension, or the given ints."""
-    if isinstance(value, int):
-        return (value,) * rank
-    values = tuple(int(item) for item in value)
-    if len(values) == 1:
-        return values * rank
-    if len(values) != rank:
-        raise RuntimeError(
-            f"{name}: expected {argument} to be a single integer value or a list of {rank} "
-            f"values to match the convolution dimensions, but got {argument}={list(values)}"
-        )
-    return values
-
-
-def _check_operands(name: str, input: Tensor, weight: Tensor, rank: int) -> None:
-    for position, (label, value) in enumerate((("input", input), ("weight", weight)), 1):
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"{name}(): argument '{label}' (position {position}) must be Tensor, "
-                f"not {type(value).__name__}"
-            )
-    if input.dim() not in (rank + 1, rank + 2):
-        raise RuntimeError(
-            f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, "
-            f"but got input of size: {list(input.shape)}"
-        )
-    if weight.dim() != rank + 2:
-        raise RuntimeError(
-            f"weight should have at least three dimensions: expected {rank + 2}D weight for "
-            f"{rank}D convolution ({name}), but got weight of size {list(weight.shape)}"
-        )
-    if input.dtype != weight.dtype:
-        raise RuntimeError(
-            f"Input type ({input.type()}) and weight type ({weight.type()}) should be the same"
-        )
-
-
-def _check_parameters(
-    name: str, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
-) -> None:
-    if groups <= 0:
-        raise RuntimeError("non-positive groups is not supported")
-    if any(value < 0 for value in padding):
-        raise RuntimeError("negative padding is not supported")
-    if any(value <= 0 for value in stride):
-        raise RuntimeError("non-positive stride is not supported")
-    if any(value <= 0 for value in dilation):
-        raise RuntimeError("dilation should be greater than zero")
-
-
-def _check_bias(bias: Tensor | None, weight: Tensor, outputs: int) -> None:
-    if bias is not None and (bias.dim() != 1 or bias.size(0) != outputs):
-        raise RuntimeError(
-            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
-            f"{outputs} elements, but got bias of size {list(bias.shape)} instead"
-        )
-
-
-def _check_sizes(
-    input: Tensor,
-    weight: Tensor,
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    rank: int,
-) -> None:
-    outputs, channels = weight.shape[:2]
-    shape = list(input.shape)
-    if outputs % groups or outputs < groups:
-        raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
-            f"but got weight of size {list(weight.shape)} instead"
-        )
-    if input.size(-rank - 1) != channels * groups:
-        raise RuntimeError(
-            f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{shape} "
-            f"to have {channels * groups} channels, but got {input.size(-rank - 1)} channels instead"
-        )
-    padded = [size + 2 * amount for size, amount in zip(shape[-rank:], padding)]
-    reach = [step * (size - 1) + 1 for step, size in zip(dilation, weight.shape[2:])]
-    if any(size < needed for size, needed in zip(padded, reach)):
-        padded_text = " x ".join(map(str, padded))
-        kernel_text = " x ".join(map(str, reach))
-        raise RuntimeError(
-            f"Calculated padded input size per channel: ({padded_text}). Kernel size: "
-            f"({kernel_text}). Kernel size can't be greater than actual input size"
-        )
 
 
 def _named_padding(
@@ -140,22 +60,33 @@ def _convolve(
     dilation: Sizes,
     groups: int,
 ) -> Tensor:
-    _check_operands(name, input, weight, rank)
-    strides = _expanded(name, "stride", stride, rank)
-    dilations = _expanded(name, "dilation", dilation, rank)
+    call = call_key(rank, input, weight, bias, stride, padding, dilation, groups)
+    known = None if call is None else KNOWN_CALLS.get(call)
+    if known is not None:
+        operands = (input, weight) if bias is None else (input, weight, bias)
+        return record(CONVOLUTION, operands, known)
+    check_operands(name, input, weight, rank)
+    strides = expanded(name, "stride", stride, rank)
+    dilations = expanded(name, "dilation", dilation, rank)
     if isinstance(padding, str):
         kernel = weight.shape[2:]
         input, amounts = _named_padding(name, input, padding, kernel, strides, dilations)
     else:
-        amounts = _expanded(name, "padding", padding, rank)
-    _check_parameters(name, strides, amounts, dilations, groups)
-    _check_sizes(input, weight, amounts, dilations, groups, rank)
-    _check_bias(bias, weight, weight.size(0))
+        amounts = expanded(name, "padding", padding, rank)
+    check_parameters(name, strides, amounts, dilations, groups)
+    check_sizes(input, weight, amounts, dilations, groups, rank)
+    check_bias(bias, weight, weight.size(0))
     single = input.dim() == rank + 1
     batch = input.unsqueeze(0) if single else input
     zero = (0,) * rank
     result = convolution(batch, weight, bias, strides, amounts, dilations, False, zero, groups)
-    return result.squeeze(0) if single else result
+    if single:
+        return result.squeeze(0)
+    if call is not None and batch._shape == call[1]:
+        if len(KNOWN_CALLS) >= CALLS_KEPT:
+            KNOWN_CALLS.clear()
+        KNOWN_CALLS[call] = strides, amounts, dilations, groups
+    return result
 
 
 def conv1d(
@@ -216,12 +147,12 @@ def _transpose_convolve(
     groups: int,
     dilation: Sizes,
 ) -> Tensor:
-    _check_operands(name, input, weight, rank)
-    strides = _expanded(name, "stride", stride, rank)
-    dilations = _expanded(name, "dilation", dilation, rank)
-    amounts = _expanded(name, "padding", padding, rank)
-    extra = _expanded(name, "output_padding", output_padding, rank)
-    _check_parameters(name, strides, amounts, dilations, groups)
+    check_operands(name, input, weight, rank)
+    strides = expanded(name, "stride", stride, rank)
+    dilations = expanded(name, "dilation", dilation, rank)
+    amounts = expanded(name, "padding", padding, rank)
+    extra = expanded(name, "output_padding", output_padding, rank)
+    check_parameters(name, strides, amounts, dilations, groups)
     for more, step, gap in zip(extra, strides, dilations):
         if more < 0:
             raise RuntimeError("negative output_padding is not supported")
@@ -237,7 +168,7 @@ def _transpose_convolve(
             f"{list(input.shape)} to have {weight.size(0)} channels, but got {channels} "
             "channels instead"
         )
-    _check_bias(bias, weight, weight.size(1) * groups)
+    check_bias(bias, weight, weight.size(1) * groups)
     single = input.dim() == rank + 1
     batch = input.unsqueeze(0) if single else input
     result = convolution(batch, weight, bias, strides, amounts, dilations, True, extra, groups)
@@ -371,7 +302,7 @@ def unfold(
 ) -> Tensor:
     """Sliding blocks as columns: ([N,] C, H, W) -> ([N,] C·Kh·Kw, blocks)."""
     kernel, gaps, amounts, steps = (
-        _expanded("unfold", label, value, 2)
+        expanded("unfold", label, value, 2)
         for label, value in (
             ("kernel_size", kernel_size),
             ("dilation", dilation),
@@ -412,7 +343,7 @@ def fold(
 ) -> Tensor:
     """Sum sliding blocks back into a plane: ([N,] C·Kh·Kw, blocks) -> ([N,] C, H, W)."""
     output, kernel, gaps, amounts, steps = (
-        _expanded("fold", label, value, 2)
+        expanded("fold", label, value, 2)
         for label, value in (
             ("output_size", output_size),
             ("kernel_size", kernel_size),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lampas.engine.numeric_limits import finfo
 from lampas.engine.tensor import Tensor, no_grad
@@ -28,8 +29,8 @@ def _check_channels(name: str, tensor: Tensor | None, expected: int) -> None:
 
 
 def _need_more_than_one(input: Tensor) -> None:
-    values = input.size(0)
-    for size in input.shape[2:]:
+    values = input._shape[0]
+    for size in input._shape[2:]:
         values *= size
     if values == 1:
         raise ValueError(
@@ -56,26 +57,41 @@ def batch_norm(
         return input.clone()
     if training:
         _need_more_than_one(input)
-    channels = input.size(1)
-    _check_channels("running_mean", running_mean, channels)
-    _check_channels("running_var", running_var, channels)
-    _check_channels("weight", weight, channels)
-    _check_channels("bias", bias, channels)
-    shape = _channel_shape(input)
+    channels = input._shape[1]
+    given = running_mean, running_var, weight, bias
+    for name, each in zip(("running_mean", "running_var", "weight", "bias"), given):
+        if each is not None and each._shape != (channels,):
+            _check_channels(name, each, channels)
     if not training:
+        shape = _channel_shape(input)
         if running_mean is None or running_var is None:
             raise RuntimeError(
                 "Expected running_mean and running_var to be defined when training=False"
             )
         return normalized_by(input, running_mean, running_var, weight, bias, eps, shape)
-    dims = (0, *range(2, input.dim()))
-    result, mean, rate = normalized(
-        operations.BATCH_NORM, input, weight, bias, tuple(input.shape), dims, eps, shape
+    plan = _batch_plan(input._shape, eps, weight is not None, bias is not None)
+    result, mean, rate = operations.normalized_as(
+        operations.BATCH_NORM, input, weight, bias, plan.attributes
     )
     if running_mean is not None or running_var is not None:
-        count = input.numel() // max(channels, 1)
-        _move_statistics(running_mean, running_var, mean, rate, momentum, eps, count)
+        _move_statistics(running_mean, running_var, mean, rate, momentum, plan.scales)
     return result
+
+
+class _BatchPlan(NamedTuple):
+    """What batch norm's operations get for a shape: made once, so that it is known again by its identity."""
+
+    attributes: tuple[Any, ...]
+    scales: tuple[float, float]  # eps, and what makes the variance unbiased
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _batch_plan(size: tuple[int, ...], eps: float, weighted: bool, biased: bool) -> _BatchPlan:
+    dims = (0, *range(2, len(size)))
+    shape = (1, size[1]) + (1,) * (len(size) - 2)
+    count = math.prod(size) // max(size[1], 1)
+    attributes = (size, dims, eps, (weighted, biased), shape)
+    return _BatchPlan(attributes, (eps, count / max(count - 1, 1)))
 
 
 def _move_statistics(
@@ -84,15 +100,15 @@ def _move_statistics(
     mean: Tensor,
     rate: Tensor,
     momentum: float,
-    eps: float,
-    count: int,
+    scales: tuple[float, float],
 ) -> None:
     """Move the running statistics; over several samples' statistics, towards their average."""
-    factor = count / max(count - 1, 1)
+    eps, factor = scales
     with no_grad():
         if running_mean is not None and running_var is not None:
-            numbers = momentum, eps, factor
-            return operations.move_statistics(running_mean, running_var, mean, rate, numbers)
+            return operations.move_statistics(
+                running_mean, running_var, mean, rate, momentum, scales
+            )
         if running_mean is not None:
             running_mean.copy_(operations.moved_mean(running_mean, mean, momentum))
         if running_var is not None:
@@ -128,7 +144,8 @@ def instance_norm(
     )
     if running_mean is not None or running_var is not None:
         count = math.prod(input.shape[2:])
-        _move_statistics(running_mean, running_var, mean, rate, momentum, eps, count)
+        scales = eps, count / max(count - 1, 1)
+        _move_statistics(running_mean, running_var, mean, rate, momentum, scales)
     return result
 
 

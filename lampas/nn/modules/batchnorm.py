@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lampas.engine.tensor import Tensor, empty, ones, tensor, zeros
+from lampas.engine.tensor.neural_normalization import count_batch
 from lampas.nn import functional as F
 from lampas.nn import init
 from lampas.nn.modules.lazy import LazyModuleMixin
@@ -102,21 +103,19 @@ class _BatchNorm(_NormBase):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
         factor = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
-        use_batch = self.training or (self.running_mean is None and self.running_var is None)
-        keep = not self.training or self.track_running_stats
+        training = self.training
+        if training and self.track_running_stats:
+            count = self.num_batches_tracked
+            if count is not None:
+                count_batch(count)
+                if self.momentum is None:
+                    factor = 1.0 / float(count)
+        mean, variance = self.running_mean, self.running_var
+        use_batch = training or (mean is None and variance is None)
+        if training and not self.track_running_stats:
+            mean = variance = None
         return F.batch_norm(
-            input,
-            self.running_mean if keep else None,
-            self.running_var if keep else None,
-            self.weight,
-            self.bias,
-            use_batch,
-            factor,
-            self.eps,
+            input, mean, variance, self.weight, self.bias, use_batch, factor, self.eps
         )
 
 

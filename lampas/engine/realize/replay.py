@@ -1,0 +1,115 @@
+"""Replays: values are wanted where they were wanted before, so what was run then is run again.
+
+At the end of a journal's path (`graph.journal`) the same graph leads to the same values.  Which of them somebody waits
+for, and what may be overwritten, can differ: that is told by the numbers of those who wait and by how often every value
+is referred to (`Key`).  Where path and key are known, the leaves' buffers are collected by their numbers and the
+program runs; no graph is made, sought, compared or walked.
+
+A key is kept only after the long way (`realize._run`) has run a compiled program for it, and only where no promise was
+kept early; so equal counts mean that nobody besides the journal, tensors and storages refers to more than then.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any, final
+
+from lampas.engine.graph.primitives import BUFFER, SCALAR
+from lampas.engine.realize.donation import IN_LIST_AND_SLOT
+
+if TYPE_CHECKING:
+    import weakref
+    from collections.abc import Collection, Sequence
+
+    from lampas.engine.graph.journal import Journal
+    from lampas.engine.graph.node import Node
+
+Key = tuple[tuple[int, ...], tuple[int, ...]]
+
+KEYS_KEPT = 8  # of one path
+
+
+@final
+class Replay:
+    """What is run for a key.
+
+    `buffers` and `scalars` are numbers of the leaves, `outputs` those of the results; `settled` pairs a value with the
+    leaf whose memory it reads as it is; `held` are values that are not computed, but that somebody refers to.
+    """
+
+    __slots__ = (
+        "buffers",
+        "donated",
+        "generation",
+        "held",
+        "layouts",
+        "outputs",
+        "plan",
+        "scalars",
+        "settled",
+    )
+
+    def __init__(
+        self, plan: Any, leaves: Sequence[tuple[int, Node]], donated: Collection[int]
+    ) -> None:
+        self.plan = plan
+        self.generation = 0  # of plans
+        self.buffers = [number for number, node in leaves if node.op is not SCALAR]
+        self.scalars = [number for number, node in leaves if node.op is SCALAR]
+        self.layouts = [node.attributes for _, node in leaves if node.op is not SCALAR]
+        self.donated = sorted(donated)
+        self.outputs: tuple[int, ...] = ()
+        self.settled: tuple[tuple[int, int], ...] = ()
+        self.held: tuple[int, ...] = ()
+
+    def run(self, journal: Journal) -> bool:
+        """Compute the outputs; False, with nothing done, where a leaf lies otherwise than then."""
+        values = journal.values
+        buffers = [values[number].buffer for number in self.buffers]
+        if [values[number].attributes for number in self.buffers] != self.layouts:
+            return False
+        counts = list(map(getrefcount, buffers))
+        donated = [
+            place
+            for place in self.donated
+            if counts[place] == IN_LIST_AND_SLOT and not buffers[place].exported
+        ]
+        plan = self.plan
+        plan.sightings += 1
+        scalars = [values[number].value for number in self.scalars]
+        made = plan.program.run(buffers, scalars, donated)
+        for number, buffer, layout in zip(self.outputs, made, plan.program.layouts, strict=True):
+            node = values[number]
+            node.buffer = buffer
+            node.op = BUFFER
+            node.inputs = ()
+            node.attributes = () if layout is None else (layout,)
+            node.journal = None
+        for number, leaf in self.settled:
+            buffer = values[leaf].buffer
+            buffer.aliased = True
+            values[number].realize_as(buffer)
+        if self.held:
+            journal.keep_all(self.held)
+        return True
+
+
+def find_key(
+    journal: Journal, asked: Sequence[Node], waiting: Sequence[weakref.ref[Any]]
+) -> Key | None:
+    """What is wanted of a journal, and who refers to its values; None where others are wanted too."""
+    numbers: list[int] = []
+    for node in asked:
+        if node.journal is not journal:
+            return None
+        numbers.append(node.number)
+    for reference in waiting:
+        holder = reference()
+        if holder is not None:
+            node = holder.node
+            if node.journal is journal:
+                numbers.append(node.number)
+            elif node.buffer is None:
+                return None
+    node = holder = None  # or they would be counted
+    return tuple(numbers), journal.counts()
