@@ -70,6 +70,26 @@ def test_forward_and_derivatives(seed: int) -> None:
     assert not any(isinstance(segment, HostCall) for segment in program.segments)
 
 
+@pytest.mark.parametrize(
+    ("image", "kernel", "attributes"),
+    [
+        ((7, 7), (3, 3), ((1, 1), (1, 1), (1, 1), 1)),
+        ((6, 9), (5, 3), ((2, 3), (2, 1), (1, 1), 1)),
+        ((9, 5), (3, 2), ((2, 1), (3, 2), (2, 3), 2)),
+        ((7,), (3,), ((1,), (2,), (1,), 1)),
+    ],
+)
+def test_a_small_image_gets_margins(image: Sizes, kernel: Sizes, attributes: Any) -> None:
+    """One class of positions instead of many, each of which would fetch the weight again."""
+    groups = attributes[3]
+    x, weight = leaf(1, 256, *image), leaf(256, 256 // groups, *kernel, seed=1)
+    made = g.make(p.CONVOLUTION, (x, weight), attributes)
+    with settings.override(convolution="direct"):
+        program = check(made, tolerance=2e-3)
+    (record,) = [r for s in program.segments for r in s.records if r.name.startswith("convolution")]
+    assert record.extent <= 8 * groups  # no units of edges and corners
+
+
 def test_bias_and_activation_join_the_product() -> None:
     x, weight = leaf(2, 4, 9, 7), leaf(6, 4, 3, 3, seed=1)
     bias = g.reshape(leaf(6, seed=2), (1, 6, 1, 1))

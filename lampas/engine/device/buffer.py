@@ -82,6 +82,7 @@ class Buffer:
         "exported",
         "nbytes",
         "pointer",
+        "prepared",
     )
 
     def __init__(self, pointer: int, nbytes: int, block: numpy.ndarray, capacity: int) -> None:
@@ -91,6 +92,9 @@ class Buffer:
         self.capacity = capacity  # 0: the memory is not ours to recycle
         self.exported = False
         self.aliased = False  # several values lie here: none of them may be written in place
+        self.prepared: Any = (
+            None  # what programs have made of the contents; see `realize.preparation`
+        )
 
     @staticmethod
     def allocate(nbytes: int) -> Buffer:
@@ -123,6 +127,18 @@ class Buffer:
             return numpy.ndarray(shape, dtype, buffer=self.block, offset=start)
         flat = self.block.reshape(-1).view(numpy.uint8)
         return numpy.ndarray(shape, dtype, buffer=flat, offset=offset)
+
+    def is_seen_outside(self) -> bool:
+        """Whether anybody else may hold an array over the memory."""
+        if not self.exported:
+            return False
+        if sys.getrefcount(self.block) > ALONE:
+            return True
+        base = self.block.base
+        if base is None:
+            return False
+        alone = type(base) is numpy.ndarray and base.base is None
+        return not alone or sys.getrefcount(base) > ALONE + 1
 
     def __repr__(self) -> str:
         return f"Buffer(pointer={self.pointer:#x}, nbytes={self.nbytes})"

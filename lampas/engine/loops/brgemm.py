@@ -74,10 +74,15 @@ class KernelCall:
 
 @dataclass(frozen=True)
 class GemmPlan:
-    """What to run and how many bytes of scratch it needs."""
+    """What to run and how many bytes of scratch it needs.
+
+    The first `preparing` calls only turn operand "b" into "kept", `kept_bytes` that stay right while "b" does.
+    """
 
     calls: tuple[KernelCall, ...]
     scratch_bytes: int
+    kept_bytes: int = 0
+    preparing: int = 0
 
 
 @lru_cache(maxsize=16)

@@ -25,7 +25,7 @@ from lampas.engine.loops.convolution_kernel import ConvolutionInteger, Convoluti
 Shape = tuple[int, ...]
 LONGEST_RUN = 512  # elements of a run that a panel takes at once
 PANEL_DEPTH = 768  # elements of a panel's row
-UNITS_WANTED = 16
+UNITS_WANTED = 8
 FMA_NANOSECONDS = 0.0175  # a multiplication and addition of floats on one core of AVX-512
 
 

@@ -14,7 +14,7 @@ padded: where a 3×3 window hangs over the edge of a 2×2 map, four of its nine 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 Shape = tuple[int, ...]
@@ -48,6 +48,19 @@ class Line:
             else:
                 found.append(Stretch(position, 1, first, taps))
         return found
+
+    def margins(self) -> tuple[int, int]:
+        """How far taps reach out before the first place and beyond the last one."""
+        if not self.taps or not self.count:
+            return 0, 0
+        last = (self.count - 1) * self.in_step + self.taps[-1][0]
+        return max(0, -self.taps[0][0]), max(0, last - self.size + 1)
+
+    def widened(self) -> Line:
+        """The same line over an input with these margins: every position meets every tap."""
+        low, high = self.margins()
+        taps = tuple([(offset + low, number) for offset, number in self.taps])
+        return replace(self, size=low + self.size + high, taps=taps)
 
 
 @dataclass(frozen=True)

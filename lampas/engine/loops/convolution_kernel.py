@@ -83,6 +83,20 @@ class ConvolutionKernel:
         """The most positions of a unit."""
         return TILES_OF_UNIT * self.shape.rows
 
+    def rounded(self, rows: int) -> int:
+        """Rows that the tiles compute for so many positions.
+
+        >>> from lampas.engine.llvm.target import x86_avx512
+        >>> kernel = ConvolutionKernel(x86_avx512(), "float")
+        >>> [kernel.rounded(rows) for rows in (1, 5, 14, 25, 49)]
+        [4, 8, 14, 28, 50]
+        """
+        top, middle, low = tile_heights(self.shape)
+        whole, left = divmod(rows, top)
+        if left > middle:
+            return (whole + 1) * top
+        return whole * top + (middle if left > low else low if left else 0)
+
     @property
     def first_table(self) -> int:
         """Where the tables may begin."""

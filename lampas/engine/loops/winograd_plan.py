@@ -109,8 +109,12 @@ def plan_winograd(
     threads: int = 1,
     target: Target | None = None,
     turned: bool = False,
+    keeps: bool = False,
 ) -> GemmPlan:
-    """Plan the forward convolution, or the derivative by the input, from the weight as it lies (`turned`)."""
+    """Plan the forward convolution, or the derivative by the input, from the weight as it lies (`turned`).
+
+    With `keeps` the transformed weight lies in memory of its own and can serve many runs.
+    """
     target, element = target or host(), plain_element(kind)
     kernel, nbytes = WinogradKernel(target, element, outputs, epilogue), element_bytes(element)
     shape, elements = kernel.shape, inputs_of(outputs) ** 2
@@ -123,12 +127,15 @@ def plan_winograd(
         head += [0, 0, *extra]
     scratch = threads * values[WinogradInteger.SCRATCH_STRIDE] * nbytes
     spread = elements * (sizes.channels * sizes.filters + SKEW) * nbytes
-    weight = filter_call(target, element, sizes, outputs, ("scratch", scratch), turned)
-    operands = (("a", 0), ("scratch", scratch), ("c", 0), ("scratch", 0))
+    place = ("kept", 0) if keeps else ("scratch", scratch)
+    weight = filter_call(target, element, sizes, outputs, place, turned)
+    operands = (("a", 0), place, ("c", 0), ("scratch", 0))
     operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
     units = -(-sizes.count(outputs) // block)
     work = sizes.count(outputs) * elements * sizes.channels * sizes.filters // 100
     call = KernelCall(kernel, operands, tuple(head), units, work, kernel.name)
+    if keeps:
+        return GemmPlan((weight, call), scratch, spread, 1)
     return GemmPlan((weight, call), scratch + spread)
 
 

@@ -31,7 +31,10 @@ NANOSECONDS_A_HEAVY_ONE = 0.8
 
 @final
 class Slots:
-    """The numbering of a program's pointers: leaves, then outputs, arena, scalar cells, number cells, guards' flags."""
+    """The numbering of a program's pointers.
+
+    Leaves, then outputs, arena, scalar cells, number cells, guards' flags, what is kept from run to run.
+    """
 
     def __init__(self, schedule: Schedule) -> None:
         graph = schedule.graph
@@ -49,7 +52,8 @@ class Slots:
         for place, number in enumerate(scalars):
             self.leaves[number] = (self.scalar_cells, 16 * place)
         self.flags = self.arena + 3
-        self.count = self.arena + 4
+        self.kept = {number: self.arena + 4 + place for place, number in enumerate(schedule.kept)}
+        self.count = self.arena + 4 + len(self.kept)
 
     def of_entry(self, number: int) -> Slot:
         """The slot and byte offset of a stored entry or a leaf."""
@@ -66,6 +70,8 @@ class Slots:
             return self.number_cells, 8 * number
         if kind == "flag":
             return self.flags, number
+        if kind == "kept":
+            return self.kept[number], 0
         return (
             self.of_entry(number)
             if kind == "entry"

@@ -26,9 +26,11 @@ from lampas.engine.graph import primitives as p
 from lampas.engine.realize.bind import Slots, bind_call
 from lampas.engine.realize.costs import Cost
 from lampas.engine.realize.hosts import HostCall
+from lampas.engine.realize.preparation import Preparation, find_prepared, make_prepared
 from lampas.engine.realize.profile import Row, RunTimes, print_table, rows_of
 from lampas.engine.realize.statistics import statistics
-from lampas.engine.realize.workspace import WorkspaceLayout
+from lampas.engine.realize.workspace import Workspace, WorkspaceLayout
+from lampas.engine.schedule.contract import GemmCall
 from lampas.engine.schedule.lay_out import wanted_layouts
 from lampas.engine.schedule.lower import Schedule, make_schedule
 from lampas.engine.schedule.steps import HostStep
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
 
     from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.linear import LinearGraph
+    from lampas.engine.schedule.draft import NestCall
     from lampas.engine.schedule.guards import Guard
+    from lampas.engine.schedule.serial import SerialCall
 
 CONVOLUTIONS = frozenset(
     {p.CONVOLUTION, p.CONVOLUTION_BACKWARD_INPUT, p.CONVOLUTION_BACKWARD_WEIGHT}
@@ -86,6 +90,7 @@ class Program:
         self.layouts = schedule.layouts
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
+        self.preparations: list[Preparation] = []
         self.segments: list[Segment] = self.bind()
         self.workspaces = WorkspaceLayout(
             self.slots.count, kinds, self.arena_bytes, len(schedule.guards)
@@ -132,12 +137,25 @@ class Program:
                     segments.append(HostCall(call, self.schedule, self.slots))
                     self.costs.append([Cost(place=place)])
                     continue
-                found, own = bind_call(call, self.schedule, self.slots)
+                found, own = self.bind_kernels(call)
                 records.extend(found)
                 costs.extend([cost.at(place) for cost in own])
         check(early=False)
         close()
         return segments
+
+    def bind_kernels(
+        self, call: NestCall | GemmCall | SerialCall
+    ) -> tuple[list[Record], list[Cost]]:
+        """A call's records for every run; those that make what outlives a run are put aside."""
+        records, costs = bind_call(call, self.schedule, self.slots)
+        first = call.plan.preparing if isinstance(call, GemmCall) else 0
+        if isinstance(call, GemmCall) and first:
+            leaf, nbytes = self.schedule.kept[call.places["kept"][0][1]]
+            position = self.slots.leaves[leaf][0]
+            made = Preparation(position, nbytes, records[:first], self.slots.count)
+            self.preparations.append(made)
+        return records[first:], costs[first:]
 
     def run(
         self,
@@ -149,9 +167,7 @@ class Program:
         if settings.debug or WATCHERS:
             return self.run_watched(leaf_buffers, scalars, donated)
         outputs = self.output_buffers(leaf_buffers, donated)
-        workspace = self.workspaces.take()
-        workspace.write([*leaf_buffers, *outputs], scalars, self.cells_pointer)
-        statistics.runs += 1
+        workspace = self.start(leaf_buffers, outputs, scalars)
         if self.only is not None:
             self.only.run_at(workspace.address)
         else:
@@ -166,6 +182,20 @@ class Program:
         self.workspaces.give_back(workspace)
         return outputs
 
+    def start(
+        self, leaf_buffers: Sequence[Buffer], outputs: Sequence[Buffer], scalars: Sequence[Any]
+    ) -> Workspace:
+        """A workspace with all pointers written, and what is kept from run to run made."""
+        statistics.runs += 1
+        workspace = self.workspaces.take()
+        if not self.preparations:
+            workspace.write([*leaf_buffers, *outputs], (), scalars, self.cells_pointer)
+            return workspace
+        kept, missing = find_prepared(self.preparations, leaf_buffers)
+        workspace.write([*leaf_buffers, *outputs], kept, scalars, self.cells_pointer)
+        make_prepared(missing, workspace.address)
+        return workspace
+
     def output_buffers(
         self, leaf_buffers: Sequence[Buffer], donated: Collection[int]
     ) -> list[Buffer]:
@@ -175,8 +205,12 @@ class Program:
         outputs: list[Buffer] = []
         for position, nbytes in enumerate(self.output_bytes):
             leaf = self.donations.get(position, -1)
-            given = leaf in donated
-            outputs.append(leaf_buffers[leaf] if given else Buffer.allocate(nbytes))
+            if leaf in donated:
+                given = leaf_buffers[leaf]
+                given.prepared = None
+                outputs.append(given)
+            else:
+                outputs.append(Buffer.allocate(nbytes))
         return outputs
 
     def run_watched(
@@ -206,12 +240,10 @@ class Program:
         """Run; return the buffer of each output, and the clock before and after every record."""
         start, before = now(), memory_statistics.live_bytes
         outputs = self.output_buffers(leaf_buffers, donated)
-        workspace = self.workspaces.take()
+        workspace = self.start(leaf_buffers, outputs, scalars)
         arena = workspace.arena
         inside = memory_statistics.live_bytes
-        workspace.write([*leaf_buffers, *outputs], scalars, self.cells_pointer)
         memory = [*leaf_buffers, *outputs, arena]
-        statistics.runs += 1
         readings: list[Any] = []
         for segment in self.segments:
             if isinstance(segment, NativeProgram):

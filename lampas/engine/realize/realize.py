@@ -12,7 +12,6 @@ else is compiled (`LAMPAS_TIER` forces one of them).
 from __future__ import annotations
 
 import importlib
-import sys
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -51,7 +50,6 @@ SMALL_WORK = 1 << 15  # elements touched by a graph that NumPy runs faster than 
 COLD_SIGHTINGS = 2
 PLANS_KEPT = 2048
 REARRANGED_AT_MOST = 4  # times; then somebody else keeps turning the leaves back
-ALONE = 2  # references to a block that only its buffer holds: the attribute, and the question
 
 COMPILER = "lampas.engine.realize.program"  # loaded with the first program: start-up stays quick
 
@@ -314,7 +312,7 @@ def settle_row_major(node: Node) -> Buffer:
 def settle_in(node: Node, layout: Layout) -> bool:
     """Have a row-major value lie in a layout from now on; False where an array outside shares its memory."""
     buffer = node.buffer
-    if node.attributes or (buffer.exported and _is_seen_outside(buffer)):
+    if node.attributes or buffer.is_seen_outside():
         return False
     fresh = Buffer.allocate(buffer.nbytes)
     value = buffer.array(node.dtype.numpy, node.shape)
@@ -323,18 +321,6 @@ def settle_in(node: Node, layout: Layout) -> bool:
     )
     node.realize_as(fresh, layout)
     return True
-
-
-def _is_seen_outside(buffer: Buffer) -> bool:
-    """Whether anybody else may hold an array over a buffer's memory."""
-    if sys.getrefcount(buffer.block) > ALONE:
-        return True
-    base = buffer.block.base
-    if base is None:
-        return False
-    return (
-        type(base) is not np.ndarray or base.base is not None or sys.getrefcount(base) > ALONE + 1
-    )
 
 
 def _own(array: np.ndarray, leaves: Sequence[np.ndarray]) -> Buffer:

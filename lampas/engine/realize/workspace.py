@@ -72,8 +72,13 @@ class Workspace:
         self.flags = (ctypes.c_uint8 * (layout.flags + 1))()
         self.flags_pointer = ctypes.addressof(self.flags)
 
-    def write(self, buffers: Sequence[Buffer], numbers: Sequence[Any], cells: int) -> None:
-        """Write the pointers of leaves and outputs, our own, and the numbers; `cells` is the program's own table."""
+    def write(
+        self, buffers: Sequence[Buffer], kept: Sequence[Buffer], numbers: Sequence[Any], cells: int
+    ) -> None:
+        """Write the pointers of leaves and outputs, our own, what is kept, and the numbers.
+
+        `cells` is the address of the program's own table.
+        """
         layout = self.layout
         if layout.flags:
             ctypes.memset(self.flags_pointer, 0, layout.flags)
@@ -89,6 +94,7 @@ class Workspace:
             self.address + layout.cells_at,
             cells,
             self.flags_pointer,
+            *[buffer.pointer for buffer in kept],
             *numbers,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lampas.engine.graph import primitives as p
 from lampas.engine.loops.brgemm import GemmPlan
 from lampas.engine.loops.convolution_forward import plan_convolution
 from lampas.engine.loops.convolution_weight_plan import plan_convolution_weight
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.nesting import Cells
     from lampas.engine.schedule.paths import Paths
     from lampas.engine.schedule.steps import Contraction
+
+
+LEARNING = frozenset({p.CONVOLUTION_BACKWARD_INPUT, p.CONVOLUTION_BACKWARD_WEIGHT})
 
 
 def plan_form(kind: dtype, form: ConvolutionForm, threads: int, **options: Any) -> GemmPlan:
@@ -58,16 +62,28 @@ def convolution_call(
     if step.region.members:
         epilogue, c, arrays = write_epilogue(step, paths, cells)
     extras = arrays[1:]
-    plan = plan_form(
-        entry.dtype, form, threads, epilogue=epilogue, extras=[extra.strides for extra in extras]
-    )
+    options: dict[str, Any] = {"extras": [extra.strides for extra in extras]}
+    if form.outputs and keeps_weight(paths, entry.sources[1]):
+        options["keeps"] = True
+    plan = plan_form(entry.dtype, form, threads, epilogue=epilogue, **options)
     places = places_of(paths, step.entry, c, plan, scratch)
+    if plan.preparing:
+        places["kept"] = (("kept", step.entry), 0)
     for number, extra in enumerate(extras):
         places[f"extra{number}"] = (extra.place, extra.offset * extra.dtype.itemsize)
     bases = {operand(paths, source)[0] for source in entry.sources}
     # Sums of a part of the depth wait in C: what the epilogue reads must not lie there.
     heirs = inheritance(extras, bases, entry.shape)
     return GemmCall(step.entry, plan, places, heirs, tuple(step.stores))
+
+
+def keeps_weight(paths: Paths, number: int) -> bool:
+    """Whether a weight's transform should outlive a run: the weight lies in memory, and nothing learns here."""
+    if any(entry.op in LEARNING for entry in paths.entries):
+        return False
+    base, reading = operand(paths, number)
+    leaf = paths.entries[base]
+    return leaf.op is p.BUFFER and not reading.offset and leaf.numel == paths.entries[number].numel
 
 
 def kernel_call(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lampas.engine.loops.nest import Nest
 
 Shape = tuple[int, ...]
-Place = tuple[Literal["entry", "cell", "scratch", "flag"], int]
+Place = tuple[Literal["entry", "cell", "scratch", "flag", "kept"], int]
 EXACT = frozenset(
     {
         *("negative", "absolute", "where", "maximum", "minimum", "copysign", "sign", "floor"),

@@ -11,7 +11,7 @@ kernels do not compute (half types, integers, empty values) goes the way of `win
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, final
@@ -28,6 +28,7 @@ from lampas.engine.graph.linear import Entry
 from lampas.engine.llvm.target import host
 from lampas.engine.loops.convolution_forward import ConvolutionSizes
 from lampas.engine.loops.convolution_geometry import Line, forward_line, phase_lines, three_lines
+from lampas.engine.loops.convolution_kernel import ConvolutionKernel
 from lampas.engine.loops.winograd_matrices import TAPS, inputs_of
 from lampas.engine.loops.winograd_plan import WinogradSizes
 from lampas.engine.schedule import windows
@@ -48,6 +49,9 @@ TRANSFORMED_WEIGHT = 3.0  # a filter's taps for one channel
 TRANSFORMED_AFAR = 14.0  # the same where the transformed weight does not stay in the third cache
 CACHED_WEIGHT = 12 << 20
 TURNED_BACK = 5.0  # a filter's taps, back from the transform, for one channel
+NEAR_WEIGHT = 1 << 20  # bytes of a weight that stays in the second cache
+FETCHED, FETCHED_AFAR = 0.03, 0.2  # an element of a weight, for a block of positions
+COPIED = 0.3  # an element of an image
 
 
 @final
@@ -218,8 +222,27 @@ def convolution(a: Arranger, number: int, entry: Entry) -> bool:
     lines = forward_lines(*shapes, entry.shape[2:], entry.attributes)
     sizes = sizes_of(a, *shapes, lines, entry.shape[2:], groups)
     layout = channels_last(entry.shape)
-    made = product_entry(a, sizes, image(a, x), blocked(a, weight, groups))
+    source, sizes = margined(a, image(a, x), sizes)
+    made = product_entry(a, sizes, source, blocked(a, weight, groups))
     return a.hold(number, a.w.emit(p.RESHAPE, (made,), layout.memory), layout)
+
+
+def margined(a: Arranger, x: int, sizes: ConvolutionSizes) -> tuple[int, ConvolutionSizes]:
+    """A small image with zeros around it, where one class of positions is cheaper than many (`direct_cost`)."""
+    kind, shape = a.w.entries[x].dtype, a.w.entries[x].shape
+    dense = sizes.channels > 1 and sizes.filters > 1
+    if not dense or settings.convolution in FORCED or choose(sizes, kind):
+        return x, sizes
+    low, high = zip(*[line.margins() for line in sizes.lines], strict=True)
+    d, h, w = (line.widened() for line in sizes.lines)
+    wide = replace(sizes, lines=(d, h, w))
+    added = wide.in_steps[0] * sizes.images * COPIED
+    if direct_cost(wide, kind) + added >= direct_cost(sizes, kind):
+        return x, sizes
+    spatial = len(shape) - 2
+    zero = a.w.constant(0, kind)
+    low, high = (0, *low[3 - spatial :], 0), (0, *high[3 - spatial :], 0)
+    return a.w.emit(p.PAD, (x, zero), low, high), wide
 
 
 def convolution_backward_input(a: Arranger, number: int, entry: Entry) -> bool:
@@ -293,6 +316,20 @@ def is_plain(line: Line) -> bool:
         return False
     first = line.taps[0][0]
     return line.taps == tuple([(first + r, r) for r in range(TAPS)])
+
+
+def direct_cost(sizes: ConvolutionSizes, kind: dtype) -> float:
+    """Products, rounded up to whole register tiles, and fetching the weight for each class of positions."""
+    kernel = ConvolutionKernel(host(), "float" if kind is float32 else "double")
+    each = sizes.channels * sizes.filters
+    far = each * sizes.taps * kind.itemsize > NEAR_WEIGHT
+    cost = 0.0
+    for box in sizes.boxes():
+        rows = sizes.images * box.positions
+        blocks = -(-rows // kernel.unit_rows)
+        fetched = blocks * (FETCHED_AFAR if far else FETCHED)
+        cost += box.taps * each * (kernel.rounded(rows) * MULTIPLICATION + fetched)
+    return cost
 
 
 def choose(sizes: ConvolutionSizes, kind: dtype) -> int:

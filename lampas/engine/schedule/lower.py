@@ -61,6 +61,8 @@ class Schedule:
     layouts: tuple[Layout | None, ...] = ()
     donations: dict[int, int] = field(default_factory=dict)
     """Output position -> the buffer leaf whose memory it may overwrite, if nobody needs that leaf."""
+    kept: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Product's entry -> the leaf of its weight, bytes of what is made of that and outlives the run."""
 
 
 def make_schedule(
@@ -179,6 +181,9 @@ class Lowering:
         call = make(step, self.paths, schedule.cells, schedule.scratch, self.threads)
         for output, donor in call.heirs:
             self.inherit(place, output, donor)
+        if call.plan.preparing:
+            leaf = self.paths.base(entry.sources[1])
+            schedule.kept[step.entry] = leaf, call.plan.kept_bytes
         return call
 
     # ---- taking over places ---------------------------------------------------------------------------------
