@@ -82,7 +82,8 @@ def test_forward_and_derivatives(seed: int) -> None:
 def test_a_small_image_gets_margins(image: Sizes, kernel: Sizes, attributes: Any) -> None:
     """One class of positions instead of many, each of which would fetch the weight again."""
     groups = attributes[3]
-    x, weight = leaf(1, 256, *image), leaf(256, 256 // groups, *kernel, seed=1)
+    width = 256 * groups
+    x, weight = leaf(1, width, *image), leaf(width, 256, *kernel, seed=1)
     made = g.make(p.CONVOLUTION, (x, weight), attributes)
     with settings.override(convolution="direct"):
         program = check(made, tolerance=2e-3)
