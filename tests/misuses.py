@@ -21,6 +21,7 @@ class Misuse(NamedTuple):
 MISUSES = [
     # Shapes
     Misuse("add shapes", "T.zeros(2, 3) + T.zeros(4)", RuntimeError, ("size of tensor a (3)", "tensor b (4)", "dimension 1")),
+    Misuse("relu of bools", "T.relu(T.tensor([True]))", RuntimeError, ("Boolean inputs not supported for relu",)),
     Misuse("mm shapes", "T.mm(T.zeros(2, 3), T.zeros(4, 5))", RuntimeError, ("mat1 and mat2 shapes cannot be multiplied", "2x3", "4x5")),
     Misuse("mm rank", "T.mm(T.zeros(2), T.zeros(2, 2))", RuntimeError, ("matrix",)),
     Misuse("bmm batch", "T.bmm(T.zeros(2, 3, 4), T.zeros(3, 4, 5))", RuntimeError, ("batch",)),

@@ -1,5 +1,7 @@
 """Values, gradients and second derivatives of `nn.functional` beside PyTorch's, in float64."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -175,3 +177,44 @@ def test_half_precision_rounds_once(text, dtype):
     assert str(made[0].dtype) == str(made[1].dtype)
     bound = 2e-3 if dtype == "float16" else 1.6e-2
     np.testing.assert_allclose(made[0].float().numpy(), made[1].float().numpy(), bound, bound / 4)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "mask", "causal", "scale"),
+    [
+        (((2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6)), None, False, None),
+        (((2, 200, 8), (2, 200, 8), (2, 200, 8)), None, True, 0.3),
+        (((2, 90, 8), (2, 40, 8), (2, 40, 8)), None, True, None),
+        (((70, 8), (150, 8), (150, 5)), None, True, None),
+        (((2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6)), "float", False, None),
+        (((2, 3, 5, 4), (1, 3, 7, 4), (1, 3, 7, 6)), "bool", False, 2.0),
+    ],
+)
+def test_attention_and_its_derivatives(
+    shapes: Any, mask: str | None, causal: bool, scale: Any
+) -> None:
+    """Values, gradients of all operands, and second derivatives, causal in blocks of rows too."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    found = []
+    for lib in (torch, lampas):
+        q, k, v = (lib.tensor(array).requires_grad_() for array in arrays)
+        given = None
+        if mask is not None:
+            numbers = np.linspace(-2, 2, 35).reshape(5, 7)
+            given = lib.tensor(numbers if mask == "float" else np.tri(5, 7, 1) > 0)
+            given.requires_grad_(mask == "float")
+        made = lib.nn.functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=given, is_causal=causal, scale=scale
+        )
+        leaves = [q, k, v] + ([given] if mask == "float" else [])
+        weights = lib.tensor(np.cos(np.arange(made.numel())).reshape(tuple(made.shape)))
+        first = lib.autograd.grad((made * weights).sum(), leaves, create_graph=lib is lampas)
+        found.append([made, *first])
+        if lib is lampas:
+            second = lib.autograd.grad(sum(g.square().sum() for g in first), [q])
+            assert second[0].isfinite().all()
+    for theirs, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(
+            ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-9, atol=1e-11
+        )

@@ -179,10 +179,14 @@ class TileFunction:
                 self.finish_rows(stack, masked=True)
 
     def finish_rows(self, stack: Value, masked: bool) -> None:
+        """Vector by vector; whole rows at once where there is an epilogue, so that its long chains overlap."""
         b, shape, call = self.b, self.shape, self.call
-        with b.loop(0, self.height) as r, b.loop(0, shape.columns, shape.lanes) as offset:
+        wide = self.epilogue is not None and not masked
+        step = shape.columns if wide else shape.lanes
+        kind = vector(shape.element, step)
+        with b.loop(0, self.height) as r, b.loop(0, shape.columns, step) as offset:
             from_stack = b.add(b.multiply(r, shape.columns), offset)
-            total = b.load_element(shape.kind, stack, from_stack)
+            total = b.load_element(kind, stack, from_stack)
             left = b.subtract(call.columns, offset)
             mask = b.lane_mask(shape.lanes, left) if masked else None
             target = b.element_pointer(self.c_row(r), offset, self.c_element)
@@ -202,30 +206,21 @@ class TileFunction:
             entry, more, joined = b.block, b.label("more"), b.label("joined")
             b.line(f"br {first}, label %{joined}, label %{more}")
             b.begin(more)
-            added = b.add(self.read(total.type, target, place.mask), total)
+            added = b.add(read_vector(b, total.type, target, place.mask), total)
             b.line(f"br label %{joined}")
             b.begin(joined)
             total = b.phi([(total, entry), (added, more)])
         if self.epilogue is None:
-            self.write_vector(total, target, place.mask)
+            write_vector(b, total, target, place.mask)
             return
         last = b.compare("ne", b.bit_and(flags, LAST), 0)
         with b.branch(last) as (final, unfinished):
             with final:
                 result = self.epilogue.emit(b, total, place)
-                self.write_vector(result, target, place.mask)
+                write_vector(b, result, target, place.mask)
             with unfinished:
-                if total.type == vector(self.c_element, self.shape.lanes):
-                    self.write_vector(total, target, place.mask)
-
-    def read(self, kind: str, target: Value, mask: Value | None) -> Value:
-        return self.b.load(kind, target) if mask is None else self.b.masked_load(kind, target, mask)
-
-    def write_vector(self, value: Value, target: Value, mask: Value | None) -> None:
-        if mask is None:
-            self.b.store(value, target)
-        else:
-            self.b.masked_store(value, target, mask)
+                if self.c_element == self.shape.element:
+                    write_vector(b, total, target, place.mask)
 
     # ---- rows of the tile along C's columns -------------------------------------------------------------------
 
@@ -258,6 +253,19 @@ class TileFunction:
             target = b.element_pointer(self.c_row(j), top, self.c_element)
             place = self.place(b.add(call.column, j), b.add(call.row, top), mask)
             self.finish(total, target, place)
+
+
+def read_vector(b: Builder, kind: str, source: Value, mask: Value | None) -> Value:
+    """Load a vector, or those of its lanes that a mask allows."""
+    return b.load(kind, source) if mask is None else b.masked_load(kind, source, mask)
+
+
+def write_vector(b: Builder, value: Value, target: Value, mask: Value | None) -> None:
+    """Store a vector, or those of its lanes that a mask allows."""
+    if mask is None:
+        b.store(value, target)
+    else:
+        b.masked_store(value, target, mask)
 
 
 def shape_bytes(shape: TileShape) -> int:

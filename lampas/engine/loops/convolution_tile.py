@@ -11,8 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lampas.engine.llvm.text import Builder, Module, Value
-from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue, Place, shape_bytes
+from lampas.engine.llvm.text import Builder, Module, Value, vector
+from lampas.engine.loops.brgemm_store import (
+    FIRST,
+    LAST,
+    Epilogue,
+    Place,
+    read_vector,
+    shape_bytes,
+    write_vector,
+)
 from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
 
 UNROLL = 4
@@ -197,36 +205,45 @@ class SegmentTile:
         for number, total in enumerate(sums):
             place = b.element_pointer(stack, number * shape.lanes, shape.element)
             b.store(total, place, shape.lanes * shape_bytes(shape))
-        stop = b.minimum(call.columns, shape.columns)
+        with b.branch(b.compare("sge", call.columns, shape.columns)) as (whole, partial):
+            with whole:
+                self.finish_rows(stack, shape.columns)
+            with partial:
+                self.finish_rows(stack, shape.lanes)
+
+    def finish_rows(self, stack: Value, step: int) -> None:
+        """Finish the parked sums, whole rows at once (their long chains overlap) or masked vectors."""
+        b, shape, call = self.b, self.shape, self.call
+        wide = step == shape.columns
+        stop = b.value(step) if wide else b.minimum(call.columns, shape.columns)
         with b.loop(0, call.rows) as r:
             position, row = self.c_row(r)
-            with b.loop(0, stop, shape.lanes) as offset:
-                total = b.load_element(
-                    shape.kind, stack, b.add(b.multiply(r, shape.columns), offset)
-                )
-                mask = b.lane_mask(shape.lanes, b.subtract(call.columns, offset))
+            with b.loop(0, stop, step) as offset:
+                kind = vector(shape.element, step)
+                total = b.load_element(kind, stack, b.add(b.multiply(r, shape.columns), offset))
+                mask = None if wide else b.lane_mask(step, b.subtract(call.columns, offset))
                 target = b.element_pointer(row, offset, shape.element)
                 column = b.add(call.column, offset)
                 zeros = b.value(0), b.value(0)
                 place = Place(position, column, mask, zeros, call.operands, call.integers)
                 self.finish(total, target, mask, place)
 
-    def finish(self, total: Value, target: Value, mask: Value, place: Place) -> None:
+    def finish(self, total: Value, target: Value, mask: Value | None, place: Place) -> None:
         """Add earlier sums, apply the epilogue where these are the last ones, store one vector."""
         b = self.b
         entry, more, joined = b.block, b.label("more"), b.label("joined")
         b.line(f"br {self.is_first()}, label %{joined}, label %{more}")
         b.begin(more)
-        added = b.add(b.masked_load(total.type, target, mask), total)
+        added = b.add(read_vector(b, total.type, target, mask), total)
         b.line(f"br label %{joined}")
         b.begin(joined)
         total = b.phi([(total, entry), (added, more)])
         if self.epilogue is None:
-            b.masked_store(total, target, mask)
+            write_vector(b, total, target, mask)
             return
         last = b.compare("ne", b.bit_and(self.call.flags, LAST), 0)
         with b.branch(last) as (final, unfinished):
             with final:
-                b.masked_store(self.epilogue.emit(b, total, place), target, mask)
+                write_vector(b, self.epilogue.emit(b, total, place), target, mask)
             with unfinished:
-                b.masked_store(total, target, mask)
+                write_vector(b, total, target, mask)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lampas.engine.dtype import float32, float64
 from lampas.engine.tensor import Tensor, cat, ones, where, zeros, zeros_like
+from lampas.engine.tensor.neural_attention import attention
 from lampas.nn.functional.dropout import dropout
 from lampas.nn.functional.linear import linear
 from lampas.nn.functional.padding import pad
@@ -69,6 +71,8 @@ def scaled_dot_product_attention(
         key = key.repeat_interleave(heads // key.size(-3), -3)
         value = value.repeat_interleave(heads // value.size(-3), -3)
     factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    if dropout_p == 0 and query.dtype in (float32, float64):
+        return attention(query, key, value, attn_mask, factor, is_causal)
     scores = query.matmul(key.transpose(-2, -1)) * factor
     scores = _attention_bias(scores, attn_mask, is_causal)
     weights = scores.softmax(-1)
