@@ -162,6 +162,31 @@ def test_another_constant_is_another_path(replays: list[bool]) -> None:
     assert True in replays
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_strided_parts_of_arrays(shared: bool, replays: list[bool]) -> None:
+    """Nodes over leaves: parts of the same array and of others, which no journal has seen."""
+    for step in range(10):
+        a = torch.arange(12.0).reshape(3, 4) + step
+        b = a if shared else torch.ones(3, 4) * step
+        first, second = a.tolist(), b.tolist()
+        product = a[:, 1:3].sin() + b[:, ::2] * a[:, :2]
+        expected = [
+            [torch.sin(torch.tensor(x[1 + i])).item() + y[2 * i] * x[i] for i in range(2)]
+            for x, y in zip(first, second)
+        ]
+        for row, wanted in zip(product.tolist(), expected):
+            assert row == pytest.approx(wanted, rel=1e-6)
+    assert True in replays
+
+
+def test_an_operand_and_a_part_of_it(replays: list[bool]) -> None:
+    for step in range(10):
+        a = torch.arange(4.0).reshape(2, 2) + step
+        rows = a.tolist()
+        found = torch.nn.functional.linear(a, a[:, :1].expand(2, 2)).tolist()
+        assert found == [[row[0] * r[0] + row[1] * r[0] for r in rows] for row in rows]
+
+
 def test_a_leaf_that_is_met_twice(replays: list[bool]) -> None:
     """A path of two leaves taken with one: right, and the leaf is not overwritten while it is read."""
     a, b = torch.tensor([2.0, 3.0]), torch.tensor([5.0, 7.0])

@@ -10,7 +10,8 @@ graph is as if there were no journal.  Invariants:
 
 - `values` are all nodes that the path has to do with, numbered: stored leaves and numbers where they are first read,
   and results. A path determines which number means what; equal paths make equal graphs.
-- A recipe that reads anything else (a pending node that no journal knows) makes ordinary nodes.
+- A recipe may read ordinary nodes that are small trees over leaves (a constant, a strided part of an array). Where it
+  reads anything else, it makes ordinary nodes.
 - `end` leaves nobody with an unkept promise.
 
 Two leaves of one path may turn out to be the same node later on: the results are right then too, and who gives memory
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 OFTEN = 3  # times that an entry is met before its function is written
 ENTRIES_KEPT = 1 << 14  # in the trie; then a new one is begun
-PURE_DEPTH = 4
+DEPTH = 4  # of trees
 
 
 class Steps(Protocol):
@@ -57,7 +58,8 @@ ALONE = _count_in_list()
 class Entry:
     """A recipe in the trie.  `sources` are numbers of values; results are numbered from `made` on.
 
-    `pure` has the keys of sources that are part of the structure (`pure_key`), by their places.
+    `trees` has the keys of sources that are ordinary nodes over leaves (`tree_key`), by their places; in `values` their
+    fresh leaves stand before them.
     Above, the door hangs a function here that records its operation once more: `recorder`.
     """
 
@@ -71,11 +73,11 @@ class Entry:
         "next",
         "operation",
         "parent",
-        "pure",
         "recipe",
         "recorder",
         "sources",
         "taken",
+        "trees",
     )
 
     def __init__(
@@ -83,13 +85,13 @@ class Entry:
         parent: Entry | None,
         recipe: Any,
         sources: tuple[int, ...],
-        pure: tuple[tuple[int, Any], ...],
+        trees: tuple[tuple[int, Any], ...],
         made: int,
     ) -> None:
         self.parent = parent
         self.recipe = recipe
         self.sources = sources
-        self.pure = pure
+        self.trees = trees
         self.made = made
         self.next: Entry | None = None
         self.branches: dict[Any, Entry] = {}
@@ -137,25 +139,24 @@ class Journal:
         known = self._index()
         fresh: dict[int, Node] = {}
         sources: list[int] = []
-        pure: list[tuple[int, Any]] = []
+        trees: list[tuple[int, Any]] = []
         for node in used:
             number = known.get(id(node))
             if number is None and id(node) in fresh:
                 number = len(values) + list(fresh).index(id(node))
             if number is None:
-                if node.buffer is None:
-                    if node.journal is not None:
+                if node.buffer is None and (node.journal is not None or node.op is not SCALAR):
+                    leaves: list[Node] = []
+                    key = tree_key(node, known, leaves)
+                    if key is None or any(id(leaf) in fresh for leaf in leaves):
                         return None
-                    if node.op is not SCALAR:
-                        key = pure_key(node, PURE_DEPTH)
-                        if key is None:
-                            return None
-                        pure.append((len(sources), key))
+                    trees.append((len(sources), key))
+                    fresh |= {id(leaf): leaf for leaf in leaves}
                 number = len(values) + len(fresh)
                 fresh[id(node)] = node
             sources.append(number)
         made = len(values) + len(fresh)
-        entry = self._enter(recipe, tuple(sources), tuple(pure), made)
+        entry = self._enter(recipe, tuple(sources), tuple(trees), made)
         entry.taken += 1
         if entry.taken == OFTEN:
             entry.follow = write_entry(entry, used, len(values))
@@ -172,13 +173,13 @@ class Journal:
         return known
 
     def _enter(
-        self, recipe: Any, sources: tuple[int, ...], pure: tuple[tuple[int, Any], ...], made: int
+        self, recipe: Any, sources: tuple[int, ...], trees: tuple[tuple[int, Any], ...], made: int
     ) -> Entry:
         here = self.entry
-        key = recipe, sources, pure
+        key = recipe, sources, trees
         entry = here.branches.get(key)
         if entry is None:
-            entry = here.branches[key] = Entry(here, recipe, sources, pure, made)
+            entry = here.branches[key] = Entry(here, recipe, sources, trees, made)
             _COUNT[0] += 1
             if _COUNT[0] > ENTRIES_KEPT:
                 forget()
@@ -258,10 +259,13 @@ def forget() -> None:
     _COUNT[0] = 0
 
 
-def pure_key(node: Node, depth: int) -> Any:
-    """What tells apart the values of a node that is made of constants only; None for any other."""
-    if node.journal is not None or node.buffer is not None or not depth:
-        return None
+def tree_key(node: Node, known: dict[int, int], leaves: list[Node], depth: int = DEPTH) -> Any:
+    """What tells apart the value of an ordinary node over leaves; None where it is made of anything else, or deep.
+
+    Leaves that have a number are told by it; others are put into `leaves`, and told by their place there.
+    """
+    if node.buffer is not None or node.journal is not None or not depth or node.op is SCALAR:
+        return _leaf_key(node, known, leaves)
     inputs = node.inputs
     if not inputs:
         return (
@@ -269,8 +273,21 @@ def pure_key(node: Node, depth: int) -> Any:
             if node.op.kind == "leaf" and node.attributes
             else None
         )
-    keys = tuple([pure_key(source, depth - 1) for source in inputs])
+    keys = tuple([tree_key(source, known, leaves, depth - 1) for source in inputs])
     return None if None in keys else (node.op, node.attributes, keys)
+
+
+def _leaf_key(node: Node, known: dict[int, int], leaves: list[Node]) -> Any:
+    if node.journal is not None or (node.buffer is None and node.op is not SCALAR):
+        return None
+    number = known.get(id(node))
+    if number is not None:
+        return number
+    for place, leaf in enumerate(leaves):
+        if leaf is node:
+            return "fresh", place
+    leaves.append(node)
+    return "fresh", len(leaves) - 1, node.op, node.shape, node.dtype
 
 
 def _promise(journal: Journal, number: int, shape: Shape, kind: Any) -> Node:
@@ -287,28 +304,33 @@ def write_entry(entry: Entry, used: Sequence[Node], first: int) -> Callable[...,
     `first` is the number of the first fresh value.
     """
     names: dict[str, Any] = {
-        "entry": entry, "new": object.__new__, "Node": Node, "SCALAR": SCALAR, "pure_key": pure_key,
+        "entry": entry, "new": object.__new__, "Node": Node, "SCALAR": SCALAR, "tree_key": tree_key,
     }  # fmt: skip
-    pure = dict(entry.pure)
+    trees = dict(entry.trees)
     taken = "".join(f"n{place}, " for place in range(len(used)))
     lines = [f"{taken}= used"] if used else []
     lines.append("values = journal.values")
+    appended: list[str] = []
     fresh: dict[int, str] = {}
     for place, number in enumerate(entry.sources):
         node = f"n{place}"
         if number < first:
-            wrong = f"{node} is not values[{number}]"
+            lines.append(f"if {node} is not values[{number}]: return None")
         elif number in fresh:
-            wrong = f"{node} is not {fresh[number]}"
+            lines.append(f"if {node} is not {fresh[number]}: return None")
         else:
-            fresh[number] = node
-            wrong = f"{node}.buffer is None"
-            if place in pure:
-                names[f"p{place}"] = pure[place]
-                wrong = f"pure_key({node}, {PURE_DEPTH}) != p{place}"
+            if place in trees:
+                names[f"t{place}"] = trees[place]
+                lines.append(f"l{place} = []")
+                wrong = f"{node}.buffer is not None or tree_key({node}, journal._index(), l{place}) != t{place}"
+                appended.append(f"*l{place}")
             elif used[place].buffer is None:
                 wrong = f"{node}.journal is not None or {node}.op is not SCALAR"
-        lines.append(f"if {wrong}: return None")
+            else:
+                wrong = f"{node}.buffer is None"
+            lines.append(f"if {wrong}: return None")
+            appended.append(node)
+            fresh[number] = node
     for number, (shape, kind) in enumerate(entry.recipe.kinds):
         names |= {f"h{number}": shape, f"k{number}": kind}
         lines.append(
@@ -316,8 +338,8 @@ def write_entry(entry: Entry, used: Sequence[Node], first: int) -> Callable[...,
             f"m.journal = journal; m.number = {entry.made + number}"
         )
     made = "".join(f"m{number}, " for number in range(len(entry.recipe.kinds)))
-    appended = "".join(f"{node}, " for node in fresh.values()) + made
-    lines += [f"values += ({appended})", "journal.entry = entry", f"return ({made})"]
+    added = "".join(f"{name}, " for name in appended) + made
+    lines += [f"values += ({added})", "journal.entry = entry", f"return ({made})"]
     body = "\n".join(f"    {line}" for line in lines)
     exec(f"def follow(journal, used):\n{body}", names)
     return names["follow"]

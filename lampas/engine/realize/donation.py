@@ -78,24 +78,35 @@ class Donor:
                 touched[number] |= touched[source]
         return touched
 
-    def find(self, nodes: Sequence[Node], buffers: Sequence[Buffer]) -> set[int]:
-        """Positions of leaves to give away.
+    def find(self, nodes: Sequence[Node]) -> list[int]:
+        """Positions of leaves that nobody asks for again, in ascending order.
 
-        `nodes` is the tuple of the linearization; besides it, exactly one list holds the leaves, and
-        exactly one list, `buffers`, the buffers.
+        `nodes` is the tuple of the linearization; besides it, exactly one list holds the leaves.
         """
         if not self.wanted:
-            return set()
+            return []
         counts = list(map(getrefcount, nodes))
         expected, held = self.expected, 0
         for number in self.inner:
             if counts[number] != expected[number]:
                 held |= self.touched[number]
-        buffer_counts = list(map(getrefcount, buffers))
-        found: set[int] = set()
-        for bit, (position, number) in enumerate(zip(self.wanted, self.numbers, strict=True)):
-            free = counts[number] == expected[number] and not held >> bit & 1
-            alone = buffer_counts[position] == IN_LIST_AND_SLOT
-            if free and alone and not buffers[position].exported:
-                found.add(position)
-        return found
+        return [
+            position
+            for bit, (position, number) in enumerate(zip(self.wanted, self.numbers, strict=True))
+            if counts[number] == expected[number] and not held >> bit & 1
+        ]
+
+
+def find_lone(positions: Sequence[int], buffers: Sequence[Buffer]) -> list[int]:
+    """Those positions whose buffers belong to one node alone, and whose memory no array shows.
+
+    Exactly one list, `buffers`, holds the buffers.
+    """
+    if not positions:
+        return []
+    counts = list(map(getrefcount, buffers))
+    return [
+        position
+        for position in positions
+        if counts[position] == IN_LIST_AND_SLOT and not buffers[position].is_seen_outside()
+    ]

@@ -25,7 +25,7 @@ from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import LinearGraph, Linearization, linearize
 from lampas.engine.graph.primitives import BUFFER, RESHAPE, SCALAR
 from lampas.engine.graph.reference import evaluate
-from lampas.engine.realize.donation import Donor
+from lampas.engine.realize.donation import Donor, find_lone
 from lampas.engine.realize.replay import KEYS_KEPT, Replay, find_key
 from lampas.engine.settings import settings
 from lampas.engine.watch import WATCHERS, watched
@@ -226,9 +226,9 @@ def _run(targets: Sequence[Node], numbers: dict[int, int], watching: bool = Fals
         plan.compile()
     replay = None
     if plan.program is not None and settings.tier != "reference":
-        buffers, donated = _run_program(plan, nodes, leaves)
+        buffers, free = _run_program(plan, nodes, leaves)
         if all(id(node) in numbers for node in leaves):
-            replay = Replay(plan, [(numbers[id(node)], node) for node in leaves], donated)
+            replay = Replay(plan, [(numbers[id(node)], node) for node in leaves], free)
         for node, buffer, layout in zip(targets, buffers, plan.program.layouts, strict=True):
             node.realize_as(buffer, layout)
     else:
@@ -276,12 +276,12 @@ def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:
 
 def _run_program(
     plan: Plan, nodes: Sequence[Node], leaves: Sequence[Node]
-) -> tuple[list[Buffer], set[int]]:
-    """The results, and which leaves were given away for them."""
+) -> tuple[list[Buffer], list[int]]:
+    """The results, and which leaves nobody needs any more."""
     buffers = [node.buffer for node in leaves if node.op is not SCALAR]
     scalars = [node.value for node in leaves if node.op is SCALAR]
-    donated = plan.donor.find(nodes, buffers)
-    return plan.program.run(buffers, scalars, donated), donated
+    free = plan.donor.find(nodes)
+    return plan.program.run(buffers, scalars, find_lone(free, buffers)), free
 
 
 def _run_reference(graph: LinearGraph, leaves: Sequence[Node]) -> list[Buffer]:

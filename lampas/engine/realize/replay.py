@@ -11,15 +11,14 @@ kept early; so equal counts mean that nobody besides the journal, tensors and st
 
 from __future__ import annotations
 
-from sys import getrefcount
 from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.graph.primitives import BUFFER, SCALAR
-from lampas.engine.realize.donation import IN_LIST_AND_SLOT
+from lampas.engine.realize.donation import find_lone
 
 if TYPE_CHECKING:
     import weakref
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from lampas.engine.graph.journal import Journal
     from lampas.engine.graph.node import Node
@@ -34,12 +33,12 @@ class Replay:
     """What is run for a key.
 
     `buffers` and `scalars` are numbers of the leaves, `outputs` those of the results; `settled` pairs a value with the
-    leaf whose memory it reads as it is; `held` are values that are not computed, but that somebody refers to.
+    leaf whose memory it reads as it is; `free` are places among `buffers` whose nodes nobody needs; `held` are values that are not computed, but that somebody refers to.
     """
 
     __slots__ = (
         "buffers",
-        "donated",
+        "free",
         "generation",
         "held",
         "layouts",
@@ -49,15 +48,13 @@ class Replay:
         "settled",
     )
 
-    def __init__(
-        self, plan: Any, leaves: Sequence[tuple[int, Node]], donated: Collection[int]
-    ) -> None:
+    def __init__(self, plan: Any, leaves: Sequence[tuple[int, Node]], free: Sequence[int]) -> None:
         self.plan = plan
         self.generation = 0  # of plans
         self.buffers = [number for number, node in leaves if node.op is not SCALAR]
         self.scalars = [number for number, node in leaves if node.op is SCALAR]
         self.layouts = [node.attributes for _, node in leaves if node.op is not SCALAR]
-        self.donated = sorted(donated)
+        self.free = free
         self.outputs: tuple[int, ...] = ()
         self.settled: tuple[tuple[int, int], ...] = ()
         self.held: tuple[int, ...] = ()
@@ -68,16 +65,10 @@ class Replay:
         buffers = [values[number].buffer for number in self.buffers]
         if [values[number].attributes for number in self.buffers] != self.layouts:
             return False
-        counts = list(map(getrefcount, buffers))
-        donated = [
-            place
-            for place in self.donated
-            if counts[place] == IN_LIST_AND_SLOT and not buffers[place].exported
-        ]
         plan = self.plan
         plan.sightings += 1
         scalars = [values[number].value for number in self.scalars]
-        made = plan.program.run(buffers, scalars, donated)
+        made = plan.program.run(buffers, scalars, find_lone(self.free, buffers))
         for number, buffer, layout in zip(self.outputs, made, plan.program.layouts, strict=True):
             node = values[number]
             node.buffer = buffer

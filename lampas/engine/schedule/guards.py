@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.paths import Path, Paths
 
 Shape = tuple[int, ...]
+REARRANGING = frozenset({p.RESHAPE, p.PERMUTE, p.EXPAND, p.FLIP})
 
 
 @final
@@ -75,12 +76,22 @@ def make_guards(paths: Paths, cells: Cells) -> list[Guard]:
     ranges = Ranges(paths.entries)
     for number, entry in enumerate(paths.entries):
         if entry.op in PICKING or entry.op in SERIAL:
-            for index, dim, size in checked_dims(paths, number):
+            for picked, dim, size in checked_dims(paths, number):
+                index = before_rearrangement(paths, picked)
                 needed = paths.entries[index].numel and not ranges.inside(index, size)
                 if needed and (index, size) not in found:
                     call, early = guard_call(paths, index, size, len(found), cells)
                     found[index, size] = Guard(call, number, entry.op.name, dim, size, early)
     return list(found.values())
+
+
+def before_rearrangement(paths: Paths, index: int) -> int:
+    """The entry with the same numbers in another order or shape: what suits one suits the other."""
+    entry = paths.entries[index]
+    while entry.op in REARRANGING:
+        index = entry.sources[0]
+        entry = paths.entries[index]
+    return index
 
 
 def from_leaves(paths: Paths, path: Path, frame: Shape, depth: int = 8) -> bool:
