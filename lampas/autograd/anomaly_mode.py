@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lampas.engine.derive import anomaly
+from lampas.engine.derive.trail import end_trail
 
 
 class set_detect_anomaly:
@@ -13,6 +14,7 @@ class set_detect_anomaly:
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self.before = (anomaly.state.enabled, anomaly.state.check_nan)
         anomaly.state.enabled, anomaly.state.check_nan = mode, check_nan
+        end_trail()
 
     def __enter__(self) -> None:
         return None

@@ -167,9 +167,11 @@ def current_trail() -> Trail:
 
 
 def end_trail() -> None:
-    """The next operation begins a new trail."""
+    """The next operation begins a new trail; there is none while anomalies are looked for."""
     trail = CURRENT.trail
-    if trail is None or trail.steps:
+    if anomaly.state.enabled:
+        CURRENT.trail = None
+    elif trail is None or trail.steps:
         CURRENT.trail = Trail()
 
 
@@ -360,7 +362,7 @@ class Trail:
                 for slot in range(self.steps[each].first, self.steps[each].last):
                     self.saved[slot] = self.storages[slot] = None
         if CURRENT.trail is self:
-            CURRENT.trail = Trail()
+            end_trail()
 
 
 @final

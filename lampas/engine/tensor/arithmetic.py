@@ -109,8 +109,26 @@ SCALED_ADD = Operation(
 )
 
 
+_ALONE: dict[dtype, tuple[dtype]] = {}
+
+
+def _alone(kind: dtype) -> tuple[dtype]:
+    """(kind,), always the same object, which the cursor knows again without comparing."""
+    found = _ALONE.get(kind)
+    if found is None:
+        found = _ALONE[kind] = (kind,)
+    return found
+
+
 def apply_binary(operation: Operation, a: Any, b: Any) -> Tensor:
     """Record an elementwise operation of two operands in their common dtype."""
+    if isinstance(a, Tensor):
+        kind = a._node.dtype
+        if isinstance(b, Tensor):
+            if b._node.dtype is kind and b._shape == a._shape:
+                return record(operation, (a, b), _alone(kind))
+        elif kind.is_floating_point and (type(b) is float or type(b) is int):
+            return record(operation, (a, number(b)), _alone(kind))
     name = operation.name
     kind = common_dtype(name, a, b)
     return record(operation, as_inputs(name, a, b), (kind,))

@@ -51,11 +51,24 @@ def record(
     Returns a tensor, or a tuple of tensors for an operation with several results.  `hooked` is the door's own
     word that the hooks have been run.
     """
-    if HOOKS and not hooked:
-        inputs = run_hooks(operation, inputs, attributes)
-        return watched("operator", operation, record, operation, inputs, attributes, True)
-    if not (HOOKS or settings.eager or anomaly.state.enabled):
-        made = _follow(operation, inputs, attributes)
+    if HOOKS:
+        if not hooked:
+            inputs = run_hooks(operation, inputs, attributes)
+            return watched("operator", operation, record, operation, inputs, attributes, True)
+    elif not settings.eager:
+        trail = CURRENT.trail
+        if trail is not None and grad_mode.enabled:
+            step = trail.step.next
+            if (
+                step is not None
+                and step.operation is operation
+                and step.follow is not None
+                and (step.attributes is attributes or step.key == exact(attributes))
+            ):
+                made = step.follow(trail, inputs)
+                if made is not None:
+                    return made
+        made = _record_plainly(operation, inputs, attributes)
         if made is not None:
             return made
     nodes, place, traced = _read(operation, inputs)
@@ -72,6 +85,19 @@ def record(
         if operation.multiple:
             return tuple([wrap(node, place) for node in outputs])
         return wrap(outputs[0], place)
+    tensors = _write_entry(operation, inputs, nodes, outputs, attributes, place)
+    return tensors if operation.multiple else tensors[0]
+
+
+def _write_entry(
+    operation: Operation,
+    inputs: tuple[Input, ...],
+    nodes: tuple[Node, ...],
+    outputs: tuple[Node, ...],
+    attributes: tuple[Any, ...],
+    place: device,
+) -> tuple[Tensor, ...]:
+    """The tensors of an operation that is written on the tape."""
     entry = trace(operation, inputs, nodes, outputs, attributes)
     tensors = tuple(
         [
@@ -80,28 +106,18 @@ def record(
         ]
     )
     entry.guards = _guards(operation, inputs, tensors)
-    return tensors if operation.multiple else tensors[0]
+    return tensors
 
 
-def _follow(operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...]) -> Any:
-    """What was recorded here last time, once more; None if that was something else."""
-    trail = CURRENT.trail
-    if trail is not None and grad_mode.enabled:
-        step = trail.step.next
-        if (
-            step is not None
-            and step.follow is not None
-            and step.operation is operation
-            and (step.attributes is attributes or step.key == exact(attributes))
-        ):
-            made = step.follow(trail, inputs)
-            if made is not None:
-                return made
+def _record_plainly(
+    operation: Operation, inputs: tuple[Input, ...], attributes: tuple[Any, ...]
+) -> Any:
+    """What no tape wanted and was recorded here last time, once more; None if that was something else."""
     entry = journals.CURRENT.journal.entry.next
     if (
         entry is not None
-        and entry.recorder is not None
         and entry.operation is operation
+        and entry.recorder is not None
         and (entry.attributes is attributes or entry.key == exact(attributes))
     ):
         return entry.recorder(inputs)

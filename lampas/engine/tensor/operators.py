@@ -33,14 +33,19 @@ def _operand(value: Any) -> Any:
 
 def _operator(name: str, function: Callable[..., Any], *, swapped: bool = False) -> None:
     def apply(self: Tensor, other: Any) -> Any:
-        if type(other) is not Tensor:
+        if not isinstance(other, Tensor) and type(other) is not float and type(other) is not int:
             other = _operand(other)
             if other is NotImplemented:
                 return NotImplemented
-        return function(other, self) if swapped else function(self, other)
+        return function(self, other)
 
-    apply.__name__ = name
-    setattr(Tensor, name, apply)
+    def apply_swapped(self: Tensor, other: Any) -> Any:
+        other = _operand(other)
+        return NotImplemented if other is NotImplemented else function(other, self)
+
+    chosen = apply_swapped if swapped else apply
+    chosen.__name__ = name
+    setattr(Tensor, name, chosen)
 
 
 def _in_place_operator(name: str, attribute: str) -> None:
