@@ -162,6 +162,10 @@ def test_modes_are_respected() -> None:
         end_trail()
     with torch.no_grad():
         assert not (a * a).requires_grad
-    with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan values"):
-        (a * a * float("nan")).sum().backward()
+    with torch.autograd.detect_anomaly():
+        assert CURRENT.trail is None
+        with pytest.raises(RuntimeError, match="nan values"):
+            (a * a * float("nan")).sum().backward()
+        assert CURRENT.trail is None
+    assert (a * a).requires_grad
     assert CURRENT.trail is not None
