@@ -67,9 +67,27 @@ def following(b: Builder, places: list[Value], sizes: tuple[Value, Value, Value]
 
 
 def copy_elements(b: Builder, source: Value, target: Value, count: Value, kind: str) -> None:
-    """Copy `count` neighbouring elements, vectors of type `kind` and a masked rest."""
+    """Copy `count` neighbouring elements: two overlapping vectors of type `kind`, or many and a masked rest."""
     lanes = int(kind[1 : kind.index(" ")])
     element = kind[kind.index("x ") + 2 : -1]
+    enough = b.compare("sge", count, lanes)
+    with b.branch(b.bit_and(enough, b.compare("sle", count, 2 * lanes))) as (two, many):
+        with two:
+            last = b.subtract(count, lanes)
+            values = [
+                b.load(kind, b.element_pointer(source, place, element)) for place in (0, last)
+            ]
+            for value, place in zip(values, (0, last), strict=True):
+                b.store(value, b.element_pointer(target, place, element))
+        with many:
+            copy_many(b, source, target, count, (kind, lanes, element))
+
+
+def copy_many(
+    b: Builder, source: Value, target: Value, count: Value, kinds: tuple[str, int, str]
+) -> None:
+    """Copy vectors and a masked rest."""
+    kind, lanes, element = kinds
     whole = b.bit_and(count, -lanes)
     with b.loop(0, whole, lanes) as done:
         value = b.load(kind, b.element_pointer(source, done, element))
