@@ -17,7 +17,7 @@ from lampas.engine.graph.primitives import OUTPUT
 from lampas.engine.llvm.cache import counters
 from lampas.engine.realize import realize as engine
 from lampas.engine.realize.statistics import statistics
-from lampas.engine.watch import WATCHERS, now
+from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, now
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,6 +46,7 @@ class Explanation:
     def __enter__(self) -> Report:
         engine.realize(())  # what waits from before belongs to nobody here
         WATCHERS.append(self)
+        CLOSE_WATCHERS.append(self)
         return self.report
 
     def __exit__(
@@ -59,6 +60,7 @@ class Explanation:
                 _flush_for_report()
         finally:
             WATCHERS.remove(self)
+            CLOSE_WATCHERS.remove(self)
 
     # ---- watching -----------------------------------------------------------------------------------------------
 

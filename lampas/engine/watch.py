@@ -49,6 +49,10 @@ class Watcher(Protocol):
 
 WATCHERS: list[Watcher] = []
 
+# Those of them to whom it matters how things come about (shapes of what flows, the plan that was sought): while there
+# is one, nothing is done in the short way in which a step that was met before is done.
+CLOSE_WATCHERS: list[Watcher] = []
+
 # The clock that native programs read (`device.native`), in nanoseconds.
 now: Callable[[], int] = (
     time.monotonic_ns

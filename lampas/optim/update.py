@@ -26,7 +26,7 @@ from lampas.engine.graph.node import Node, buffer_node, scalar_node, sort_topolo
 from lampas.engine.graph.primitives import BUFFER
 from lampas.engine.tensor.core import Tensor, rebind
 from lampas.engine.tensor.declare import check_in_place
-from lampas.engine.tensor.door import HOOKS, record, run_hooks
+from lampas.engine.tensor.door import HOOKS, LOOKERS, record, run_hooks
 from lampas.engine.watch import watched
 
 Rule = Callable[[Node, Node, Sequence[Node], Sequence[Node], Any], Sequence[Node]]
@@ -125,7 +125,7 @@ class Update:
         if differentiable:
             self._apply_recorded(inputs, attributes, targets)
             return
-        if HOOKS:
+        if HOOKS or LOOKERS:
             made = self._apply_hooked(tuple(inputs), attributes)
         else:
             nodes = tuple(_values(inputs))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import lampas
 from lampas.engine.device.buffer import statistics
 from lampas.engine.realize.realize import realize
-from lampas.engine.tensor.door import HOOKS
-from lampas.engine.watch import WATCHERS, now
+from lampas.engine.tensor.door import HOOKS, LOOKERS
+from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, now
 from lampas.profiler.flops import operator_flops
 from lampas.profiler.surroundings import Surroundings
 
@@ -113,7 +113,11 @@ class Recorder:
             realize(())
             self.surroundings = Surroundings(self)
             WATCHERS.append(self)
-            HOOKS.append(self.look)
+            if self.detailed:
+                CLOSE_WATCHERS.append(self)
+                HOOKS.append(self.look)
+            else:
+                LOOKERS.append(self)
 
     def start(self) -> None:
         """Keep what happens from here on."""
@@ -137,7 +141,11 @@ class Recorder:
             self.surroundings.remove()
             self.surroundings = None
             WATCHERS.remove(self)
-            HOOKS.remove(self.look)
+            if self.detailed:
+                CLOSE_WATCHERS.remove(self)
+                HOOKS.remove(self.look)
+            else:
+                LOOKERS.remove(self)
 
     def look(self, operation: Any, inputs: Any, attributes: Any) -> None:
         """A hook of the door that changes nothing: while there is one, operations are shown to watchers."""

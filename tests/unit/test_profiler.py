@@ -8,9 +8,10 @@ import pytest
 
 import lampas as torch
 from lampas import nn, optim
+from lampas.engine.realize.replay import Replay
 from lampas.engine.settings import settings
-from lampas.engine.tensor.door import HOOKS
-from lampas.engine.watch import WATCHERS, watched
+from lampas.engine.tensor.door import HOOKS, LOOKERS
+from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, watched
 from lampas.profiler import (
     ExecutionTraceObserver,
     ProfilerAction,
@@ -27,7 +28,7 @@ from lampas.utils.data import DataLoader, TensorDataset
 @pytest.fixture(autouse=True)
 def nobody_looks_on() -> Iterator[None]:
     yield
-    assert WATCHERS == [] == HOOKS
+    assert WATCHERS == CLOSE_WATCHERS == HOOKS == LOOKERS == []
 
 
 def counts(prof: profile) -> dict[str, int]:
@@ -49,6 +50,36 @@ def train(model: nn.Module, optimizer: optim.Optimizer) -> None:
 
 
 # ---- what is seen ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("detailed", [False, True])
+def test_a_step_met_before_shows_the_same(detailed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and times do not keep a step from being replayed; details do, and both see the same."""
+    replayed = []
+    run = Replay.run
+    monkeypatch.setattr(Replay, "run", lambda *given: replayed.append(run(*given)) or replayed[-1])
+    model = nn.Sequential(nn.Linear(8, 3), nn.ReLU())
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with settings.override(tier="compiled"):
+        for _ in range(8):
+            train(model, optimizer)
+        replayed.clear()
+        with profile(record_shapes=detailed) as prof:
+            train(model, optimizer)
+    assert (True in replayed) is not detailed
+    found = counts(prof)
+    for name in (
+        "aten::linear",
+        "aten::relu",
+        "aten::sum",
+        "AddmmBackward0",
+        "ReluBackward0",
+        "SumBackward0",
+    ):
+        assert found[name] == 1, name
+    assert found["torch::autograd::AccumulateGrad"] == 2
+    assert found["lampas::run"] == 1
+    assert any(name.startswith("kernel::") and "sgd" in name for name in found)
 
 
 def test_operators_and_kernels() -> None:

@@ -321,7 +321,7 @@ def _run(
 ) -> Sequence[Flow | None]:
     if node.pre_hooks:
         flows = _run_pre_hooks(node, flows, interface)
-    if WATCHERS:
+    if WATCHERS and interface is not None:  # without one it is a rehearsal
         results = watched("backward", node.name(), node.apply, flows, create_graph)
     else:
         results = node.apply(flows, create_graph)

@@ -28,7 +28,7 @@ from lampas.engine.graph.reference import evaluate
 from lampas.engine.realize.donation import Donor, find_lone
 from lampas.engine.realize.replay import KEYS_KEPT, Replay, find_key
 from lampas.engine.settings import settings
-from lampas.engine.watch import WATCHERS, watched
+from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, watched
 
 if TYPE_CHECKING:
     import weakref
@@ -141,13 +141,14 @@ def realize(nodes: Iterable[Node]) -> None:
         journal = CURRENT.journal
         key = None
         try:
-            if not (journal.written or WATCHERS or settings.eager or settings.tier == "reference"):
+            plainly = CLOSE_WATCHERS or settings.eager or settings.tier == "reference"
+            if not (journal.written or plainly):
                 key = find_key(journal, asked, waiting)
                 replay = journal.entry.flushes.get(key)
                 if (
                     replay is not None
                     and replay.generation == _GENERATION[0]
-                    and replay.run(journal)
+                    and _replay(replay, journal)
                 ):
                     journal.close()
                     _LAST[0] = replay.plan
@@ -162,6 +163,12 @@ def realize(nodes: Iterable[Node]) -> None:
             _run(_unrealised(asked, ())[0], {})
             return
         del _PENDING[: len(waiting)]
+
+
+def _replay(replay: Replay, journal: Journal) -> bool:
+    if WATCHERS:
+        return watched("realize", len(replay.outputs), replay.run, journal)
+    return replay.run(journal)
 
 
 def _run_anew(

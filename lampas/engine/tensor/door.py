@@ -35,6 +35,9 @@ Input = Tensor | Node
 # `engine.watch.WATCHERS` are told of every operation too.
 HOOKS: list[Callable[[Operation, tuple[Input, ...], tuple[Any, ...]], Any]] = []
 
+# Who only wants operations shown to `WATCHERS`, however they are recorded.
+LOOKERS: list[object] = []
+
 
 # A loop that computes values and never walks back must keep nothing.
 COMPUTING.append(end_trail)
@@ -56,6 +59,8 @@ def record(
             inputs = run_hooks(operation, inputs, attributes)
             return watched("operator", operation, record, operation, inputs, attributes, True)
     elif not settings.eager:
+        if LOOKERS and not hooked:
+            return watched("operator", operation, record, operation, inputs, attributes, True)
         trail = CURRENT.trail
         if trail is not None and grad_mode.enabled:
             step = trail.step.next
@@ -133,7 +138,7 @@ def record_view(
     hooked: bool = False,
 ) -> Tensor:
     """Apply a view operation: the result shares `source`'s storage at `strides` and `offset`."""
-    if HOOKS and not hooked:
+    if (HOOKS or LOOKERS) and not hooked:
         run_hooks(operation, (source,), attributes)
         arguments = (operation, source, attributes, strides, offset, True)
         return watched("operator", operation, record_view, *arguments)
