@@ -5,6 +5,7 @@ A `Worker` is a process of one contestant (worker.py) that does what it is told,
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -34,6 +35,12 @@ CACHES = {
 }
 
 
+@functools.cache
+def write_bytecode() -> None:
+    """Compile our modules, as installing them does: what was installed from a package starts so too."""
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(ROOT / "lampas")], check=True)
+
+
 class Failure(RuntimeError):
     """A contestant could not do what it was told."""
 
@@ -43,6 +50,7 @@ class Worker:
 
     def __init__(self, contestant: str, variables: dict[str, str] | None = None) -> None:
         self.contestant = contestant
+        write_bytecode()
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         # -P: the folder of the script stays off the path, where its names could hide others.
         self.process = subprocess.Popen(
