@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 BLOCK_ELEMENTS = 16384
 MANY_ROWS = 64
-LARGE_SPACE = 65536
+LARGE_SPACE = 8192
 
 
 def region_calls(
