@@ -18,6 +18,9 @@ import lampas
 PACKAGE = os.path.dirname(lampas.__file__) + os.sep
 OPTIMIZERS = os.path.join(PACKAGE, "optim") + os.sep
 OPTIMIZER_STEP = "optimizer step"
+
+from lampas.engine.settings import settings
+
 PENDING_LIMIT = "LAMPAS_PENDING limit"
 EAGER = "LAMPAS_EAGER"
 END = "end of explain"
@@ -76,10 +79,8 @@ def find_place() -> Place:
 def _engine_reason(frame: FrameType) -> str:
     """Why, where the frame alone tells."""
     name = frame.f_code.co_name
-    if name == "track":
-        return PENDING_LIMIT
-    if name == "_await":
-        return EAGER
+    if name == "bound_pending":
+        return EAGER if settings.eager else PENDING_LIMIT
     if name == "step" and frame.f_code.co_filename.startswith(OPTIMIZERS):
         return OPTIMIZER_STEP
     if name == "_flush_for_report":

@@ -6,7 +6,9 @@ from typing import Any
 
 import lampas
 from lampas import nn
+from lampas.engine.llvm.compiler import counters
 from lampas.engine.realize.statistics import statistics
+from lampas.engine.settings import settings
 
 SIZES = [(8, 6), (8, 4), (5, 6), (3, 4), (8, 6), (2, 5)]  # batch, length
 
@@ -41,3 +43,28 @@ def test_three_epochs_compile_what_the_first_one_needs() -> None:
         counts.append(statistics.programs - before)
     assert counts[0] > 0
     assert counts[1:] == [0, 0]
+
+
+def test_another_batch_runs_the_same_kernels() -> None:
+    """All but those of products of few rows, whose tiles are as high as the rows are many."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(32, 5),
+    )  # fmt: skip
+    optimizer = lampas.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def kernels_of_steps(batch: int) -> int:
+        before = counters.compiled + counters.disk_hits
+        for _ in range(3):
+            images, labels = lampas.randn(batch, 3, 16, 16), lampas.randint(0, 5, (batch,))
+            loss = nn.functional.cross_entropy(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        return counters.compiled + counters.disk_hits - before
+
+    with settings.override(tier="compiled"):
+        kernels_of_steps(16)
+        assert max(kernels_of_steps(batch) for batch in (12, 20, 24)) <= 3

@@ -57,7 +57,8 @@ COMPILER = "lampas.engine.realize.program"  # loaded with the first program: sta
 COMPUTING: list[Callable[[], None]] = []
 
 _LOCK = threading.RLock()
-_PENDING: list[weakref.ref[Holder]] = []
+# Who wants a value when the next one is asked for, if it still lives then.
+PENDING: list[weakref.ref[Holder]] = []
 _PLANS: OrderedDict[Any, Plan] = OrderedDict()
 _LAST: list[Plan | None] = [None]
 _GENERATION = [0]  # of plans
@@ -124,11 +125,12 @@ def forget_plans() -> None:
         _GENERATION[0] += 1
 
 
-def track(reference: weakref.ref[Holder]) -> None:
-    """Realise this holder's value, if it lives, when the next value is asked for."""
-    _PENDING.append(reference)
-    if len(_PENDING) > settings.pending:
+def bound_pending(node: Node) -> None:
+    """Compute what waits, where too much does; in eager mode compute `node` at once."""
+    if len(PENDING) > settings.pending:
         realize(())
+    if settings.eager:
+        realize((node,))
 
 
 def realize(nodes: Iterable[Node]) -> None:
@@ -137,7 +139,7 @@ def realize(nodes: Iterable[Node]) -> None:
         told()
     with _LOCK:
         asked = [node for node in nodes if node.buffer is None]
-        waiting = list(_PENDING)
+        waiting = list(PENDING)
         journal = CURRENT.journal
         key = None
         try:
@@ -152,7 +154,7 @@ def realize(nodes: Iterable[Node]) -> None:
                 ):
                     journal.close()
                     _LAST[0] = replay.plan
-                    del _PENDING[: len(waiting)]
+                    del PENDING[: len(waiting)]
                     return
             _run_anew(journal, key, asked, waiting)
         except Exception:
@@ -162,7 +164,7 @@ def realize(nodes: Iterable[Node]) -> None:
                 raise
             _run(_unrealised(asked, ())[0], {})
             return
-        del _PENDING[: len(waiting)]
+        del PENDING[: len(waiting)]
 
 
 def _replay(replay: Replay, journal: Journal) -> bool:

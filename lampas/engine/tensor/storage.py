@@ -20,7 +20,7 @@ import numpy as np
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node, buffer_node
-from lampas.engine.realize.realize import read, realize, settle_row_major, track
+from lampas.engine.realize.realize import PENDING, bound_pending, read, realize, settle_row_major
 from lampas.engine.settings import settings
 from lampas.engine.shape import is_contiguous
 from lampas.engine.tensor.device import META
@@ -54,16 +54,20 @@ class Storage:
         self.revision = 0
         self.history = 0
         self.shared = False
-        self.reference: weakref.ref[Any] = weakref.ref(self)
-        if node.buffer is None:
-            self._await(node)
+        reference: weakref.ref[Any] = weakref.ref(self)
+        self.reference = reference
+        if node.buffer is None and place is not META:
+            # As `_await`: every result passes here.
+            PENDING.append(reference)
+            if settings.eager or len(PENDING) > settings.pending:
+                bound_pending(node)
 
     def _await(self, node: Node) -> None:
         """Have the value computed when anybody next looks at any value."""
         if self.device is not META:
-            track(self.reference)
-            if settings.eager:
-                realize((node,))
+            PENDING.append(self.reference)
+            if settings.eager or len(PENDING) > settings.pending:
+                bound_pending(node)
 
     def write(self, node: Node, *, silent: bool = False) -> None:
         """Replace the value."""
