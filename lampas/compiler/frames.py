@@ -14,13 +14,11 @@ from types import FrameType
 from typing import NamedTuple
 
 import lampas
+from lampas.engine.settings import settings
 
 PACKAGE = os.path.dirname(lampas.__file__) + os.sep
 OPTIMIZERS = os.path.join(PACKAGE, "optim") + os.sep
 OPTIMIZER_STEP = "optimizer step"
-
-from lampas.engine.settings import settings
-
 PENDING_LIMIT = "LAMPAS_PENDING limit"
 EAGER = "LAMPAS_EAGER"
 END = "end of explain"
