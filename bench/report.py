@@ -120,10 +120,12 @@ def start_cells(found: dict[str, Any] | None) -> list[str]:
 
 
 def memory_table(rows: Sequence[dict[str, Any]], contestants: Sequence[str]) -> Table:
-    """MiB over what the import took."""
-    table = grid("workload", *(f"{name} MiB" for name in contestants), title="\ngrowth at most")
+    """MiB of the process, and over what the import took."""
+    heads = [f"{name} {what}" for what in ("MiB", "growth") for name in contestants]
+    table = grid("workload", *heads, title="\nmemory at most")
     for row in rows:
-        found = [row.get("memory", {}).get(name, {}).get("growth") for name in contestants]
+        known = row.get("memory", {})
+        found = [known.get(n, {}).get(what) for what in ("peak", "growth") for n in contestants]
         table.add_row(row["name"], *("–" if value is None else f"{value:.0f}" for value in found))
     return table
 

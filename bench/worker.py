@@ -72,11 +72,11 @@ class Session:
         return found
 
     def memory(self, name: str, seconds: float) -> dict[str, Any]:
-        """MiB by which the process grows beyond what the import took, at most, while it builds and runs."""
+        """MiB of the process at its most while it builds and runs: in all, and beyond what the import took."""
         memory.reset_peak()
         self.build(name)
         self.time(name, seconds)
-        return {"growth": memory.peak() - self.resident}
+        return {"peak": memory.peak(), "growth": memory.peak() - self.resident}
 
     def drop(self, name: str) -> dict[str, Any]:
         """Forget a workload, so that it does not burden the next one."""
