@@ -186,3 +186,15 @@ def test_verifier_finds_a_value_read_too_early() -> None:
 def test_bool_reductions() -> None:
     x = leaf(6, 10, kind=bool_)
     check(g.max_dims(x, [1]), g.min_dims(x, [0]))
+
+
+@pytest.mark.parametrize("size", [4, 16, 64])
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_product_does_not_compute_its_own_factors(size: int, kept: bool) -> None:
+    """A gate, tanh(y·w)∘y: what makes y must run before the product, though the epilogue could make it too."""
+    x, w = leaf(size, size), leaf(size, size, seed=1)
+    y = g.add(g.multiply(g.exp(x), g.like(x, 1.5)), g.like(x, 0.1))
+    gated = g.multiply(g.tanh(g.matmul(y, w)), y)
+    check(*([gated, y] if kept else [gated]), tolerance=1e-4)
+    squared = g.multiply(g.tanh(g.matmul(y, y)), y)
+    check(*([squared, y] if kept else [squared]), tolerance=1e-4)

@@ -264,6 +264,8 @@ class Fuser:
         own = product.region
         if region.reduced or region.space != squeeze(own.space) or not numel(own.space):
             return False
+        if not self.factors_of(product.entry).isdisjoint(region.members):
+            return False  # they must lie in memory before the product begins
         for member in region.members:
             if not self.fits_product(own, member, self.paths.operands(member)):
                 return False
@@ -278,6 +280,15 @@ class Fuser:
         for member in region.members:
             self.step_of[member] = key
         return True
+
+    def factors_of(self, number: int) -> set[int]:
+        """The entries whose memory a product reads, or those that such an entry is computed from on the way."""
+        found: set[int] = set()
+        for source in self.entries[number].sources:
+            base = self.paths.base(source)
+            inlined = base in self.paths.inline
+            found |= {b for b, _ in self.paths.operands(base)} if inlined else {base}
+        return found
 
     def memory_stays_outside(self, a: Region, b: Region) -> bool:
         """Whether no member of one picks from memory that the other computes."""
