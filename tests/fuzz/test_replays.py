@@ -137,12 +137,18 @@ def test_random_programs_are_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replay, "run", lambda *given: replayed.append(real(*given)) or replayed[-1])
     for seed in range(1000, 1006):
         run(seed)
-    assert replayed.count(True) > 20
+    assert replayed.count(True) >= 3
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_replays_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "tier", "compiled")
+    monkeypatch.setattr(settings, "verify", True)
     found = run(seed)
-    monkeypatch.setattr(Journal, "append", lambda self, recipe, used: None)
-    assert repr(run(seed)) == repr(found)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", lambda self, recipe, used: None)
+        assert repr(run(seed)) == repr(found)
+    monkeypatch.setattr(settings, "tier", "reference")
+    plain = run(seed)
+    assert found[0] == pytest.approx(plain[0], rel=1e-4, nan_ok=True)
+    assert found[:3] == pytest.approx(plain[:3], rel=2e-2, nan_ok=True)  # Adam enlarges roundings
