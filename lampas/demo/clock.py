@@ -1,7 +1,7 @@
 """Measures how much of a stretch of time is spent in compiled kernels."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,21 +26,21 @@ class KernelTime:
 def kernel_clock() -> Iterator[KernelTime]:
     """Time the native calls that run programs of kernels, inside a `with` block.
 
-    It stands around `Program.run`, which all compiled work goes through, rather than in it: a
+    It stands around `Program.run_at`, which all compiled work goes through, rather than in it: a
     program that nobody measures pays nothing.
     """
     measured = KernelTime()
-    plain_run = Program.run
+    plain_run = Program.run_at
 
-    def timed_run(self: Program, pointers: Sequence[int], times: Any = None) -> None:
+    def timed_run(self: Program, address: int, times: Any = None) -> None:
         start = time.perf_counter()
-        plain_run(self, pointers, times)
+        plain_run(self, address, times)
         measured.kernels += time.perf_counter() - start
 
-    Program.run = timed_run
+    Program.run_at = timed_run
     start = time.perf_counter()
     try:
         yield measured
     finally:
         measured.total += time.perf_counter() - start
-        Program.run = plain_run
+        Program.run_at = plain_run

@@ -4,35 +4,47 @@ import time
 
 import pytest
 
+import lampas
 from lampas.demo.clock import KernelTime, kernel_clock
 from lampas.engine.device.launch import Program
+from lampas.engine.settings import settings
 
 
 def test_counts_native_calls_only(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 1.0, 1.5, 4.0, 4.25, 10.0])
     calls = []
-    monkeypatch.setattr(Program, "run", lambda self, pointers, times=None: calls.append(pointers))
+    monkeypatch.setattr(Program, "run_at", lambda self, address, times=None: calls.append(address))
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
     program = object.__new__(Program)
     with kernel_clock() as clock:
-        program.run([1])
-        program.run([2], None)
-    assert calls == [[1], [2]]
+        program.run_at(1)
+        program.run_at(2, None)
+    assert calls == [1, 2]
     assert clock == KernelTime(total=10.0, kernels=0.75)
     assert clock.share == 0.075
 
 
+def test_compiled_work_is_counted() -> None:
+    """Whether a program runs for the first time or is replayed."""
+    x = lampas.randn(300, 300)
+    with settings.override(tier="compiled"):
+        for _ in range(8):
+            with kernel_clock() as clock:
+                (x @ x).sum().item()
+            assert clock.kernels > 0
+
+
 def test_takes_itself_away_after_an_error() -> None:
-    plain_run = Program.run
+    plain_run = Program.run_at
 
     @kernel_clock()
     def fails() -> None:
-        assert Program.run is not plain_run
+        assert Program.run_at is not plain_run
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
         fails()
-    assert Program.run is plain_run
+    assert Program.run_at is plain_run
 
 
 def test_nothing_measured_is_no_share() -> None:
