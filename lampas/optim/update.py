@@ -18,12 +18,11 @@ import numpy as np
 
 import lampas
 from lampas.engine.derive.operation import Operation
-from lampas.engine.derive.recipe import Recipe
+from lampas.engine.derive.recipe import Recipe, ghost
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import dtype
 from lampas.engine.graph import build as g
-from lampas.engine.graph.node import Node, buffer_node, scalar_node, sort_topologically
-from lampas.engine.graph.primitives import BUFFER
+from lampas.engine.graph.node import Node, buffer_node, scalar_node
 from lampas.engine.tensor.core import Tensor, rebind
 from lampas.engine.tensor.declare import check_in_place
 from lampas.engine.tensor.door import HOOKS, LOOKERS, record, run_hooks
@@ -32,36 +31,13 @@ from lampas.engine.watch import watched
 Rule = Callable[[Node, Node, Sequence[Node], Sequence[Node], Any], Sequence[Node]]
 
 
-class Template:
-    """A rule's graph for one kind of row, ready to be made again: nothing is inferred twice."""
-
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
-        places = {id(node): place for place, node in enumerate(inputs)}
-        self.steps: list[tuple[Any, ...]] = []
-        for node in sort_topologically(outputs):
-            if id(node) in places:
-                continue
-            places[id(node)] = len(places)
-            sources = tuple([places[id(source)] for source in node.inputs])
-            self.steps.append((node.op, sources, node.attributes, node.shape, node.dtype))
-        self.outputs = [places[id(node)] for node in outputs]
-
-    def instantiate(self, inputs: list[Node]) -> list[Node]:
-        """The outputs for other inputs of the same kind."""
-        nodes = list(inputs)
-        append = nodes.append
-        for op, sources, attributes, shape, kind in self.steps:
-            append(Node(op, tuple([nodes[place] for place in sources]), attributes, shape, kind))
-        return [nodes[place] for place in self.outputs]
-
-
 class Update:
     """The fused operation of a rule."""
 
     def __init__(self, name: str, rule: Rule) -> None:
         self.rule = rule
         self.operation = Operation(name, self._forward, multiple=True)
-        self._templates: dict[Any, Template] = {}
+        self._rows: dict[Any, Recipe] = {}
         self._last: tuple[Any, ...] = ((), [], [], None)  # attributes, shapes, dtypes, recipe
 
     def _forward(self, *nodes_and_attributes: Any) -> list[Node]:
@@ -80,15 +56,16 @@ class Update:
 
     def _row(self, row: list[Node], numbers: list[Node], options: Any) -> list[Node]:
         key = (options, *[(node.dtype, node.shape) for node in row])
-        template = self._templates.get(key)
-        if template is None:
-            if len(self._templates) >= _TEMPLATES_KEPT:
-                self._templates.clear()
-            template = self._templates[key] = self._make_template(row, numbers, options)
-        return template.instantiate([*row, *numbers])
+        recipe = self._rows.get(key)
+        if recipe is None:
+            if len(self._rows) >= _ROWS_KEPT:
+                self._rows.clear()
+            recipe = self._rows[key] = self._trace_row(row, numbers, options)
+        return recipe.write_out([*row, *numbers])
 
-    def _make_template(self, row: list[Node], numbers: list[Node], options: Any) -> Template:
-        leaves = [Node(BUFFER, (), (), node.shape, node.dtype) for node in (*row, *numbers)]
+    def _trace_row(self, row: list[Node], numbers: list[Node], options: Any) -> Recipe:
+        """A rule's graph for one kind of row: nothing is inferred twice."""
+        leaves = [ghost(node) for node in (*row, *numbers)]
         row, numbers = leaves[: len(row)], leaves[len(row) :]
         kind = row[0].dtype
         x, gradient, *states = [g.cast(node, kind) for node in row]
@@ -102,7 +79,7 @@ class Update:
             made = list(self.rule(x, gradient, states, numbers, options))
         before = (row[0], *row[2:])
         outputs = [g.cast(new, old.dtype) for new, old in zip(made, before, strict=True)]
-        return Template(leaves, outputs)
+        return Recipe(leaves, outputs)
 
     def apply(
         self,
@@ -128,7 +105,7 @@ class Update:
         if HOOKS or LOOKERS:
             made = self._apply_hooked(tuple(inputs), attributes)
         else:
-            nodes = tuple(_values(inputs))
+            nodes = _values(inputs)
             made = self._recipe(nodes, attributes).make(nodes)
         rebind(targets, made)  # type: ignore[arg-type]
 
@@ -147,7 +124,7 @@ class Update:
     ) -> tuple[Node, ...]:
         """The same for those who look on; the door itself would make tensors that nobody wants."""
         inputs = run_hooks(self.operation, inputs, attributes)
-        nodes = tuple(_values(inputs))
+        nodes = _values(inputs)
         return watched("operator", self.operation, _compute, self.operation, nodes, attributes)
 
     def _apply_recorded(
@@ -162,19 +139,9 @@ class Update:
             target._write(new._value(), new._tape_edge())
 
 
-def _values(inputs: Sequence[Node | Tensor]) -> list[Node]:
+def _values(inputs: Sequence[Node | Tensor]) -> tuple[Node, ...]:
     """The nodes of tensors' values, and nodes as they are."""
-    nodes: list[Node] = []
-    for given in inputs:
-        if type(given) is Node:
-            nodes.append(given)
-            continue
-        storage = given._storage  # type: ignore[union-attr]
-        if given._seen == storage.revision and not storage.shared:  # type: ignore[union-attr]
-            nodes.append(given._node)  # type: ignore[union-attr]
-        else:
-            nodes.append(given._value())  # type: ignore[union-attr]
-    return nodes
+    return tuple([i if type(i) is Node else i._value() for i in inputs])  # type: ignore[union-attr]
 
 
 def _compute(
@@ -184,7 +151,7 @@ def _compute(
 
 
 _SHAPE, _DTYPE = attrgetter("shape"), attrgetter("dtype")
-_TEMPLATES_KEPT = 4096  # kinds of parameters (dtypes, shapes, options) of one algorithm
+_ROWS_KEPT = 4096  # kinds of parameters (dtypes, shapes, options) of one algorithm
 _REAL_PART = {"complex64": lampas.float32, "complex128": lampas.float64}
 
 

@@ -10,9 +10,9 @@ import pytest
 import lampas as torch
 from lampas.engine.derive import trail
 from lampas.engine.derive.trail import CURRENT, current_trail, end_trail
+from lampas.engine.graph.journal import OFTEN
 from lampas.engine.settings import settings
 from lampas.engine.tensor import door
-from lampas.engine.tensor.cursor import OFTEN
 from lampas.nn import functional as F
 
 Inputs = dict[str, Any]

@@ -127,6 +127,12 @@ class Recipe:
             )
         return nodes
 
+    def write_out(self, inputs: Sequence[Node]) -> list[Node]:
+        """The outputs, every step a node of its own: for graphs that become part of another recipe."""
+        nodes = self.instantiate([inputs[place] for place in self.used])
+        made = [nodes[number] for number in self.computed]
+        return [(inputs if r[0] else made)[r[1]] for r in self.results if r is not None]
+
     def kinds_of_results(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """(shape, dtype) of each output that there is, from those of the inputs."""
         return tuple(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lampas.engine.graph.node import Shape
 
-OFTEN = 3  # times that an entry is met before its function is written
+OFTEN = 3  # times that a place is met before its function is written, here and by the cursor
 ENTRIES_KEPT = 1 << 14  # in the trie; then a new one is begun
 DEPTH = 4  # of trees
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from lampas.engine.graph.primitives import BUFFER, SCALAR
+from lampas.engine.graph.primitives import SCALAR
 from lampas.engine.realize.donation import find_lone
 
 if TYPE_CHECKING:
@@ -70,12 +70,7 @@ class Replay:
         scalars = [values[number].value for number in self.scalars]
         made = plan.program.run(buffers, scalars, find_lone(self.free, buffers))
         for number, buffer, layout in zip(self.outputs, made, plan.program.layouts, strict=True):
-            node = values[number]
-            node.buffer = buffer
-            node.op = BUFFER
-            node.inputs = ()
-            node.attributes = () if layout is None else (layout,)
-            node.journal = None
+            values[number].realize_as(buffer, layout)
         for number, leaf in self.settled:
             buffer = values[leaf].buffer
             buffer.aliased = True

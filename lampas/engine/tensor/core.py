@@ -367,7 +367,7 @@ def rebind(tensors: Sequence[Tensor], nodes: Sequence[Node]) -> None:
             and tensor._shape == stored.shape
             and not (storage.shared or tensor._silent)
         ):
-            storage.replace(node)
+            storage.write(node)
             tensor._node, tensor._seen = node, storage.revision
         else:
             tensor._write(node, None, recorded=False)

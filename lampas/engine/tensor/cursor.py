@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from lampas.engine.derive.operation import exact
 from lampas.engine.derive.tape import next_sequence
 from lampas.engine.derive.trail import Mark
-from lampas.engine.graph.journal import CURRENT
+from lampas.engine.graph.journal import CURRENT, OFTEN
 from lampas.engine.graph.node import Node
 from lampas.engine.tensor.core import wrap
 from lampas.engine.tensor.device import CPU
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from lampas.engine.derive.trail import Step
 
     Follower = Callable[[Any, Sequence[Any]], Any]
-
-OFTEN = 3  # times that a step is taken before its function is written
 
 
 def write_step(

@@ -16,11 +16,12 @@ from lampas.engine.derive.tape import Edge, OperationGrad
 from lampas.engine.derive.trail import CURRENT, Mark, Step, Trail, current_trail, end_trail
 from lampas.engine.graph import build as g
 from lampas.engine.graph import journal as journals
+from lampas.engine.graph.journal import OFTEN
 from lampas.engine.graph.node import Node
 from lampas.engine.realize.realize import COMPUTING
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
-from lampas.engine.tensor.cursor import OFTEN, count_entry, write_step
+from lampas.engine.tensor.cursor import count_entry, write_step
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading

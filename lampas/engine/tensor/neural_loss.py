@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lampas.engine.graph.node import Node
 
 Grads = tuple["Node | None", ...]
-FEW_CLASSES = 1024
+FEW_CLASSES = 1024  # compared one by one in log-softmax's own pass; more are picked from memory
 
 
 def reduce_node(values: Node, reduction: str) -> Node:

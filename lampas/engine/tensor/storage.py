@@ -81,14 +81,6 @@ class Storage:
         if node.buffer is None:
             self._await(node)
 
-    def replace(self, node: Node) -> None:
-        """Replace the value of memory that no array shares."""
-        self.revision += 1
-        self.version += 1
-        self.node = node
-        if node.buffer is None:
-            self._await(node)
-
     def is_shared(self) -> bool:
         """Whether a NumPy array outside still sees this memory."""
         block = self.node.buffer.block if self.node.buffer is not None else None

@@ -15,13 +15,17 @@ CALLS_KEPT = 1024
 _PLAIN = {int, tuple, str}
 
 
-def expanded(name: str, argument: str, value: Sizes, rank: int) -> tuple[int, ...]:
-    """An int for every spatial dimension, or the given ints."""
+def spread(value: Sizes, rank: int) -> tuple[int, ...]:
+    """One number for each of `rank` dimensions; several given ones as they are."""
     if isinstance(value, int):
         return (value,) * rank
     values = tuple(int(item) for item in value)
-    if len(values) == 1:
-        return values * rank
+    return values * rank if len(values) == 1 else values
+
+
+def expanded(name: str, argument: str, value: Sizes, rank: int) -> tuple[int, ...]:
+    """An int for every spatial dimension, or the given ints."""
+    values = spread(value, rank)
     if len(values) != rank:
         raise RuntimeError(
             f"{name}: expected {argument} to be a single integer value or a list of {rank} "

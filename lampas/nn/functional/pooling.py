@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lampas.engine.tensor import Tensor, neural_pooling, tensor, zeros
+from lampas.nn.functional.convolution_arguments import Sizes, spread
 from lampas.nn.functional.precision import rounded_once, writes_out
 
 __all__ = [
@@ -17,15 +18,9 @@ __all__ = [
     "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices",
 ]  # fmt: skip
 
-Sizes = int | Sequence[int]
-
 
 def _expanded(name: str, argument: str, value: Any, rank: int) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,) * rank
-    values = tuple(int(item) for item in value)
-    if len(values) == 1:
-        return values * rank
+    values = spread(value, rank)
     if len(values) != rank:
         kind = "a single int" if rank == 1 else f"either be a single int, or a tuple of {rank} ints"
         raise RuntimeError(f"{name}: {argument} must {kind}")
