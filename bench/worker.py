@@ -21,7 +21,7 @@ from bench import memory, others
 from bench.contestants import COMPILING, LIBRARIES, OTHERS
 from bench.workloads import WORKLOADS, Program, Step, make_program, make_step
 
-SETTLING = 5  # steps until a program has met all that it compiles for
+SETTLING = 8  # steps until a program has met all that it compiles for
 
 
 class Session:

@@ -1,6 +1,6 @@
 """PyTorch's `torch.compiler`: what programs that are annotated for a compiler ask of it.
 
-Everything is compiled here without annotation (see `compile`), so most of these accept what they are given.
+Everything is compiled here without annotation; `compile` also saves running a function that does the same each time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def is_compiling() -> bool:
-    """Whether this thread is inside a compiled call: Python runs each time, so it is True each time."""
+    """Whether this thread is inside a compiled call."""
     return HERE.compiling
 
 
@@ -74,7 +74,7 @@ def allow_in_graph(fn: Any) -> Any:
 
 
 def assume_constant_result(fn: F) -> F:
-    """The function as it is: it runs in each call, so its result need not be assumed."""
+    """The function as it is: a call that is not run anew has checked all that the result depends on."""
     return fn
 
 

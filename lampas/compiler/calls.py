@@ -10,6 +10,7 @@ from typing import Any
 from lampas.compiler.choices import Backend, Choice, checked_choice
 from lampas.compiler.optimized import OptimizedModule
 from lampas.compiler.regions import run_compiled, run_disabled, watch_for_reads
+from lampas.compiler.whole_calls import WholeCalls
 from lampas.nn.modules.module import Module
 
 __all__ = ["compile", "disable"]
@@ -28,8 +29,13 @@ def compile(
     """Accept a module or a function for compilation, as `torch.compile` does.
 
     Lampas compiles every program, annotated or not: operations wait, and what waits is compiled as one graph
-    when a value is read. So this makes no program faster in the long run. What it does:
+    when a value is read. What this adds:
 
+    - A call that does the same each time is soon not run any more, only what it computed: forward, backward and the
+      optimizer's step become one native call, after a check that arguments, tensors, modules, optimizers, and all
+      globals and attributes that its code looks at are as they were (see `compiler.whole_calls`). So compile the whole
+      step of a training loop. A function that reads values, draws on other libraries, or changes anything but tensors
+      runs as usual; `lampas.explain` tells why.
     - Inside the call, small graphs are compiled at first sight; elsewhere they run on NumPy until they were met
       a few times. What is read after the call is compiled by the usual rule.
     - `fullgraph=True` raises `lampas._dynamo.exc.Unsupported`, with the user's line, when a value is read in the
@@ -65,7 +71,12 @@ def _accept(model: Any, choice: Choice, disable: bool) -> Any:
     if isinstance(model, Module):
         original = model._orig_mod if isinstance(model, OptimizedModule) else model
         return OptimizedModule(original, choice)
-    return _wrap(model, functools.partial(run_compiled, choice))
+    return _wrap(model, functools.partial(run_compiled, choice, WholeCalls(_original(model))))
+
+
+def _original(function: Any) -> Any:
+    """What a wrapper of ours calls."""
+    return getattr(function, "_torchdynamo_orig_callable", function)
 
 
 def _wrap(function: Any, run: Callable[..., Any]) -> Any:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from lampas.compiler.divergence import divergence
 from lampas.compiler.frames import Place, find_place
+from lampas.compiler.regions import CALLED
 from lampas.compiler.report import Compilation, Flush, Report
+from lampas.compiler.whole_calls import WholeCalls
 from lampas.engine.graph.primitives import OUTPUT
 from lampas.engine.llvm.cache import counters
 from lampas.engine.realize import realize as engine
@@ -42,11 +44,13 @@ class Explanation:
     def __init__(self) -> None:
         self.report = Report()
         self.flush: Flush | None = None
+        self.called: dict[int, WholeCalls] = {}
 
     def __enter__(self) -> Report:
         engine.realize(())  # what waits from before belongs to nobody here
         WATCHERS.append(self)
         CLOSE_WATCHERS.append(self)
+        CALLED.append(self.called)
         return self.report
 
     def __exit__(
@@ -61,6 +65,8 @@ class Explanation:
         finally:
             WATCHERS.remove(self)
             CLOSE_WATCHERS.remove(self)
+            CALLED[:] = [called for called in CALLED if called is not self.called]
+            self.report.calls = [str(calls) for calls in self.called.values()]
 
     # ---- watching -----------------------------------------------------------------------------------------------
 
@@ -138,7 +144,8 @@ def explain(fn: Callable[..., Any] | None = None) -> Any:
     """Tell when a program's values are computed, why, and what is compiled for them.
 
     `explain(fn)(*args)` runs the function, prints the report and returns it; `with explain() as report:` fills the
-    report, which prints as a table. What still waits at the end is computed there, and is the last row.
+    report, which prints as a table. What still waits at the end is computed there, and is the last row. Below stand the
+    compiled functions that were called (here they run, line by line): how often they were replayed whole, or why not.
 
     >>> import lampas
     >>> with lampas.explain() as report:

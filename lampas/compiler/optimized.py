@@ -12,6 +12,7 @@ from typing import Any
 
 from lampas.compiler.choices import Choice
 from lampas.compiler.regions import run_compiled, run_disabled
+from lampas.compiler.whole_calls import WholeCalls
 from lampas.nn.modules.module import Module
 
 OWN_ATTRIBUTES = frozenset({"_orig_mod", "dynamo_ctx", "_torchdynamo_orig_callable", "forward"})
@@ -34,7 +35,7 @@ class OptimizedModule(Module):
         self._modules["_orig_mod"] = mod
         self.dynamo_ctx = dynamo_ctx
         self._torchdynamo_orig_callable = mod.forward
-        self.forward = functools.partial(_forward, mod, dynamo_ctx)
+        self.forward = functools.partial(_forward, mod, dynamo_ctx, WholeCalls(mod))
 
     @property
     def training(self) -> bool:
@@ -76,7 +77,9 @@ class OptimizedModule(Module):
         return sorted({*dir(self._orig_mod), *super().__dir__()})
 
 
-def _forward(module: Module, choice: Choice | None, *args: Any, **kwargs: Any) -> Any:
+def _forward(
+    module: Module, choice: Choice | None, calls: WholeCalls, *args: Any, **kwargs: Any
+) -> Any:
     if choice is None:
         return run_disabled(module, args, kwargs)
-    return run_compiled(choice, module, args, kwargs)
+    return run_compiled(choice, calls, module, args, kwargs)

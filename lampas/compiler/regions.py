@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from typing import Any, final
 
 from lampas.compiler.choices import Choice
+from lampas.compiler.dependencies import MISSING
 from lampas.compiler.errors import Unsupported
 from lampas.compiler.frames import NOT_READS, find_place
+from lampas.compiler.whole_calls import WholeCalls
 from lampas.engine.realize.realize import COMPUTING
 from lampas.engine.settings import settings
 
@@ -64,17 +66,31 @@ class Haste:
 HERE = Here()
 HASTE = Haste()
 STANCE = ["default"]
+CALLED: list[dict[int, WholeCalls]] = []  # who wants to know which compiled functions are called
 
 
 def run_compiled(
-    choice: Choice, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    choice: Choice,
+    calls: WholeCalls,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
-    """The function's result, computed under a choice."""
+    """The function's result, computed under a choice; `calls` are its replays."""
     stance = STANCE[0]
     if stance == "force_eager":
         return function(*args, **kwargs)
+    outermost = choice.at_once and not HERE.compiling and stance == "default"
+    if outermost and calls.replays:
+        made = calls.replay(args, kwargs)
+        if made is not MISSING:
+            return made
+    for noted in CALLED:
+        noted.setdefault(id(calls), calls)
     whole = HERE.whole or (getattr(function, "__qualname__", "?") if choice.fullgraph else "")
     with _inside(True, choice.at_once and not stance.endswith("then_compile"), whole):
+        if outermost:
+            return calls.call(lambda: function(*args, **kwargs), args, kwargs)
         return function(*args, **kwargs)
 
 

@@ -64,10 +64,11 @@ class Flush:
 
 @dataclass(slots=True, repr=False)
 class Report:
-    """What happened inside `lampas.explain`; `result` is what the function returned."""
+    """What happened inside `lampas.explain`; `result` is what the function returned, `calls` tells of compiled ones."""
 
     flushes: list[Flush] = field(default_factory=list)
     result: Any = None
+    calls: list[str] = field(default_factory=list)
 
     @property
     def compilations(self) -> list[Compilation]:
@@ -96,4 +97,4 @@ class Report:
             lines.append("  ".join(cells).rstrip())
             notes = self.flushes[number - 1].notes() if number else ["-" * (sum(widths) + 14)]
             lines += [f"   └ {note}" if number else note for note in notes]
-        return "\n".join([*lines, self.totals()])
+        return "\n".join([*lines, self.totals(), *self.calls])

@@ -236,12 +236,12 @@ class _Default:
         self.current: dtype = float32
 
 
-_default: Final = _Default()
+DEFAULT: Final = _Default()
 
 
 def get_default_dtype() -> dtype:
     """The floating-point type of new tensors made from Python floats."""
-    return _default.current
+    return DEFAULT.current
 
 
 def set_default_dtype(d: dtype, /) -> None:
@@ -252,7 +252,7 @@ def set_default_dtype(d: dtype, /) -> None:
         )
     if not d.is_floating_point:
         raise TypeError("only floating-point types are supported as the default type")
-    _default.current = d
+    DEFAULT.current = d
 
 
 # Promotion of operands -------------------------------------------------------------------------
@@ -267,9 +267,9 @@ def infer_python_dtype(value: object) -> dtype:
     if isinstance(value, builtins.int):
         return int64
     if isinstance(value, builtins.float):
-        return _default.current
+        return DEFAULT.current
     if isinstance(value, complex):
-        return _default.current.to_complex()
+        return DEFAULT.current.to_complex()
     raise TypeError(f"could not infer dtype of {type(value).__name__}")
 
 
@@ -285,7 +285,7 @@ def result_dtype(operands: Iterable[Operand]) -> dtype:
     >>> result_dtype([(float32, False, False), (float64, True, False)])
     torch.float32
     """
-    return _resolve(tuple(operands), _default.current)
+    return _resolve(tuple(operands), DEFAULT.current)
 
 
 @lru_cache(maxsize=4096)

@@ -28,6 +28,9 @@ from lampas.engine.tensor.declare import check_in_place
 from lampas.engine.tensor.door import HOOKS, LOOKERS, record, run_hooks
 from lampas.engine.watch import watched
 
+# Told of every update before it is made: (the update, its rows, the nodes of its numbers).
+APPLYING: list[Callable[[Update, Sequence[Sequence[Tensor]], list[Node]], None]] = []
+
 Rule = Callable[[Node, Node, Sequence[Node], Sequence[Node], Any], Sequence[Node]]
 
 
@@ -93,6 +96,8 @@ class Update:
         With `differentiable`, the tape records the update (and refuses to overwrite leaves).
         """
         inputs: list[Any] = [scalar_node(float(number)) for number in numbers]
+        for told in APPLYING:
+            told(self, rows, list(inputs))
         targets: list[Tensor] = []
         for row in rows:
             inputs.extend(row)
@@ -193,15 +198,19 @@ class Counters:
 
     def write(self, tensor: Tensor, value: float) -> float:
         """Stores a value; returns it as the tensor's dtype rounds it."""
-        kind = tensor.dtype
+        node, rounded = self.make(value, tensor.dtype)
+        tensor._write(node, None, recorded=False)
+        return rounded
+
+    def make(self, value: float, kind: dtype) -> tuple[Node, float]:
+        """A stored value, and the number that it is once a dtype has rounded it."""
         node = self._made.get((value, kind))
         if node is None:
             array = np.array(value, kind.numpy)
             node = buffer_node(Buffer.from_array(array), (), kind)
             self._made[value, kind] = node
             self._read[id(node)] = (node, float(array))
-        tensor._write(node, None, recorded=False)
-        return self._read[id(node)][1]
+        return node, self._read[id(node)][1]
 
     def scale(self, tensor: Tensor, factor: float) -> float:
         """Multiplies in the tensor's dtype; returns the product."""

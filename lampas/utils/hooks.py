@@ -15,6 +15,7 @@ from typing import Any
 
 from lampas.autograd.function import Function
 from lampas.engine.tensor import Tensor
+from lampas.engine.watch import CHANGES
 
 __all__ = ["BackwardHook", "RemovableHandle", "unserializable_hook", "warn_if_has_hooks"]
 
@@ -25,6 +26,7 @@ class RemovableHandle:
     next_id: int = 0
 
     def __init__(self, hooks_dict: Any, *, extra_dict: Any = None) -> None:
+        CHANGES[0] += 1
         self.hooks_dict_ref = weakref.ref(hooks_dict)
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
@@ -32,6 +34,7 @@ class RemovableHandle:
         self.extra_dict_ref = tuple(weakref.ref(extra) for extra in extras if extra is not None)
 
     def remove(self) -> None:
+        CHANGES[0] += 1
         for reference in (self.hooks_dict_ref, *self.extra_dict_ref):
             hooks = reference()
             if hooks is not None and self.id in hooks:

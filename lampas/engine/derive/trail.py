@@ -375,6 +375,16 @@ class Trail:
         if CURRENT.trail is self:
             end_trail()
 
+    def released_copy(self) -> Trail:
+        """A trail with the same steps on which nobody can walk: what is seen of it once all is released."""
+        copy = Trail()
+        copy.step, copy.steps, copy.sequences = self.step, self.steps, self.sequences
+        copy.leaves = self.leaves
+        copy.released = set(range(len(self.steps)))
+        count = 0 if not self.steps else self.steps[-1].last
+        copy.saved, copy.storages, copy.versions = [None] * count, [None] * count, [0] * count
+        return copy
+
 
 @final
 class _Goal(GradNode):

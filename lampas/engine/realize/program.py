@@ -167,6 +167,13 @@ class Program:
         if settings.debug or WATCHERS:
             return self.run_watched(leaf_buffers, scalars, donated)
         outputs = self.output_buffers(leaf_buffers, donated)
+        self.run_into(outputs, leaf_buffers, scalars)
+        return outputs
+
+    def run_into(
+        self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
+    ) -> None:
+        """Run, unwatched; the results go to `outputs`."""
         workspace = self.start(leaf_buffers, outputs, scalars)
         if self.only is not None:
             self.only.run_at(workspace.address)
@@ -180,7 +187,6 @@ class Program:
                 else:
                     segment.run(memory, scalars)
         self.workspaces.give_back(workspace)
-        return outputs
 
     def start(
         self, leaf_buffers: Sequence[Buffer], outputs: Sequence[Buffer], scalars: Sequence[Any]

@@ -56,12 +56,12 @@ COMPILER = "lampas.engine.realize.program"  # loaded with the first program: sta
 # Called whenever values are about to be computed, in the thread that asks for them.
 COMPUTING: list[Callable[[], None]] = []
 
-_LOCK = threading.RLock()
+LOCK = threading.RLock()  # held by whoever computes
 # Who wants a value when the next one is asked for, if it still lives then.
 PENDING: list[weakref.ref[Holder]] = []
 _PLANS: OrderedDict[Any, Plan] = OrderedDict()
 _LAST: list[Plan | None] = [None]
-_GENERATION = [0]  # of plans
+GENERATION = [0]  # of plans
 
 
 @final
@@ -119,10 +119,10 @@ class Plan:
 
 def forget_plans() -> None:
     """Compile everything anew when it is next met: a setting that programs depend on has changed."""
-    with _LOCK:
+    with LOCK:
         _PLANS.clear()
         _LAST[0] = None
-        _GENERATION[0] += 1
+        GENERATION[0] += 1
 
 
 def bound_pending(node: Node) -> None:
@@ -137,7 +137,7 @@ def realize(nodes: Iterable[Node]) -> None:
     """Give memory to `nodes` and to all tracked values that are alive."""
     for told in COMPUTING:
         told()
-    with _LOCK:
+    with LOCK:
         asked = [node for node in nodes if node.buffer is None]
         waiting = list(PENDING)
         journal = CURRENT.journal
@@ -149,7 +149,7 @@ def realize(nodes: Iterable[Node]) -> None:
                 replay = journal.entry.flushes.get(key)
                 if (
                     replay is not None
-                    and replay.generation == _GENERATION[0]
+                    and replay.generation == GENERATION[0]
                     and _replay(replay, journal)
                 ):
                     journal.close()
@@ -185,7 +185,7 @@ def _run_anew(
     replay = _run(targets, numbers)
     if key is None or replay is None:
         return
-    replay.generation = _GENERATION[0]
+    replay.generation = GENERATION[0]
     replay.outputs = tuple([numbers[id(node)] for node in targets])
     replay.settled = tuple([(numbers[id(node)], numbers[id(leaf)]) for node, leaf in settled])
     done = {*replay.outputs, *[number for number, _ in replay.settled]}

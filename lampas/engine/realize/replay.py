@@ -18,7 +18,7 @@ from lampas.engine.realize.donation import find_lone
 
 if TYPE_CHECKING:
     import weakref
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lampas.engine.graph.journal import Journal
     from lampas.engine.graph.node import Node
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 KEYS_KEPT = 8  # of one path
+
+# Told of every replay that has run, while its journal is whole.
+OBSERVERS: list[Callable[[Replay, Journal], None]] = []
 
 
 @final
@@ -75,6 +78,8 @@ class Replay:
             buffer = values[leaf].buffer
             buffer.aliased = True
             values[number].realize_as(buffer)
+        for told in OBSERVERS:
+            told(self, journal)
         if self.held:
             journal.keep_all(self.held)
         return True

@@ -18,6 +18,7 @@ from lampas.engine.tensor.declare import method
 from lampas.engine.tensor.device import CPU
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.joining import stack
+from lampas.engine.watch import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -326,6 +327,7 @@ class HookHandle:
     """Removes a hook: `handle.remove()`, or at the end of a `with` block."""
 
     def __init__(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> None:
+        CHANGES[0] += 1
         self.hooks = hooks
         self.id = next(_HOOK_NUMBERS)
         hooks[self.id] = hook

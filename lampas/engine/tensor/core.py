@@ -43,6 +43,7 @@ AS_STRIDED = Operation(
     grad_name="AsStridedBackward0",
     saves="none",
 )
+ACCUMULATE = Operation("add", lambda sum, more: g.add(sum, more), saves="none")
 COPY_SLICES = Operation(
     "copy_slices",
     lambda base, value, shape, strides, offset: g.as_strided_scatter(
@@ -333,7 +334,7 @@ def accumulate_grad(tensor: Tensor, flow: Flow) -> None:
     if before is None:
         tensor._grad = wrap(node, tensor._storage.device, flow.edge)
     elif flow.edge is None and not before.requires_grad:
-        before._write(g.add(before._value(), node), None)
+        before._write(ACCUMULATE.compute((before._value(), node), ())[0], None)
     else:
         tensor._grad = before + wrap(node, tensor._storage.device, flow.edge)  # type: ignore[operator]
 

@@ -16,6 +16,8 @@ from lampas.engine.tensor.door import record
 from lampas.engine.tensor.neural_precision import wide
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lampas.engine.graph.node import Node
 
 Grads = tuple["Node | None", ...]
@@ -94,14 +96,22 @@ def _embedding_vjp(saved: Saved, ct: Node) -> Grads:
 EMBEDDING = Operation("embedding", _embedding, vjp=_embedding_vjp, saves="inputs")
 
 
-def known_bounds(index: Tensor) -> tuple[int, int] | None:
-    """Smallest and largest value of an integer tensor that exists in memory already.
+# Told of every index whose values are looked at: its node, and the number that they have to be below.
+BOUNDING: list[Callable[[Node, int], None]] = []
 
-    A stored node never changes its value, so it keeps them.
-    """
+
+def known_bounds(index: Tensor, size: int) -> tuple[int, int] | None:
+    """Smallest and largest value of an integer tensor that exists in memory already; all of [0, size) is good."""
     node = index._value()
     if node.buffer is None or not node.numel:
         return None
+    for told in BOUNDING:
+        told(node, size)
+    return stored_bounds(node)
+
+
+def stored_bounds(node: Node) -> tuple[int, int]:
+    """Smallest and largest value of a stored node, which keeps them: it never changes its value."""
     if node.value is None:
         values = read(node).reshape(-1)
         node.value = int(np.minimum.reduce(values)), int(np.maximum.reduce(values))
@@ -120,7 +130,7 @@ def embedding(
 
     Raises IndexError for an index outside the table, where the indices are known already.
     """
-    bounds = known_bounds(indices)
+    bounds = known_bounds(indices, weight._shape[0])
     if bounds is not None and (bounds[0] < 0 or bounds[1] >= weight._shape[0]):
         raise IndexError(
             f"index out of range in self: embedding() of {weight._shape[0]} rows was given "

@@ -119,8 +119,8 @@ def negative_log_likelihood(
     dim: int,
 ) -> Tensor:
     """−weight[y]·x[y] of log-probabilities along `dim`. IndexError for a class out of range."""
-    bounds = known_bounds(target)
     classes = x._shape[dim]
+    bounds = known_bounds(target, classes)
     if bounds is not None and not (bounds[0] >= 0 and bounds[1] < classes):
         for bound in bounds:
             if bound != ignore and not 0 <= bound < classes:

@@ -26,10 +26,14 @@ from lampas.engine.tensor.storage import storage_of_array
 
 if TYPE_CHECKING:
     from lampas.engine.dtype import dtype
+    from lampas.engine.graph.node import Node
 
 Array = np.ndarray[Any, Any]
 # draw(count, kind, lies in row-major order without gaps) -> a flat array
 Draw = Callable[[int, "dtype", bool], Array]
+
+# Told of the node of every array that was drawn in row-major order, and of what draws the next one like it.
+DRAWING: list[Callable[[Node, Callable[[], Array]], None]] = []
 
 
 def memory_order(tensor: Tensor) -> tuple[int, ...]:
@@ -89,12 +93,20 @@ def draw_like(tensor: Tensor, kind: dtype, draw: Draw) -> Array:
     return np.ascontiguousarray(laid.transpose(np.argsort(order)))
 
 
+def _draw_row_major(draw: Draw, shape: tuple[int, ...], kind: dtype) -> Array:
+    return np.ascontiguousarray(flat_draw(draw, math.prod(shape), kind).reshape(shape))
+
+
 def fill(tensor: Tensor, name: str, draw: Draw) -> Tensor:
     """Overwrite a tensor with what `draw` gives, and return it."""
     check_in_place(tensor, name)
     if tensor._storage.device is META:
         return tensor
     drawn = leaf(draw_like(tensor, tensor.dtype, draw), tensor.dtype)
+    if DRAWING and is_row_major(tensor):
+        again = functools.partial(_draw_row_major, draw, tensor._shape, tensor.dtype)
+        for told in DRAWING:
+            told(drawn._node, again)
     result = connected(name.strip("_"), drawn, tensor)
     tensor._write(result._value(), result._tape_edge(), recorded=grad_mode.enabled)
     return tensor

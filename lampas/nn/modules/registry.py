@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lampas.engine.tensor import Tensor
+from lampas.engine.watch import CHANGES
 from lampas.nn.modules import hook_table
 from lampas.nn.parameter import Buffer, Parameter
 
@@ -37,6 +38,7 @@ class Registry:
         """
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
+        CHANGES[0] += 1
         self._check_name(name, "buffer", self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
@@ -57,6 +59,7 @@ class Registry:
         """Register a parameter; None keeps the name but holds no parameter."""
         if "_parameters" not in self.__dict__:
             raise AttributeError("cannot assign parameter before Module.__init__() call")
+        CHANGES[0] += 1
         self._check_name(name, "parameter", self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
@@ -87,6 +90,7 @@ class Registry:
             raise KeyError(f'module name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError('module name can\'t be empty string ""')
+        CHANGES[0] += 1
         self._modules[name] = self._hooked_module(name, module)
 
     def register_module(self, name: str, module: Any) -> None:
@@ -126,6 +130,7 @@ class Registry:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
+        CHANGES[0] += 1
         state = self.__dict__
         if isinstance(value, Parameter):
             self._need_init(state, "parameters")
@@ -175,6 +180,7 @@ class Registry:
             self._non_persistent_buffers_set.discard(name)
 
     def __delattr__(self, name: str) -> None:
+        CHANGES[0] += 1
         if name in self._parameters:
             del self._parameters[name]
         elif name in self._buffers:
