@@ -84,7 +84,7 @@ class Explanation:
         return call(*arguments)
 
     def _watch_flush(self, values: int, call: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        last = engine._LAST[0]
+        last = engine.LAST[0]
         expected = None if last is None else last.successor
         flush = self.flush = Flush(find_place(), values)
         self.report.flushes.append(flush)
@@ -94,7 +94,7 @@ class Explanation:
         finally:
             flush.nanoseconds = now() - start
             self.flush = None
-            plan = engine._LAST[0]
+            plan = engine.LAST[0]
             if plan is not None:
                 _describe(flush, plan, plan is expected)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 NUMBERS = (type(None), bool, int, float, complex, str, bytes)
 CONTAINERS = (tuple, list, dict, set)
+Applied = tuple[Any, "list[Node]", Any]  # rows, numbers, options of an update
 REFERENCES = 2  # to the node of a tensor's value: the storage's, and the tensor's own
 
 
@@ -166,13 +167,13 @@ class Recording:
     def run(self, call: Callable[[], Any]) -> Any:
         """The result of the call, which is run as usual; raise `NotYet` or `Refusal` with `self.value` set."""
         notes: list[tuple[Replay, list[Node]]] = []
-        applied: list[tuple[Any, list[Node]]] = []
+        applied: list[Applied] = []
 
         def note_replay(replay: Replay, journal: Journal) -> None:
             notes.append((replay, list(journal.values)))
 
-        def note_update(update: Any, rows: Any, numbers: list[Node]) -> None:
-            applied.append((rows, numbers))
+        def note_update(rows: Any, numbers: list[Node], options: Any) -> None:
+            applied.append((rows, numbers, options))
 
         def note_draw(node: Node, again: Callable[[], Any]) -> None:
             self.places[id(node)] = Place("draw", len(self.draws))
@@ -208,9 +209,7 @@ class Recording:
 
     # ---- afterwards ---------------------------------------------------------------------------------------------
 
-    def evaluate(
-        self, replay: Replay, values: list[Node], applied: list[tuple[Any, list[Node]]]
-    ) -> None:
+    def evaluate(self, replay: Replay, values: list[Node], applied: list[Applied]) -> None:
         """Find the places of everything that the program read and made."""
         if replay.settled or replay.held:
             raise Refusal("it keeps values that are not computed")
@@ -244,27 +243,27 @@ class Recording:
                 raise Refusal(f"it makes a value of shape {list(node.shape)} anew in each call")
             self.leaves.append(place)
 
-    def find_turns(self, applied: list[tuple[Any, list[Node]]]) -> None:
+    def find_turns(self, applied: list[Applied]) -> None:
         """Which groups of optimizers took a step."""
-        for rows, _ in applied:
+        for rows, _, options in applied:
             first = rows[0][0]
             for optimizer in self.dependencies.optimizers.values():
                 for group in optimizer.param_groups:
                     if any(first is parameter for parameter in group["params"]):
-                        turn = GroupTurn(optimizer, group, [row[0] for row in rows])
+                        parameters = [row[0] for row in rows]
+                        turn = GroupTurn(optimizer, group, parameters, options)
                         self.turns.append(turn)
         groups = [id(turn.group) for turn in self.turns]
         if len(self.turns) != len(applied) or len(set(groups)) != len(groups):
             raise Refusal("parameters of one group are updated apart from each other")
-        for turn in self.turns:
-            if turn.numbers() is None:
-                raise Refusal("parameters of one group stand at different steps")
+        if any(turn.has_steps_apart() for turn in self.turns):
+            raise Refusal("parameters of one group stand at different steps")
 
-    def find_scalars(self, nodes: list[Node], applied: list[tuple[Any, list[Node]]]) -> None:
+    def find_scalars(self, nodes: list[Node], applied: list[Applied]) -> None:
         """Which numbers come from optimizers; all others stand in the code, or in what is guarded."""
         sources = {
             id(node): (turn, position)
-            for turn, (_, numbers) in enumerate(applied)
+            for turn, (_, numbers, _) in enumerate(applied)
             for position, node in enumerate(numbers)
         }
         self.scalars = [sources.get(id(node), node.value) for node in nodes]

@@ -27,6 +27,7 @@ from lampas.engine.derive import anomaly
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import DEFAULT as DEFAULT_DTYPE
 from lampas.engine.graph.node import buffer_node
+from lampas.engine.realize.donation import BUFFER_ALONE, NODE_ALONE
 from lampas.engine.realize.realize import GENERATION, LOCK, realize
 from lampas.engine.settings import settings
 from lampas.engine.tensor import Tensor
@@ -45,24 +46,6 @@ if TYPE_CHECKING:
 Replay = "Callable[[tuple[Any, ...], dict[str, Any]], Any]"
 
 
-class _Held:
-    __slots__ = ("_node", "buffer", "node")
-
-
-def _calibrate() -> tuple[int, int]:
-    """References to a tensor's node and to its buffer that the written function sees where nobody else has any."""
-    storage, tensor = _Held(), _Held()
-    storage.node = tensor._node = _Held()
-    storage.node.buffer = object()
-    names: dict[str, Any] = {"getrefcount": getrefcount}
-    exec(
-        "def count(s, t):\n    n = s.node; b = n.buffer\n    return getrefcount(n), getrefcount(b)",
-        names,
-    )
-    return names["count"](storage, tensor)
-
-
-NODE_ALONE, BUFFER_ALONE = _calibrate()
 MODES = (
     "HOOKS or LOOKERS or WATCHERS or settings.eager or settings.debug or anomaly.enabled or "
     "any_call_hook() or grad_mode.enabled is not {enabled} or grad_mode.inference is not {inference} or "

@@ -6,29 +6,16 @@ a parameter at a given step. Parameters that get the same numbers are updated to
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import lampas
 from lampas.engine.realize.realize import realize
 from lampas.optim.optimizer import Group, Optimizer
+from lampas.optim.step_replays import StepReplays
+from lampas.optim.turns import Plan, Turn
 from lampas.optim.update import Counters, Update, counter, plain_number
-
-
-class Plan(NamedTuple):
-    """What a rule gets beside tensors: run-time numbers, and options of its structure."""
-
-    numbers: tuple[float, ...]
-    options: Any
-
-
-class Turn(NamedTuple):
-    """Where a parameter stands: its step (1 at the first), whether its state has just begun."""
-
-    step: float
-    fresh: bool
-    state: dict[str, Any]
-    counters: Counters
 
 
 class ElementwiseOptimizer(Optimizer):
@@ -38,6 +25,7 @@ class ElementwiseOptimizer(Optimizer):
     _counts_steps: ClassVar[bool] = True
     # Whether parameters at the same step always share a plan (it does not read or write the state).
     _plans_by_step: ClassVar[bool] = True
+    _replays: StepReplays | None = None  # of steps like those before
 
     def _state_names(self, group: Group) -> tuple[str, ...]:
         """The names of the state tensors that the rule updates, in its order."""
@@ -57,12 +45,22 @@ class ElementwiseOptimizer(Optimizer):
         if closure is not None:
             with lampas.enable_grad():
                 loss = closure()
+        replays = self._replays
+        if replays is None:
+            usual = type(self)._update_group is ElementwiseOptimizer._update_group
+            replays = self._replays = StepReplays(self, usual and self._plans_by_step)
+        if not replays.take():
+            with replays.watch() or _NOBODY:
+                self._take_step()
+        return loss
+
+    def _take_step(self) -> None:
+        """Updates all groups, and computes what is pending."""
         for group in self.param_groups:
             self._update_group(group)
         if not any(group.get("differentiable") for group in self.param_groups):
             # The end of a training step: what is pending is one program, the same in every step.
             realize(())
-        return loss
 
     def _update_group(self, group: Group) -> None:
         names = self._state_names(group)
@@ -107,6 +105,9 @@ class ElementwiseOptimizer(Optimizer):
             # Old checkpoints hold counts as Python numbers.
             if isinstance(values, dict) and isinstance(values.get("step"), int | float):
                 values["step"] = counter(float(values["step"]))
+
+
+_NOBODY = contextlib.nullcontext()
 
 
 def _lacks(state: dict[str, Any], names: tuple[str, ...]) -> bool:

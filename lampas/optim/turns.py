@@ -1,38 +1,55 @@
-"""Turns: an elementwise optimizer's step once more, without looking at tensors.
+"""Turns: what an elementwise optimizer's rule gets for a step beside tensors.
 
-Whoever runs the computation of a training step as a whole (`lampas.compiler.recording`) still needs the numbers that
-the optimizer's rule gets (learning rates, bias corrections), and its step counts moved on.  A turn gives both for one
+Whoever takes a step that was taken before without recording it (`step_replays`, `lampas.compiler.recording`) still needs
+the rule's numbers (learning rates, bias corrections), and the step counts moved on.  A `GroupTurn` gives both for one
 group, provided that all its parameters stand at the same step and get the same plan.
 """
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from lampas.engine.graph.node import Node
-from lampas.optim.elementwise import ElementwiseOptimizer, Turn
 from lampas.optim.optimizer import Group
 from lampas.optim.update import Counters
+
+
+class Plan(NamedTuple):
+    """What a rule gets beside tensors: run-time numbers, and options of its structure."""
+
+    numbers: tuple[float, ...]
+    options: Any
+
+
+class Turn(NamedTuple):
+    """Where a parameter stands: its step (1 at the first), whether its state has just begun."""
+
+    step: float
+    fresh: bool
+    state: dict[str, Any]
+    counters: Counters
 
 
 @final
 class GroupTurn:
     """The next turn of those parameters of a group that have gradients."""
 
-    def __init__(
-        self, optimizer: ElementwiseOptimizer, group: Group, parameters: list[Any]
-    ) -> None:
+    def __init__(self, optimizer: Any, group: Group, parameters: list[Any], options: Any) -> None:
         self.optimizer, self.group = optimizer, group
         self.counting = optimizer._counts_steps
         self.states = (
             [optimizer.state[parameter] for parameter in parameters] if self.counting else []
         )
         self.state = self.states[0] if self.counting else {}
-        self.options: Any = None
+        self.options = options  # of the rule, which must stay
         self.node: Node | None = None
 
+    def has_steps_apart(self) -> bool:
+        """Whether the parameters do not share one step count."""
+        return len({id(state["step"]._value()) for state in self.states}) > 1
+
     def numbers(self) -> tuple[float, ...] | None:
-        """The rule's numbers; None where the parameters' steps differ."""
+        """The rule's numbers; None where the parameters' steps differ, or the options are others now."""
         step, counters = 0.0, Counters()
         if self.counting:
             first = self.state["step"]
@@ -42,8 +59,6 @@ class GroupTurn:
                     return None
             self.node, step = counters.make(counters.read(first) + 1, first.dtype)
         plan = self.optimizer._plan(self.group, Turn(step, False, self.state, counters))
-        if self.options is None:
-            self.options = plan.options
         return plan.numbers if plan.options == self.options else None
 
     def count(self) -> None:

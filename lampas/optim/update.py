@@ -28,8 +28,8 @@ from lampas.engine.tensor.declare import check_in_place
 from lampas.engine.tensor.door import HOOKS, LOOKERS, record, run_hooks
 from lampas.engine.watch import watched
 
-# Told of every update before it is made: (the update, its rows, the nodes of its numbers).
-APPLYING: list[Callable[[Update, Sequence[Sequence[Tensor]], list[Node]], None]] = []
+# Told of every update before it is made: its rows, the nodes of its numbers, its options.
+APPLYING: list[Callable[[Sequence[Sequence[Tensor]], list[Node], Any], None]] = []
 
 Rule = Callable[[Node, Node, Sequence[Node], Sequence[Node], Any], Sequence[Node]]
 
@@ -97,7 +97,7 @@ class Update:
         """
         inputs: list[Any] = [scalar_node(float(number)) for number in numbers]
         for told in APPLYING:
-            told(self, rows, list(inputs))
+            told(rows, list(inputs), options)
         targets: list[Tensor] = []
         for row in rows:
             inputs.extend(row)

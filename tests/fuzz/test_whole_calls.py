@@ -1,4 +1,4 @@
-"""Random programs around compiled training steps: with `lampas.compile` and without it everything is the same, bit by bit."""
+"""Random programs around training steps: with `lampas.compile`, without it, and without known steps of optimizers all is the same."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lampas import nn
 from lampas.compiler import whole_calls
 from lampas.engine.settings import settings
 from lampas.nn import functional as F
+from lampas.optim.step_replays import StepReplays
 
 STEPS = 80
 
@@ -102,11 +103,13 @@ class Program:
 def test_compiled_programs_do_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_calls, "CALLS_BEFORE", 1)  # much of a short program is replayed
     results = []
-    for compiled in (True, False):
+    for way in ("compiled", "known steps", "long way"):
+        if way == "long way":
+            monkeypatch.setattr(StepReplays, "take", lambda self: False)
         with settings.override(tier="compiled"):
-            results.append(run(Program(compiled, seed), random.Random(seed)))
-    for number, (first, second) in enumerate(zip(*results, strict=True)):
-        assert first == second, number
+            results.append(run(Program(way == "compiled", seed), random.Random(seed)))
+    for number, (first, second, third) in enumerate(zip(*results, strict=True)):
+        assert first == second == third, number
 
 
 def run(program: Program, chance: random.Random) -> list[Any]:

@@ -18,6 +18,7 @@ from lampas.engine.realize.realize import forget_plans, realize
 from lampas.engine.realize.replay import Replay
 from lampas.engine.settings import settings
 from lampas.nn import functional as F
+from lampas.optim.step_replays import StepReplays
 
 
 @pytest.fixture
@@ -30,7 +31,16 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         found.append(run(self, journal))
         return found[-1]
 
+    take = StepReplays.take
+
+    def told_of_step(self: StepReplays) -> bool:
+        taken = take(self)
+        if taken:
+            found.append(True)
+        return taken
+
     monkeypatch.setattr(Replay, "run", told)
+    monkeypatch.setattr(StepReplays, "take", told_of_step)
     return found
 
 

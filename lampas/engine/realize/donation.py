@@ -15,7 +15,7 @@ the leaf.
 from __future__ import annotations
 
 from sys import getrefcount
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.graph.primitives import BUFFER
 
@@ -43,6 +43,25 @@ def _count_in_list_and_slot() -> int:
 
 IN_TUPLE = _count_in_tuple()
 IN_LIST_AND_SLOT = _count_in_list_and_slot()
+
+
+class _Held:
+    __slots__ = ("_node", "buffer", "node")
+
+
+def _count_in_written() -> tuple[int, int]:
+    storage, tensor = _Held(), _Held()
+    storage.node = tensor._node = _Held()
+    storage.node.buffer = object()
+    names: dict[str, Any] = {"getrefcount": getrefcount}
+    source = "n = s.node; b = n.buffer\n    return getrefcount(n), getrefcount(b)"
+    exec(f"def count(s, t):\n    {source}", names)
+    return names["count"](storage, tensor)
+
+
+# References to a tensor's node and to its buffer, as a function that was written for a step (and has both in a variable)
+# counts them where nobody but the tensor and its storage has any.
+NODE_ALONE, BUFFER_ALONE = _count_in_written()
 
 
 @final

@@ -60,7 +60,7 @@ LOCK = threading.RLock()  # held by whoever computes
 # Who wants a value when the next one is asked for, if it still lives then.
 PENDING: list[weakref.ref[Holder]] = []
 _PLANS: OrderedDict[Any, Plan] = OrderedDict()
-_LAST: list[Plan | None] = [None]
+LAST: list[Plan | None] = [None]
 GENERATION = [0]  # of plans
 
 
@@ -121,7 +121,7 @@ def forget_plans() -> None:
     """Compile everything anew when it is next met: a setting that programs depend on has changed."""
     with LOCK:
         _PLANS.clear()
-        _LAST[0] = None
+        LAST[0] = None
         GENERATION[0] += 1
 
 
@@ -153,7 +153,7 @@ def realize(nodes: Iterable[Node]) -> None:
                     and _replay(replay, journal)
                 ):
                     journal.close()
-                    _LAST[0] = replay.plan
+                    LAST[0] = replay.plan
                     del PENDING[: len(waiting)]
                     return
             _run_anew(journal, key, asked, waiting)
@@ -264,12 +264,12 @@ def _rearrange(plan: Plan, leaves: Sequence[Node]) -> bool:
 
 def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:
     """The plan of a structure and the nodes in its order: first the one that came next last time."""
-    last = _LAST[0]
+    last = LAST[0]
     guess = None if last is None else last.successor
     if guess is not None:
         nodes = guess.follow(targets)
         if nodes is not None:
-            _LAST[0] = guess
+            LAST[0] = guess
             return guess, nodes
     line = linearize(targets)
     plan = _PLANS.get(line.key)
@@ -279,7 +279,7 @@ def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:
             _PLANS.popitem(last=False)
     if last is not None:
         last.successor = plan
-    _LAST[0] = plan
+    LAST[0] = plan
     return plan, line.nodes
 
 

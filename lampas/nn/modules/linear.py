@@ -61,7 +61,12 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.weight, self.bias)
+        own = self._parameters
+        try:  # an attribute that is not found at first takes half a microsecond
+            weight, bias = own["weight"], own["bias"]
+        except KeyError:  # pruned, normalised, parametrised
+            weight, bias = self.weight, self.bias
+        return F.linear(input, weight, bias)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         return (

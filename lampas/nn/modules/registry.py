@@ -118,9 +118,10 @@ class Registry:
 
     def __getattr__(self, name: str) -> Any:
         state = self.__dict__
-        parameters = state.get("_parameters")
-        if parameters is not None and name in parameters:
-            return parameters[name]
+        try:
+            return state["_parameters"][name]
+        except KeyError:  # the way of all others
+            pass
         if "_buffers" in state and name in state["_buffers"]:
             return state["_buffers"][name]
         if "_modules" in state and name in state["_modules"]:
