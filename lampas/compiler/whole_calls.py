@@ -30,6 +30,7 @@ from lampas.engine.watch import WATCHERS
 
 CALLS_BEFORE = 4  # until a call is observed
 ATTEMPTS = 12  # to record a kind of call
+REFUSALS = 3  # of a kind of call, until it is left alone
 REPLAYS_KEPT = 8  # of one function
 KINDS_KEPT = 64
 
@@ -40,13 +41,14 @@ Run = Callable[[], Any]
 class Kind:
     """How far one kind of arguments has come."""
 
-    __slots__ = ("calls", "dependencies", "over", "recorded")
+    __slots__ = ("calls", "dependencies", "over", "recorded", "refused")
 
     def __init__(self) -> None:
         self.calls = 0
         self.dependencies: Dependencies | None = None
         self.over = False  # given up
         self.recorded = 0  # times; what it depends on may change
+        self.refused = 0  # times; an array that shares memory may go
 
 
 @final
@@ -141,8 +143,10 @@ class WholeCalls:
         return run() if recording.value is MISSING else recording.value
 
     def give_up(self, kind: Kind, reason: str) -> None:
-        """Calls of this kind are run as usual from now on."""
-        kind.over = True
+        """Calls of this kind are run as usual, after a few refusals for good."""
+        kind.refused += 1
+        kind.calls = 0
+        kind.over = kind.refused == REFUSALS
         if reason not in self.reasons:
             self.reasons.append(reason)
 

@@ -179,7 +179,7 @@ class Lowering:
         schedule = self.schedule
         make = convolution_call if entry.attributes else gemm_call
         call = make(step, self.paths, schedule.cells, schedule.scratch, self.threads)
-        for output, donor in call.heirs:
+        for output, donor in reversed(call.heirs):
             self.inherit(place, output, donor)
         if call.plan.preparing:
             leaf = self.paths.base(entry.sources[1])
@@ -209,8 +209,11 @@ class Lowering:
         return set(self.schedule.takes_over.values())
 
     def find_heirs(self, place: int, call: NestCall) -> None:
-        """Let results of a nest take over places that it reads for the last time, point by point."""
-        for number, operand in enumerate(call.nest.operands):
+        """Let results of a nest take over places that it reads for the last time, point by point.
+
+        The last results choose first: a parameter's old value is for its new one, not for the gradient on the way.
+        """
+        for number, operand in reversed([*enumerate(call.nest.operands)]):
             (kind, entry), _ = call.places[number]
             if operand.role == "output" and kind == "entry":
                 for donor in self.donors(call, number):
