@@ -173,7 +173,9 @@ class StepWatcher:
             if max(value, leaf) >= self.before:
                 return False
         return not any(
-            row.tensor._storage.shared or row.tensor._silent or row.tensor._strides is not None
+            row.tensor._storage.shared
+            or row.tensor._silent
+            or (row.written and row.tensor._node is not row.tensor._storage.node)
             for row in rows
         )
 
@@ -292,7 +294,7 @@ class StepWriter:
         else:
             self.names |= {f"h{place}_": row.tensor._shape, f"k{place}_": row.tensor.dtype}
             self.check(
-                f"{n}.buffer is None or {n}.attributes or {n}.shape != h{place}_ or {n}.dtype is not k{place}_"
+                f"{n}.buffer is None or {n}.shape != h{place}_ or {n}.dtype is not k{place}_"
             )
         self.lines.append(f"{b} = {n}.buffer")
 
