@@ -43,6 +43,8 @@ class GroupTurn:
         self.state = self.states[0] if self.counting else {}
         self.options = options  # of the rule, which must stay
         self.node: Node | None = None
+        self.seen: list[Any] = []  # the group's values, and the numbers that they gave
+        self.given: tuple[float, ...] = ()
 
     def has_steps_apart(self) -> bool:
         """Whether the parameters do not share one step count."""
@@ -50,6 +52,9 @@ class GroupTurn:
 
     def numbers(self) -> tuple[float, ...] | None:
         """The rule's numbers; None where the parameters' steps differ, or the options are others now."""
+        values = [*self.group.values()]
+        if values == self.seen:
+            return self.given
         step, counters = 0.0, Counters()
         if self.counting:
             first = self.state["step"]
@@ -59,9 +64,21 @@ class GroupTurn:
                     return None
             self.node, step = counters.make(counters.read(first) + 1, first.dtype)
         plan = self.optimizer._plan(self.group, Turn(step, False, self.state, counters))
-        return plan.numbers if plan.options == self.options else None
+        if plan.options != self.options:
+            return None
+        if not self.counting and is_plain(self.group):
+            self.seen, self.given = values, plan.numbers
+        return plan.numbers
 
     def count(self) -> None:
         """Move the step counts on."""
         for state in self.states:
             state["step"]._write(self.node, None, recorded=False)
+
+
+def is_plain(group: Group) -> bool:
+    """Whether a group's options cannot change without being replaced."""
+    return all(type(value) in _UNCHANGING for name, value in group.items() if name != "params")
+
+
+_UNCHANGING = (bool, int, float, type(None))

@@ -156,14 +156,14 @@ def _walk_trail(tensor: Tensor, gradient: Tensor | None, keep: bool) -> bool:
         return False
     if not keep:
         trail.release(mark.place, mark.index, start is None)
-    with grad_switch(False):
-        for leaf, node in found:
-            variable = leaf.variable()  # type: ignore[attr-defined]
-            if variable is None:
-                continue
-            if variable._grad is None and variable._node.dtype is node.dtype:
-                variable._grad = wrap(node, variable._storage.device)
-            else:
+    for leaf, node in found:
+        variable = leaf.variable()  # type: ignore[attr-defined]
+        if variable is None:
+            continue
+        if variable._grad is None and variable._node.dtype is node.dtype:
+            variable._grad = wrap(node, variable._storage.device)
+        else:
+            with grad_switch(False):
                 accumulate_grad(variable, Flow(node, None))
     return True
 

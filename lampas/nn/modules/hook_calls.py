@@ -16,6 +16,7 @@ from typing import Any
 
 from lampas.engine.tensor import Tensor
 from lampas.nn.modules import hook_table
+from lampas.nn.modules.hook_table import BACKWARD, BACKWARD_PRE, FORWARD, FORWARD_PRE
 from lampas.utils.hooks import BackwardHook, RemovableHandle
 
 __all__ = ["Hooks"]
@@ -110,10 +111,10 @@ class Hooks:
             or state["_forward_pre_hooks"]
             or state["_backward_hooks"]
             or state["_backward_pre_hooks"]
-            or hook_table.FORWARD
-            or hook_table.FORWARD_PRE
-            or hook_table.BACKWARD
-            or hook_table.BACKWARD_PRE
+            or FORWARD
+            or FORWARD_PRE
+            or BACKWARD
+            or BACKWARD_PRE
             or "_compiled_call_impl" in state
         ):
             return self.forward(*args, **kwargs)
