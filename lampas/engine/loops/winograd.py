@@ -1,8 +1,8 @@
 """Winograd's convolution F(m×m, 3×3) over channels-last images, a block of tiles at a time.
 
-A result is cut into tiles of m×m, each of which reads (m + 2)×(m + 2) inputs.  For a block of tiles, the thread transforms
-the inputs of all channels into its scratch memory, multiplies each of the (m + 2)² elements' matrices (tiles × channels)
-by the transformed weight's (channels × filters), and transforms the products back:  a quarter of the multiplications
+A result is cut into tiles of m×m, each of which reads (m + 2)×(m + 2) inputs.  A unit is a block of tiles with a part of
+the filters: the thread transforms the inputs of all channels into its scratch memory, multiplies each of the (m + 2)²
+elements' matrices (tiles × channels) by the transformed weight's (channels × filters), and transforms the products back:  a quarter of the multiplications
 of the direct way for m = 4.  The block stays in the second cache.  Matrices: winograd_matrices.py.
 
 Operands: image (N, H, W, channels), transformed weight (elements, filters/lanes, channels, lanes), c (N, H, W, filters),
@@ -28,11 +28,12 @@ from lampas.engine.loops.winograd_transform import transform
 
 
 class WinogradInteger(IntEnum):
-    """Places of the integers; BLOCK counts the tiles of a unit, PATCH the elements of the room for one tile's inputs."""
+    """Places of the integers; BLOCK counts the tiles of a unit, PART its filters, BLOCKS the units of one part, PATCH the
+    elements of the room for one tile's inputs."""
 
     # fmt: off
     (TILES, BLOCK, TILES_DOWN, TILES_ACROSS, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_H, PAD_W,
-     PATCH, SCRATCH_STRIDE) = range(14)
+     PATCH, SCRATCH_STRIDE, BLOCKS, PART) = range(16)
     # fmt: on
 
 
@@ -170,18 +171,20 @@ class WinogradWriter(PatchOwner):
             b.load_element("ptr", self.operands, place) for place in Operand
         )
         self.channels, self.filters = self.integer(i.CHANNELS), self.integer(i.FILTERS)
-        self.block = self.integer(i.BLOCK)
+        self.block, self.part = self.integer(i.BLOCK), self.integer(i.PART)
         own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
         self.room = b.element_pointer(scratch, own, element)
         self.inputs = b.element_pointer(self.room, self.integer(i.PATCH), element)
         self.in_plane = b.add(b.multiply(self.block, self.channels), SKEW)
-        self.out_plane = b.add(b.multiply(self.block, self.filters), SKEW)
+        self.out_plane = b.add(b.multiply(self.block, self.part), SKEW)
         self.weight_plane = b.add(b.multiply(self.channels, self.filters), SKEW)
         whole = b.multiply(self.in_plane, self.size**2)
         self.products = b.element_pointer(self.inputs, whole, element)
         self.write_constants()
         with b.loop(self.begin, self.end) as unit:
-            first = b.multiply(unit, self.block)
+            blocks = self.integer(i.BLOCKS)
+            self.first_filter = b.multiply(b.divide(unit, blocks), self.part)
+            first = b.multiply(b.remainder(unit, blocks), self.block)
             count = b.minimum(self.block, b.subtract(self.integer(i.TILES), first))
             with b.loop(0, count) as number:
                 self.transform_input(b.add(first, number), number)
@@ -227,17 +230,19 @@ class WinogradWriter(PatchOwner):
         """
         b, shape = self.b, self.shape
         step = b.multiply(self.channels, shape.lanes)
-        panels = b.divide(b.add(self.filters, shape.columns - 1), shape.columns)
+        filters = b.minimum(self.part, b.subtract(self.filters, self.first_filter))
+        panels = b.divide(b.add(filters, shape.columns - 1), shape.columns)
         with (
             b.loop(0, self.size**2) as number,
             b.loop(0, panels) as panel,
             b.loop(0, self.channels, CHAIN) as start,
         ):
             column = b.multiply(panel, shape.columns)
-            left = b.subtract(self.filters, column)
+            left = b.subtract(filters, column)
             second = b.compare("sgt", left, shape.lanes)
+            along = b.multiply(b.add(self.first_filter, column), self.channels)
             moved = b.add(
-                b.add(b.multiply(number, self.weight_plane), b.multiply(column, self.channels)),
+                b.add(b.multiply(number, self.weight_plane), along),
                 b.multiply(start, shape.lanes),
             )
             plane = b.multiply(number, self.in_plane)
@@ -247,7 +252,7 @@ class WinogradWriter(PatchOwner):
                 b.element_pointer(self.inputs, b.add(plane, start), shape.element), self.channels,
                 self.run, b.value(1), b.minimum(b.subtract(self.channels, start), CHAIN),
                 b.element_pointer(self.weight, moved, shape.element), b.select(second, step, 0),
-                b.element_pointer(self.products, result, shape.element), self.filters, self.rows, count,
+                b.element_pointer(self.products, result, shape.element), self.part, self.rows, count,
                 left, column, b.add(b.multiply(fresh, FIRST), LAST), self.operands, self.integers,
             )  # fmt: skip
 
@@ -268,9 +273,10 @@ class WinogradWriter(PatchOwner):
         rows = b.minimum(b.subtract(height, top), outputs)
         across = b.minimum(b.subtract(width, left), outputs)
         first = b.add(b.multiply(b.add(b.multiply(tile.image, height), top), width), left)
-        source = b.element_pointer(self.products, b.multiply(slot, self.filters), shape.element)
+        source = b.element_pointer(self.products, b.multiply(slot, self.part), shape.element)
+        filters = b.minimum(self.part, b.subtract(self.filters, self.first_filter))
         parked = b.allocate(shape.element, outputs * outputs * shape.lanes)
-        with b.loop(0, self.filters, shape.lanes) as column:
+        with b.loop(0, filters, shape.lanes) as column:
 
             def read(y: int, x: int) -> Value:
                 offset = b.add(b.multiply(self.out_plane, size * y + x), column)
@@ -285,7 +291,7 @@ class WinogradWriter(PatchOwner):
                 offset = b.multiply(b.add(b.multiply(y, outputs), x), shape.lanes)
                 value = b.load_element(shape.kind, parked, offset)
                 position = b.add(first, b.add(b.multiply(y, width), x))
-                self.store(value, position, column)
+                self.store(value, position, b.add(self.first_filter, column))
 
     def store(self, value: Value, position: Value, column: Value) -> None:
         b, shape, epilogue = self.b, self.shape, self.kernel.epilogue

@@ -30,6 +30,11 @@ from lampas.engine.loops.winograd_weight import (
 
 BLOCK_BYTES = 1 << 20  # of the transforms of one unit
 UNITS_WANTED = 4
+SHELF, WEIGHT_SHELF = (
+    -2,
+    -3,
+)  # of the scratch memory of transformed weights, and of derivatives by the weight
+FEW_TILES = 32  # from here on units differ by their tiles alone
 
 
 @dataclass(frozen=True)
@@ -55,28 +60,41 @@ class WinogradSizes:
         return self.images * down * across
 
 
-def block_of(sizes: WinogradSizes, outputs: int, rows: int, nbytes: int) -> int:
+def part_of(sizes: WinogradSizes, outputs: int, columns: int) -> int:
+    """Filters of a unit.
+
+    Each unit reads its filters' transformed weights.  Where there are few tiles, units differ by their filters too, so
+    that half of the weights goes to each of two threads: these may share no cache.
+    """
+    parts = 1 if sizes.count(outputs) > FEW_TILES else 2
+    return -(-sizes.filters // (parts * columns)) * columns
+
+
+def block_of(sizes: WinogradSizes, outputs: int, part: int, rows: int, nbytes: int) -> int:
     """Tiles of a unit: as many whole register tiles as fit the second cache, and enough units."""
     elements = inputs_of(outputs) ** 2
-    each = elements * (sizes.channels + sizes.filters) * nbytes
+    each = elements * (sizes.channels + part) * nbytes
     most = max(1, min(BLOCK_BYTES // (each * rows), MOST_BLOCK // rows)) * rows
     count = sizes.count(outputs)
-    blocks = max(-(-count // most), min(UNITS_WANTED, count // 8), 1)
+    wanted = -(-UNITS_WANTED * part // sizes.filters)
+    blocks = max(-(-count // most), min(wanted, count // 8), 1)
     return -(-count // blocks)
 
 
-def integers_of(sizes: WinogradSizes, outputs: int, block: int, lanes: int) -> dict[int, int]:
+def integers_of(
+    sizes: WinogradSizes, outputs: int, block: int, part: int, lanes: int
+) -> dict[int, int]:
     """The fixed integers of the kernel; scratch is a patch, the inputs' transforms, the products."""
     i, size = WinogradInteger, inputs_of(outputs)
     down, across = sizes.tiles(outputs)
     patch = -(-size * size * sizes.channels // lanes) * lanes
-    own = patch + size * size * (block * (sizes.channels + sizes.filters) + 2 * SKEW)
+    own = patch + size * size * (block * (sizes.channels + part) + 2 * SKEW)
     return {
         i.TILES: sizes.count(outputs), i.BLOCK: block, i.TILES_DOWN: down, i.TILES_ACROSS: across,
         i.HEIGHT: sizes.height, i.WIDTH: sizes.width, i.CHANNELS: sizes.channels,
         i.OUT_HEIGHT: sizes.out_height, i.OUT_WIDTH: sizes.out_width, i.FILTERS: sizes.filters,
         i.PAD_H: sizes.padding[0], i.PAD_W: sizes.padding[1], i.PATCH: patch,
-        i.SCRATCH_STRIDE: -(-own // 16) * 16,
+        i.SCRATCH_STRIDE: -(-own // 16) * 16, i.BLOCKS: -(-sizes.count(outputs) // block), i.PART: part,
     }  # fmt: skip
 
 
@@ -118,8 +136,9 @@ def plan_winograd(
     target, element = target or host(), plain_element(kind)
     kernel, nbytes = WinogradKernel(target, element, outputs, epilogue), element_bytes(element)
     shape, elements = kernel.shape, inputs_of(outputs) ** 2
-    block = block_of(sizes, outputs, shape.rows, nbytes)
-    values = integers_of(sizes, outputs, block, shape.lanes)
+    part = part_of(sizes, outputs, shape.columns)
+    block = block_of(sizes, outputs, part, shape.rows, nbytes)
+    values = integers_of(sizes, outputs, block, part, shape.lanes)
     head = [0] * FIRST_INTEGER
     for key, value in values.items():
         head[key] = value
@@ -131,12 +150,12 @@ def plan_winograd(
     weight = filter_call(target, element, sizes, outputs, place, turned)
     operands = (("a", 0), place, ("c", 0), ("scratch", 0))
     operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
-    units = -(-sizes.count(outputs) // block)
+    units = values[WinogradInteger.BLOCKS] * -(-sizes.filters // part)
     work = sizes.count(outputs) * elements * sizes.channels * sizes.filters // 100
     call = KernelCall(kernel, operands, tuple(head), units, work, kernel.name)
     if keeps:
         return GemmPlan((weight, call), scratch, spread, 1)
-    return GemmPlan((weight, call), scratch + spread)
+    return GemmPlan((weight, call), scratch + spread, shelf=SHELF)
 
 
 GROUP_BYTES = 6 << 20  # of the transforms of one group of tiles, which lie in the third cache
@@ -196,11 +215,11 @@ class WeightPlanner:
         self.calls.append(
             KernelCall(kernel, operands, integers, extent, extent * 20, kernel.name, 16)
         )
-        return GemmPlan(tuple(self.calls), self.places[4])
+        return GemmPlan(tuple(self.calls), self.places[4], shelf=WEIGHT_SHELF)
 
     def transform(self, part: Literal["image", "grad"], first: int, tiles: int) -> None:
         kernel = WinogradTransformKernel(self.target, self.element, self.outputs, part)
-        values = integers_of(self.sizes, self.outputs, tiles, self.shape.lanes)
+        values = integers_of(self.sizes, self.outputs, tiles, self.sizes.filters, self.shape.lanes)
         values[WinogradInteger.PATCH] = self.patch
         values[FIRST_TILE] = first
         listed = tuple(values[key] for key in WinogradInteger)
