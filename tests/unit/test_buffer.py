@@ -83,6 +83,17 @@ def test_memory_whose_views_are_gone_is_recycled() -> None:
     assert Buffer.allocate(4000).pointer == pointer
 
 
+def test_memory_that_was_lent_serves_again_when_the_views_are_gone() -> None:
+    made = Buffer.allocate(12_345)
+    pointer = made.pointer
+    view = made.array(numpy.uint8, (12_345,))[5:]
+    del made
+    assert Buffer.allocate(12_345).pointer != pointer
+    del view
+    others = [Buffer.allocate(12_345) for _ in range(3)]
+    assert pointer in [other.pointer for other in others]
+
+
 def test_offset_views_share_memory() -> None:
     made = Buffer.allocate(64)
     made.array(numpy.int32, (16,))[:] = numpy.arange(16)

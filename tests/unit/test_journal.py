@@ -12,11 +12,13 @@ import pytest
 
 import lampas as torch
 from lampas import nn
+from lampas.engine.device.buffer import statistics
 from lampas.engine.graph import journal as journals
 from lampas.engine.graph.journal import CURRENT, ENTRIES_KEPT, Journal
 from lampas.engine.realize.realize import forget_plans, realize
 from lampas.engine.realize.replay import Replay
 from lampas.engine.settings import settings
+from lampas.engine.tensor.door import VIEWS_NOTED
 from lampas.nn import functional as F
 from lampas.optim.step_replays import StepReplays
 
@@ -302,3 +304,60 @@ def test_settings_that_compute_otherwise_are_not_replayed(
             patch.setattr(settings, name, value)
             assert x.exp().tolist() == pytest.approx([2.718281828] * 3)
     assert replays == []
+
+
+# ---- nothing is kept that nobody asks for ------------------------------------------------------------------------
+
+
+def test_parts_and_views_of_stored_values_are_forgotten() -> None:
+    data = torch.randn(64, 16)
+    data.sum().item()
+    for number in range(500):
+        part = data[number % 60 : number % 60 + 4]
+        view = data.view(-1)
+    assert part.shape == (4, 16)
+    assert view.shape == (1024,)
+    assert len(CURRENT.journal.values) <= 2 * VIEWS_NOTED
+
+
+def test_a_large_value_dies_with_its_views() -> None:
+    gc.collect()
+    before = statistics.live_bytes
+    for _ in range(5):
+        large = torch.zeros(1 << 20)
+        large.add_(1)
+        assert large.flatten()[0].item() == 1
+        _ = large.view(1024, 1024).t()
+    del large, _
+    data = torch.ones(1 << 19).mul(2)
+    data.view(-1)[3].item()
+    del data
+    gc.collect()
+    assert statistics.live_bytes - before < 1 << 22
+
+
+def test_a_long_journal_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "MOST_VALUES", 50)
+    x = torch.ones(3)
+    total = x
+    for _ in range(200):
+        total = total + x
+    assert len(CURRENT.journal.values) < 60
+    assert total.tolist() == [201.0] * 3
+
+
+def test_a_bad_value_spoils_no_later_flush(replays: list[bool]) -> None:
+    """A value that raises stays alive; whoever computes others afterwards finds nothing of it."""
+    bad = nn.Embedding(3, 2)(torch.tensor([0, 1]) * 4)
+    other = torch.ones(4) * 3
+    assert (torch.ones(3) * 2).tolist() == [2.0] * 3
+    x = torch.ones(3)
+    copy = x.clone()
+    x.numpy()[:] = 5
+    assert copy.tolist() == [1.0] * 3
+    assert other.tolist() == [3.0] * 4
+    training(10)
+    assert replays.count(True) >= 4
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            bad.tolist()

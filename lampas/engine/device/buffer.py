@@ -1,8 +1,8 @@
 """Memory: 64-byte aligned buffers from a caching allocator.
 
 Sizes are rounded up to classes (four to an octave), so that a freed block serves the next request of about the same
-size. A block goes back to the cache when its `Buffer` dies, unless a NumPy view of it is still alive: then the view
-owns the memory and the garbage collector frees it. Lists are used without a lock: `append` and `pop` are atomic, and
+size. A block goes back to the cache when its `Buffer` dies; where a NumPy view of it is still alive then, it is lent to the
+view, and serves again when that is gone. Lists are used without a lock: `append` and `pop` are atomic, and
 a finaliser may run in the middle of any of these functions.
 """
 
@@ -64,6 +64,7 @@ class Statistics:
 
 statistics = Statistics()
 free_blocks: defaultdict[int, list[tuple[numpy.ndarray, int]]] = defaultdict(list)
+lent_blocks: defaultdict[int, list[tuple[numpy.ndarray, int]]] = defaultdict(list)
 cap_bytes = default_cap()
 
 
@@ -103,8 +104,11 @@ class Buffer:
         try:
             block, pointer = free_blocks[capacity].pop()
         except IndexError:
-            block, pointer = fresh_block(capacity, nbytes)
-            statistics.owned_bytes += capacity
+            taken = take_back(capacity)
+            if taken is None:
+                taken = fresh_block(capacity, nbytes)
+                statistics.owned_bytes += capacity
+            block, pointer = taken
         live = statistics.live_bytes = statistics.live_bytes + capacity
         if live > statistics.peak_bytes:
             statistics.peak_bytes = live
@@ -149,10 +153,23 @@ class Buffer:
             return
         live = statistics.live_bytes = statistics.live_bytes - capacity
         taken_over = self.exported and sys.getrefcount(self.block) > ALONE
-        if taken_over or statistics.owned_bytes - live > cap_bytes:
+        if statistics.owned_bytes - live > cap_bytes:
             statistics.owned_bytes -= capacity
         else:
-            free_blocks[capacity].append((self.block, self.pointer))
+            blocks = lent_blocks if taken_over else free_blocks
+            blocks[capacity].append((self.block, self.pointer))
+
+
+def take_back(capacity: int) -> tuple[numpy.ndarray, int] | None:
+    """A lent block whose views are gone."""
+    lent = lent_blocks.get(capacity)
+    if not lent:
+        return None
+    for place, (block, pointer) in enumerate(lent):
+        if sys.getrefcount(block) == ALONE + 1:  # the list's pair, the variable, the question
+            del lent[place]
+            return block, pointer
+    return None
 
 
 def fresh_block(capacity: int, wanted: int) -> tuple[numpy.ndarray, int]:
@@ -173,8 +190,8 @@ def fresh_block(capacity: int, wanted: int) -> tuple[numpy.ndarray, int]:
 
 
 def empty_cache() -> None:
-    """Give all free blocks back to the system."""
-    for capacity, blocks in list(free_blocks.items()):
+    """Give all free blocks back to the system; those that are lent go with their views."""
+    for capacity, blocks in [*free_blocks.items(), *lent_blocks.items()]:
         while blocks:
             blocks.pop()
             statistics.owned_bytes -= capacity

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lampas.engine.graph.node import Shape
 
 OFTEN = 3  # times that a place is met before its function is written, here and by the cursor
+MOST_VALUES = 1 << 15  # of one journal
 ENTRIES_KEPT = 1 << 14  # in the trie; then a new one is begun
 DEPTH = 4  # of trees
 
@@ -127,6 +128,9 @@ class Journal:
 
     def append(self, recipe: Any, used: Sequence[Node]) -> tuple[Node, ...] | None:
         """The promised results of a recipe; None where ordinary nodes must be made."""
+        if len(self.values) > MOST_VALUES:
+            self.end()
+            return CURRENT.journal.append(recipe, used)
         entry = self.entry.next
         if entry is not None and entry.recipe is recipe and entry.follow is not None:
             made = entry.follow(self, used)

@@ -158,8 +158,10 @@ def realize(nodes: Iterable[Node]) -> None:
                     return
             _run_anew(journal, key, asked, waiting)
         except Exception:
-            # One bad value among many must not make every other one unreachable.
+            # One bad value among many must not make every other one unreachable, nor spoil the flushes to come: who waited
+            # waits no longer, and is computed when somebody looks.
             journal.end()
+            del PENDING[: len(waiting)]
             if len(_unrealised(asked, waiting)[0]) == len(asked):
                 raise
             _run(_unrealised(asked, ())[0], {})

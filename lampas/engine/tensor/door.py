@@ -8,6 +8,7 @@ Profiling, autocast and functional transforms hook in by `HOOKS`, and nowhere el
 from __future__ import annotations
 
 from itertools import repeat
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive import anomaly
@@ -18,7 +19,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.graph import journal as journals
 from lampas.engine.graph.journal import OFTEN
 from lampas.engine.graph.node import Node
-from lampas.engine.realize.realize import COMPUTING
+from lampas.engine.realize.realize import COMPUTING, PENDING
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.cursor import count_entry, write_step
@@ -39,6 +40,9 @@ HOOKS: list[Callable[[Operation, tuple[Input, ...], tuple[Any, ...]], Any]] = []
 # Who only wants operations shown to `WATCHERS`, however they are recorded.
 LOOKERS: list[object] = []
 
+
+LARGE_VALUE = 1 << 20  # bytes
+VIEWS_NOTED = 64
 
 # A loop that computes values and never walks back must keep nothing.
 COMPUTING.append(end_trail)
@@ -145,16 +149,29 @@ def record_view(
         return watched("operator", operation, record_view, *arguments)
     edge: Any = None
     node = source._value()
+    stored = source._storage.node
     if grad_mode.enabled and source.requires_grad:
         output, edge = _trace_view(operation, source, node, attributes)
+        shape, kind = output.shape, output.dtype
     else:
-        output = operation.compute((node,), attributes)[0]
-    stored = source._storage.node
-    if stored.buffer is not None and output.numel < stored.numel:
+        recipe = operation.recipe((node,), attributes)
+        shape, kind = recipe.kinds_of_results(((node.shape, node.dtype),))[0]
+        output = None
+    if stored.buffer is not None and prod(shape) < stored.numel:
         # Memory that is there: the part becomes a leaf, so that no plan depends on where it lies.
-        kind = g.reinterpret(stored, output.dtype)
-        output = strided_reading(kind, output.shape, strides, offset)
+        output = strided_reading(g.reinterpret(stored, kind), shape, strides, offset)
+    elif output is None:
+        if stored.buffer is not None:
+            bound_journal(stored)
+        output = operation.compute((node,), attributes)[0]
     return wrap_view(source, output, strides, offset, edge)
+
+
+def bound_journal(stored: Node) -> None:
+    """Begin a new journal where it has nothing but views of stored values, lest it keeps many of these, or large ones."""
+    journal = journals.CURRENT.journal
+    if not PENDING and (stored.buffer.nbytes > LARGE_VALUE or len(journal.values) > VIEWS_NOTED):
+        journal.end()
 
 
 def _trace_view(

@@ -19,6 +19,7 @@ import numpy as np
 
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph import build as g
+from lampas.engine.graph.journal import CURRENT
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.realize.realize import PENDING, bound_pending, read, realize, settle_row_major
 from lampas.engine.settings import settings
@@ -106,6 +107,8 @@ class Storage:
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         if self.node.buffer is None:
             realize((self.node,))
+        elif not PENDING and CURRENT.journal.values:
+            CURRENT.journal.end()  # nobody waits for anything: only views of stored values were noted
 
     def contents(self) -> np.ndarray:
         """The whole value, to be read; it may be a strided view of the memory, or a copy."""
