@@ -18,6 +18,7 @@ It returns MISSING, with nothing changed, where anything is otherwise than it wa
 
 from __future__ import annotations
 
+import sys
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ Replay = "Callable[[tuple[Any, ...], dict[str, Any]], Any]"
 
 
 MODES = (
-    "HOOKS or LOOKERS or WATCHERS or settings.eager or settings.debug or anomaly.enabled or "
+    "gettrace() is not None or HOOKS or LOOKERS or WATCHERS or settings.eager or settings.debug or anomaly.enabled or "
     "any_call_hook() or grad_mode.enabled is not {enabled} or grad_mode.inference is not {inference} or "
     "autocast.dtype is not autocast_dtype or default.current is not default_dtype or "
     "generation[0] != {generation} or settings.tier == 'reference' or settings.convolution != {convolution!r}"
@@ -61,7 +62,7 @@ class Writer:
         self.recording = recording
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
-            "HOOKS": HOOKS, "LOOKERS": LOOKERS, "WATCHERS": WATCHERS, "settings": settings, "anomaly": anomaly.state,
+            "gettrace": sys.gettrace, "HOOKS": HOOKS, "LOOKERS": LOOKERS, "WATCHERS": WATCHERS, "settings": settings, "anomaly": anomaly.state,
             "any_call_hook": hook_table.any_call_hook, "grad_mode": grad_mode, "autocast": autocast,
             "autocast_dtype": autocast.dtype, "default": DEFAULT_DTYPE, "default_dtype": DEFAULT_DTYPE.current,
             "generation": GENERATION, "MISSING": MISSING, "getrefcount": getrefcount, "realize": realize, "LOCK": LOCK,

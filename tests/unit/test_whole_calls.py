@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -488,3 +489,24 @@ def test_watchers_see_every_operation() -> None:
         twin.step(*batch(1))
     assert calls_of(twin.step).replayed == replayed
     assert any("linear" in row.key or "addmm" in row.key for row in profile.key_averages())
+
+
+def test_a_debugger_sees_every_line() -> None:
+    twin = Twin(True)
+    for number in range(CALLS):
+        twin.step(*batch(number))
+    replayed, lines = calls_of(twin.step).replayed, []
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        if frame.f_code.co_name == "step" and frame.f_code.co_filename == __file__:
+            lines.append(frame.f_lineno)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        twin.step(*batch(1))
+    finally:
+        sys.settrace(before)
+    assert calls_of(twin.step).replayed == replayed
+    assert len(set(lines)) >= 5
