@@ -34,6 +34,8 @@ from lampas.engine.schedule.steps import Assembly, Contraction, HostStep, Region
 from lampas.engine.schedule.transposition import transposition_call
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.linear import LinearGraph
     from lampas.engine.schedule.paths import Paths
@@ -179,8 +181,7 @@ class Lowering:
         schedule = self.schedule
         make = convolution_call if entry.attributes else gemm_call
         call = make(step, self.paths, schedule.cells, schedule.scratch, self.threads)
-        for output, donor in reversed(call.heirs):
-            self.inherit(place, output, donor)
+        self.inherit_all(place, call.heirs)
         if call.plan.preparing:
             leaf = self.paths.base(entry.sources[1])
             schedule.kept[step.entry] = leaf, call.plan.kept_bytes
@@ -209,16 +210,45 @@ class Lowering:
         return set(self.schedule.takes_over.values())
 
     def find_heirs(self, place: int, call: NestCall) -> None:
-        """Let results of a nest take over places that it reads for the last time, point by point.
-
-        The last results choose first: a parameter's old value is for its new one, not for the gradient on the way.
-        """
-        for number, operand in reversed([*enumerate(call.nest.operands)]):
+        """Let results of a nest take over places that it reads for the last time, point by point."""
+        found: list[tuple[int, int]] = []
+        for number, operand in enumerate(call.nest.operands):
             (kind, entry), _ = call.places[number]
             if operand.role == "output" and kind == "entry":
-                for donor in self.donors(call, number):
-                    if self.inherit(place, entry, donor):
-                        break
+                found += [(entry, donor) for donor in self.donors(call, number)]
+        self.inherit_all(place, found)
+
+    def inherit_all(self, place: int, pairs: Sequence[tuple[int, int]]) -> None:
+        """Let entries take over places; `pairs` are all (entry, donor) that are possible.
+
+        What an entry is made of comes first, and those choose first that have the least choice: a parameter's old value
+        is for its new one, neither for the gradient on the way nor for the momentum.
+        """
+        near: dict[int, list[int]] = {}
+        for entry, donor in pairs:
+            if donor in self.read_for(place, entry):
+                near.setdefault(entry, []).append(donor)
+        chosen = [
+            (entry, donor)
+            for entry, donors in sorted(near.items(), key=lambda item: len(item[1]))
+            for donor in donors
+        ]
+        settled: set[int] = set()
+        for entry, donor in (*chosen, *pairs):
+            if entry not in settled and self.inherit(place, entry, donor):
+                settled.add(entry)
+
+    def read_for(self, place: int, entry: int) -> set[int]:
+        """The entries that one is made of within a step, and what these read."""
+        found: set[int] = set()
+        stack = [entry]
+        while stack:
+            for source in self.entries[stack.pop()].sources:
+                if source not in found:
+                    found.add(source)
+                    if self.written.get(source, place) == place:
+                        stack.append(source)
+        return found
 
     def inherit(self, place: int, entry: int, donor: int) -> bool:
         """Let an entry take over the place of one that dies at this step, if both have such places.
