@@ -190,6 +190,7 @@ class Recording:
         BOUNDING.append(note_bounds)
         try:
             self.value = call()
+            check_released(self.value)  # before anything is computed for nobody
             realize(())
         finally:
             OBSERVERS.remove(note_replay)
@@ -336,6 +337,16 @@ def output_of(node: Node, numbers: dict[int, int], holders: list[int]) -> int:
         raise Refusal(f"a value of shape {list(node.shape)} is not made by the program")
     holders[output] += 1
     return output
+
+
+def check_released(value: Any) -> None:
+    """Raise where gradients may be asked of a result."""
+    if isinstance(value, Tensor):
+        if value._edge is not None:
+            released(value._edge)
+    elif isinstance(value, tuple | list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            check_released(each)
 
 
 def counts_of(tensor: Tensor) -> tuple[int, int]:

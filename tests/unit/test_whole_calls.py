@@ -15,6 +15,7 @@ import pytest
 import lampas as torch
 from lampas import nn
 from lampas.compiler.whole_calls import WholeCalls
+from lampas.engine.realize.statistics import statistics
 from lampas.engine.settings import settings
 from lampas.nn import functional as F
 
@@ -510,3 +511,19 @@ def test_a_debugger_sees_every_line() -> None:
         sys.settrace(before)
     assert calls_of(twin.step).replayed == replayed
     assert len(set(lines)) >= 5
+
+
+def test_a_compiled_model_in_training_is_not_cut_off_from_its_loss() -> None:
+    """What is refused has not been computed apart: the loop stays one program."""
+    twin = Twin(False)
+    model = torch.compile(twin.net)
+    built = 0
+    for number in range(2 * CALLS):
+        inputs, classes = batch(number)
+        twin.optimizer.zero_grad()
+        loss = F.cross_entropy(model(inputs), classes)
+        loss.backward()
+        twin.optimizer.step()
+        if number == 3:
+            built = statistics.programs
+    assert statistics.programs == built
