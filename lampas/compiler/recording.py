@@ -99,6 +99,9 @@ class Recording:
         self.count = len(args)
         self.arguments = [*args, *kwargs.values()]
         self.tensors = list(dependencies.tensors.values())
+        self.replays: list[tuple[Replay, list[Node]]] = []
+        self.applied: list[Applied] = []
+        self.bounded: list[tuple[Place | None, int]] = []
         self.revisions: list[int] = []  # of arguments
         self.befores: list[Before] = []
         self.places: dict[int, Place] = {}
@@ -164,48 +167,50 @@ class Recording:
 
     # ---- during -------------------------------------------------------------------------------------------------
 
+    def note_replay(self, replay: Replay, journal: Journal) -> None:
+        """A program has run; the journal's values would be gone afterwards."""
+        self.replays.append((replay, list(journal.values)))
+
+    def note_update(self, rows: Any, numbers: list[Node], options: Any) -> None:
+        """An optimizer updates a group."""
+        self.applied.append((rows, numbers, options))
+
+    def note_draw(self, node: Node, again: Callable[[], Any]) -> None:
+        """Random numbers were drawn."""
+        self.places[id(node)] = Place("draw", len(self.draws))
+        self.draws.append(again)
+
+    def note_bounds(self, node: Node, size: int) -> None:
+        """Indices were looked at."""
+        self.bounded.append((self.places.get(id(node)), size))
+
     def run(self, call: Callable[[], Any]) -> Any:
         """The result of the call, which is run as usual; raise `NotYet` or `Refusal` with `self.value` set."""
-        notes: list[tuple[Replay, list[Node]]] = []
-        applied: list[Applied] = []
-
-        def note_replay(replay: Replay, journal: Journal) -> None:
-            notes.append((replay, list(journal.values)))
-
-        def note_update(rows: Any, numbers: list[Node], options: Any) -> None:
-            applied.append((rows, numbers, options))
-
-        def note_draw(node: Node, again: Callable[[], Any]) -> None:
-            self.places[id(node)] = Place("draw", len(self.draws))
-            self.draws.append(again)
-
-        def note_bounds(node: Node, size: int) -> None:
-            bounded.append((self.places.get(id(node)), size))
-
-        bounded: list[tuple[Place | None, int]] = []
+        listed: list[tuple[list[Any], Any]] = [
+            (OBSERVERS, self.note_replay),
+            (APPLYING, self.note_update),
+            (DRAWING, self.note_draw),
+            (BOUNDING, self.note_bounds),
+        ]
         runs = statistics.runs
-        OBSERVERS.append(note_replay)
-        APPLYING.append(note_update)
-        DRAWING.append(note_draw)
-        BOUNDING.append(note_bounds)
+        for observers, note in listed:
+            observers.append(note)
         try:
             self.value = call()
             check_released(self.value)  # before anything is computed for nobody
             realize(())
         finally:
-            OBSERVERS.remove(note_replay)
-            APPLYING.remove(note_update)
-            DRAWING.remove(note_draw)
-            BOUNDING.remove(note_bounds)
+            for observers, note in listed:
+                observers.remove(note)
         if statistics.runs - runs > 1:
             raise Refusal("values are computed more than once in the call")
-        if len(notes) != 1:
+        if len(self.replays) != 1:
             raise NotYet
-        for place, size in bounded:
+        for place, size in self.bounded:
             if place is None or place.kind == "draw":
                 raise Refusal("it looks at indices that it makes itself")
             self.bounds.append((place, size))
-        self.evaluate(*notes[0], applied)
+        self.evaluate(*self.replays[0], self.applied)
         return self.value
 
     # ---- afterwards ---------------------------------------------------------------------------------------------
