@@ -95,7 +95,7 @@ def make_program(lib: Any, chosen: Workload, wrap: Wrap | None = None) -> Progra
     """
     lib.manual_seed(SEED)
     program = chosen.build(lib)
-    if wrap is not None and hasattr(lib, "explain") and program.optimizer is not None:
+    if wrap is not None and lib.__name__ == "lampas" and program.optimizer is not None:
         program.learn = wrap(program.learn)
     elif wrap is not None:
         program.forward = wrap(program.forward)

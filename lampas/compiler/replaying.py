@@ -44,8 +44,6 @@ from lampas.nn.modules import hook_table
 if TYPE_CHECKING:
     from lampas.engine.graph.layout import Layout
 
-Replay = "Callable[[tuple[Any, ...], dict[str, Any]], Any]"
-
 
 MODES = (
     "gettrace() is not None or HOOKS or LOOKERS or WATCHERS or settings.eager or settings.debug or anomaly.enabled or "
@@ -61,6 +59,7 @@ class Writer:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.lines: list[str] = []
+        self.taken: set[Place] = set()  # whose nodes have names
         self.names: dict[str, Any] = {
             "gettrace": sys.gettrace, "HOOKS": HOOKS, "LOOKERS": LOOKERS, "WATCHERS": WATCHERS, "settings": settings, "anomaly": anomaly.state,
             "any_call_hook": hook_table.any_call_hook, "grad_mode": grad_mode, "autocast": autocast,
@@ -158,6 +157,7 @@ class Writer:
             self.check(f"{a} is not {self.name('tensor', value)}")
         self.lines.append(f"if {n}.buffer is None: realize(({n},))")
         self.lines.append(f"{b} = {n}.buffer")
+        self.taken.add(Place("argument", number))
         if Place("argument", number) in used:
             self.check_layout(n, Place("argument", number))
 
@@ -209,9 +209,11 @@ class Writer:
         self.names |= {t: tensor, s: before.storage}
         self.lines.append(f"{n} = {s}.node")
         self.lines.append(f"b{number}_ = {n}.buffer")
+        self.taken.add(Place("tensor", number))
         if Place("view", number) in recording.leaves:
             self.lines.append(f"nv{number}_ = {t}._node; bv{number}_ = nv{number}_.buffer")
             self.check(f"bv{number}_ is None")
+            self.taken.add(Place("view", number))
             self.check_layout(f"nv{number}_", Place("view", number))
         self.check(
             f"{t}._storage is not {s} or {t}._seen != {s}.revision or b{number}_ is None or {s}.shared or "
@@ -241,27 +243,24 @@ class Writer:
             f"{g}._requires_grad"
         )
         place = Place("gradient", number)
+        self.taken.add(place)
         if place in self.recording.leaves:
             self.check_layout(n, place)
 
     def check_same(self) -> None:
         """Values that were one value must be one again."""
         for first, second in self.recording.same:
-            if self.is_taken(first) and self.is_taken(second):
+            if {first, second} <= self.taken:
                 self.check(f"{self.node(first)} is not {self.node(second)}")
 
     def check_bounds(self) -> None:
         """Indices must lie where the call would accept them."""
         self.names["stored_bounds"] = stored_bounds
         for place, size in self.recording.bounds:
-            if not self.is_taken(place):
+            if place not in self.taken:
                 self.take_tensor(place.number)
             self.lines.append(f"low, high = stored_bounds({self.node(place)})")
             self.check(f"low < 0 or high >= {size}")
-
-    def is_taken(self, place: Place) -> bool:
-        """Whether a place's node has a name."""
-        return f"{self.node(place)} = " in "\n".join(self.lines)
 
     def node(self, place: Place) -> str:
         """The name of a place's node."""

@@ -53,8 +53,8 @@ WATCHERS: list[Watcher] = []
 # is one, nothing is done in the short way in which a step that was met before is done.
 CLOSE_WATCHERS: list[Watcher] = []
 
-# Counts the changes of modules, hooks and groups of parameters: while it stands still, a call that looks at nothing else
-# goes the way it went before (`lampas.compiler.capture`).
+# Counts the changes of modules and hooks: while it stands still, none has to be looked at to know that all are as they
+# were (`lampas.compiler.dependencies`).
 CHANGES = [0]
 
 # The clock that native programs read (`device.native`), in nanoseconds.

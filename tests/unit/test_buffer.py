@@ -9,9 +9,11 @@ import pytest
 
 from lampas.engine.device import buffer
 from lampas.engine.device.buffer import (
+    MOST_LENT,
     Buffer,
     empty_cache,
     fresh_block,
+    lent_blocks,
     set_cache_cap,
     size_class,
     statistics,
@@ -92,6 +94,12 @@ def test_memory_that_was_lent_serves_again_when_the_views_are_gone() -> None:
     del view
     others = [Buffer.allocate(12_345) for _ in range(3)]
     assert pointer in [other.pointer for other in others]
+
+
+def test_few_lent_blocks_are_remembered() -> None:
+    views = [Buffer.allocate(23_456).array(numpy.uint8, (4,)) for _ in range(5 * MOST_LENT)]
+    assert len(lent_blocks[size_class(23_456)]) <= MOST_LENT
+    assert len({view.ctypes.data for view in views}) == len(views)
 
 
 def test_offset_views_share_memory() -> None:

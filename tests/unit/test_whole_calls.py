@@ -40,6 +40,19 @@ def calls_of(function: Any) -> WholeCalls:
     raise AssertionError("no compiled function")
 
 
+def step_of(net: Any, optimizer: Any) -> Callable[[Any, Any], Any]:
+    """A step of training."""
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
 class Twin:
     """A network with an optimizer, and a step that may be compiled."""
 
@@ -47,15 +60,7 @@ class Twin:
         torch.manual_seed(3)
         self.net = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
         self.optimizer = getattr(torch.optim, optimizer)(self.net.parameters(), lr=0.05, **options)
-        net, own = self.net, self.optimizer
-
-        def step(x: Any, y: Any) -> Any:
-            own.zero_grad()
-            loss = F.cross_entropy(net(x), y)
-            loss.backward()
-            own.step()
-            return loss
-
+        step = step_of(self.net, self.optimizer)
         self.compiled = compiled
         self.step = torch.compile(step) if compiled else step
 
@@ -298,14 +303,7 @@ def test_random_numbers_go_on() -> None:
         torch.manual_seed(5)
         net = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.3), nn.Linear(8, 3))
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-
-        def step(x: Any, y: Any) -> Any:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(net(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
+        step = step_of(net, optimizer)
         used = torch.compile(step) if compiled else step
         found = [used(*batch(number)).item() for number in range(CALLS)]
         assert not compiled or calls_of(used).replayed
@@ -527,3 +525,23 @@ def test_a_compiled_model_in_training_is_not_cut_off_from_its_loss() -> None:
         if number == 3:
             built = statistics.programs
     assert statistics.programs == built
+
+
+def test_modes_are_told_apart() -> None:
+    net = nn.Linear(3, 2)
+    compiled = torch.compile(lambda x: net(x))
+    x = torch.randn(4, 3)
+    with torch.no_grad():
+        for _ in range(CALLS):
+            compiled(x)
+        assert calls_of(compiled).replayed
+        with torch.autocast("cpu"):
+            assert compiled(x).dtype is torch.bfloat16
+        with torch.inference_mode():
+            assert compiled(x).tolist() == net(x).tolist()
+        before = calls_of(compiled).replayed
+        with torch.enable_grad():
+            assert compiled(x).requires_grad
+        assert calls_of(compiled).replayed == before
+        assert compiled(x).requires_grad is False
+    assert calls_of(compiled).replayed == before + 1

@@ -20,6 +20,9 @@ import numpy
 ALIGNMENT = 64
 SMALLEST = 64
 PAGE = 4096
+MOST_LENT = (
+    16  # blocks of a size that are remembered while views have them; others go with their views
+)
 ALONE = (
     2  # references to a block that only its buffer holds: the attribute and getrefcount's argument
 )
@@ -153,11 +156,12 @@ class Buffer:
             return
         live = statistics.live_bytes = statistics.live_bytes - capacity
         taken_over = self.exported and sys.getrefcount(self.block) > ALONE
-        if statistics.owned_bytes - live > cap_bytes:
+        blocks = (lent_blocks if taken_over else free_blocks)[capacity]
+        full = taken_over and len(blocks) >= MOST_LENT
+        if full or statistics.owned_bytes - live > cap_bytes:
             statistics.owned_bytes -= capacity
         else:
-            blocks = lent_blocks if taken_over else free_blocks
-            blocks[capacity].append((self.block, self.pointer))
+            blocks.append((self.block, self.pointer))
 
 
 def take_back(capacity: int) -> tuple[numpy.ndarray, int] | None:

@@ -76,16 +76,13 @@ class KernelCall:
 class GemmPlan:
     """What to run and how many bytes of scratch it needs.
 
-    The first `preparing` calls only turn operand "b" into "kept", `kept_bytes` that stay right while "b" does.  Plans of
-    one `shelf` (a negative number; 0 for none) work in the same scratch memory, which nothing else uses in between: what a
-    thread writes there lies in its own caches from the time before.
+    The first `preparing` calls only turn operand "b" into "kept", `kept_bytes` that stay right while "b" does.
     """
 
     calls: tuple[KernelCall, ...]
     scratch_bytes: int
     kept_bytes: int = 0
     preparing: int = 0
-    shelf: int = 0
 
 
 @lru_cache(maxsize=16)

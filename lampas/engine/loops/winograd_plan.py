@@ -30,10 +30,6 @@ from lampas.engine.loops.winograd_weight import (
 
 BLOCK_BYTES = 1 << 20  # of the transforms of one unit
 UNITS_WANTED = 4
-SHELF, WEIGHT_SHELF = (
-    -2,
-    -3,
-)  # of the scratch memory of transformed weights, and of derivatives by the weight
 FEW_TILES = 32  # from here on units differ by their tiles alone
 
 
@@ -155,7 +151,7 @@ def plan_winograd(
     call = KernelCall(kernel, operands, tuple(head), units, work, kernel.name)
     if keeps:
         return GemmPlan((weight, call), scratch, spread, 1)
-    return GemmPlan((weight, call), scratch + spread, shelf=SHELF)
+    return GemmPlan((weight, call), scratch + spread)
 
 
 GROUP_BYTES = 6 << 20  # of the transforms of one group of tiles, which lie in the third cache
@@ -215,7 +211,7 @@ class WeightPlanner:
         self.calls.append(
             KernelCall(kernel, operands, integers, extent, extent * 20, kernel.name, 16)
         )
-        return GemmPlan(tuple(self.calls), self.places[4], shelf=WEIGHT_SHELF)
+        return GemmPlan(tuple(self.calls), self.places[4])
 
     def transform(self, part: Literal["image", "grad"], first: int, tiles: int) -> None:
         kernel = WinogradTransformKernel(self.target, self.element, self.outputs, part)

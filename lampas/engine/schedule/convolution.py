@@ -46,8 +46,8 @@ def places_of(
         base, reading = operand(paths, source)
         places[name] = (("entry", base), reading.offset * entry.dtype.itemsize)
     if plan.scratch_bytes:
-        place = plan.shelf or len(scratch)
-        scratch[place] = max(plan.scratch_bytes, scratch.get(place, 0))
+        place = len(scratch)
+        scratch[place] = plan.scratch_bytes
         places["scratch"] = (("scratch", place), 0)
     return places
 

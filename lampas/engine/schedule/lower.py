@@ -295,7 +295,6 @@ class Lowering:
 
     def list_lives(self) -> None:
         schedule = self.schedule
-        shelves: set[Key] = set()
         for number, place in self.written.items():
             if number not in schedule.outputs:
                 entry = self.entries[number]
@@ -309,13 +308,7 @@ class Lowering:
                     listed = call.places.values() if isinstance(call, GemmCall) else call.places
                     found.update(where for where, _ in listed if where[0] == "scratch")
             for where in sorted(found):
-                if where[1] >= 0:
-                    schedule.lives.append(Life(where, schedule.scratch[where[1]], place, place))
-                else:
-                    shelves.add(where)
-        for where in sorted(shelves):
-            last = len(schedule.steps) - 1
-            schedule.lives.append(Life(where, schedule.scratch[where[1]], 0, last))
+                schedule.lives.append(Life(where, schedule.scratch[where[1]], place, place))
 
 
 def own_call(paths: Paths, number: int) -> Call | None:
