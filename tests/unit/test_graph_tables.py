@@ -163,6 +163,19 @@ def test_derivatives_of_convolution(groups: int, stride: int, padding: int, dila
     )
 
 
+@pytest.mark.parametrize(("causal", "biased"), [(False, False), (True, False), (False, True)])
+def test_derivatives_of_attention(causal: bool, biased: bool) -> None:
+    generator = np.random.default_rng(0)
+    sizes = (2, 1, 3, 4), (2, 1, 5, 4), (2, 1, 5, 2), (2, 1, 3, 2)
+    query, key, values, flow = (generator.standard_normal(size) for size in sizes)
+    bias = [leaf(generator.standard_normal((2, 1, 3, 5)))] if biased else []
+    check(lambda *parts: g.make(p.ATTENTION, (*parts, *bias), (0.5, causal)), [query, key, values])
+    check(
+        lambda *parts: g.make(p.ATTENTION_BACKWARD, (*parts, *bias), (0.5, causal)),
+        [query, key, values, flow],
+    )
+
+
 def test_malformed_nodes_are_refused() -> None:
     x = leaf(np.zeros((2, 3)))
     for build in (

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lampas.engine.derive.attention_rules import spelled_out_gradients
 from lampas.engine.derive.host_rules import pull_back_host
 from lampas.engine.derive.rules import VJP_RULES
 from lampas.engine.graph import build as g
-from lampas.engine.graph.primitives import HOST, OUTPUT
+from lampas.engine.graph.primitives import ATTENTION_BACKWARD, HOST, OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,15 @@ def pull_back(
     return tuple(
         flows.get(id(node)) if need else None for node, need in zip(inputs, needed, strict=True)
     )
+
+
+def _through_attention_backward(node: Node, ct: Node) -> tuple[Node | None, ...]:
+    """The second derivatives of attention, through what its first ones are short for."""
+    made = spelled_out_gradients(node)
+    return pull_back([made], [ct], node.inputs, [True] * len(node.inputs))
+
+
+VJP_RULES[ATTENTION_BACKWARD] = _through_attention_backward
 
 
 def _arrive(arrived: dict[int, Node], position: int, ct: Node) -> None:

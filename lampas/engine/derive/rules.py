@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from lampas.engine.derive.attention_rules import attention_rule
 from lampas.engine.derive.movement_rules import MOVEMENT_VJP_RULES
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
@@ -380,6 +381,7 @@ VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
     p.ARGMIN: None,
     p.SORT_INDEX: None,
     p.MATMUL: _matmul,
+    p.ATTENTION: attention_rule,
     p.CONVOLUTION: _convolution,
     p.CONVOLUTION_BACKWARD_INPUT: _convolution_backward_input,
     p.CONVOLUTION_BACKWARD_WEIGHT: _convolution_backward_weight,

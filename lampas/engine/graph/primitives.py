@@ -150,6 +150,8 @@ MATMUL = Primitive("matmul", "contract")        # (*B, M, K) x (*B, K, N) with e
 CONVOLUTION = Primitive("convolution", "contract")  # (stride, padding, dilation, groups); (x, weight)
 CONVOLUTION_BACKWARD_INPUT = Primitive("convolution_backward_input", "contract")  # (input_shape, stride, padding, dilation, groups); (grad, weight)
 CONVOLUTION_BACKWARD_WEIGHT = Primitive("convolution_backward_weight", "contract")  # (weight_shape, stride, padding, dilation, groups); (x, grad)
+ATTENTION = Primitive("attention", "contract")  # (scale, causal); (query, key, value[, bias]) of equal batches: (B, H, L, E), (B, H, S, E), (B, H, S, V)
+ATTENTION_BACKWARD = Primitive("attention_backward", "contract")  # (scale, causal); (query, key, value, gradient[, bias]) -> 1-d: dq, dk, dv
 MAX_POOL_INDEX = Primitive("max_pool_index", "contract")  # (kernel, stride, padding, dilation, output_sizes) -> int64, flat in the spatial dims
 
 # The long tail: a named NumPy or SciPy function, possibly with several results

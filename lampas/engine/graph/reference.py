@@ -16,6 +16,7 @@ import numpy as np
 from lampas.engine.dtype import bool_, complex64, dtype
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.host import HOST_FUNCTIONS
+from lampas.engine.graph.reference_attention import ATTENTION_RULES
 from lampas.engine.graph.reference_movement import MOVEMENT_RULES
 from lampas.engine.graph.reference_windows import WINDOW_RULES
 from lampas.engine.graph.special import digamma, erf, erfc, erfinv, lgamma
@@ -308,6 +309,7 @@ REFERENCE_RULES: dict[p.Primitive, Callable[..., Any]] = {
     p.OUTPUT: _output,
     **MOVEMENT_RULES,
     **WINDOW_RULES,
+    **ATTENTION_RULES,
 }
 
 

@@ -165,6 +165,19 @@ def _convolution(
     return (x.shape[0], weight.shape[0], *spatial), x.dtype
 
 
+def _attention(inputs: tuple[Node, ...], scale: float, causal: bool) -> Result:
+    query, key, value, *_ = inputs
+    fits = query.shape[-1] == key.shape[-1] and key.shape[-2] == value.shape[-2]
+    if not fits or len({node.shape[:2] for node in inputs}) != 1 or len(query.shape) != 4:
+        raise InternalError("shape rule", f"attention: {inputs} do not fit")
+    return (*query.shape[:-1], value.shape[-1]), query.dtype
+
+
+def _attention_backward(inputs: tuple[Node, ...], scale: float, causal: bool) -> Result:
+    _attention(inputs, scale, causal)
+    return (sum(node.numel for node in inputs[:3]),), inputs[0].dtype
+
+
 def _max_pool_index(
     inputs: tuple[Node, ...],
     kernel: Shape,
@@ -241,6 +254,8 @@ SHAPE_RULES: dict[p.Primitive, Callable[..., Result]] = {
     p.CONVOLUTION: _convolution,
     p.CONVOLUTION_BACKWARD_INPUT: _given_shape,
     p.CONVOLUTION_BACKWARD_WEIGHT: _given_shape,
+    p.ATTENTION: _attention,
+    p.ATTENTION_BACKWARD: _attention_backward,
     p.MAX_POOL_INDEX: _max_pool_index,
     p.HOST: _host,
     p.OUTPUT: _output,

@@ -11,6 +11,7 @@ import math
 
 from lampas.engine.llvm.text import Builder, Value, constant
 from lampas.engine.llvm.vector_math_parts import (
+    ROUNDER32,
     absolute,
     bits_of_float,
     clamp_high,
@@ -73,6 +74,23 @@ def exp_plain(b: Builder, x: Value) -> Value:
     """e^x where the caller knows that the result is a normal number (NaN passes)."""
     count, _, less_one = reduced_exp(b, x)
     return b.multiply(b.add(less_one, 1.0), power_of_two(b, count))
+
+
+def exp_negative(b: Builder, x: Value) -> Value:
+    """e^x of floats that are not above 0 (NaN passes): 0 below -87, where the result is hardly a normal number."""
+    low = -87.0
+    rounder = constant(ROUNDER32, x.type)
+    inside = clamp_low(b, x, low)
+    shifted = b.multiply_add(inside, LOG2_E, rounder)
+    whole = b.subtract(shifted, rounder)
+    rest = b.multiply_add(whole, -LN2_HIGH32, inside)
+    rest = b.multiply_add(whole, -LN2_LOW32, rest)
+    tail = polynomial(b, rest, EXP32)
+    power = b.add(b.multiply_add(b.multiply(rest, rest), tail, rest), 1.0)
+    # The integer stands in the lowest bits of `shifted`: moved up, it adds to the exponent.
+    exponent = b.shift_left(bits_of_float(b, shifted), 23)
+    result = float_of_bits(b, b.add(bits_of_float(b, power), exponent))
+    return b.select(b.compare("olt", x, low), constant(0, x.type), result)
 
 
 def exp2(b: Builder, x: Value) -> Value:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.serial import SerialCall
 
 IDLE = frozenset({"constant", "index", "cast", "bitcast"})
+ATTENTION_PRODUCTS = {p.ATTENTION: (1, 1), p.ATTENTION_BACKWARD: (3, 2)}
+"""Products along the size of a key and along that of a value."""
 HELPERS = (PackKernel, WinogradFilterKernel, WinogradTransformKernel, PartialSumKernel)
 """Records that only bring a product's operands and results into place."""
 
@@ -98,7 +100,22 @@ def product_operations(entry: Entry, entries: Sequence[Entry]) -> int:
     form = entry.attributes[0] if entry.attributes else None
     if isinstance(form, ConvolutionForm | PhasesForm):
         return 2 * form.multiplications
+    if entry.op in ATTENTION_PRODUCTS:
+        return attention_operations(entry, entries)
     return 2 * entries[entry.sources[0]].shape[-1] * entry.numel if entry.op is p.MATMUL else 0
+
+
+def attention_operations(entry: Entry, entries: Sequence[Entry]) -> int:
+    """Operations of the products that attention or its derivatives need; under a causal mask of what it shows."""
+    (batch, heads, rows, depth), _, (*_, columns, width) = (
+        entries[source].shape for source in entry.sources[:3]
+    )
+    by_depth, by_width = ATTENTION_PRODUCTS[entry.op]
+    shown = rows * columns
+    if entry.attributes[1]:
+        least = min(rows, columns)
+        shown = least * (least + 1) // 2 + (rows - least) * columns
+    return 2 * batch * heads * shown * (by_depth * depth + by_width * width)
 
 
 def packed_bytes(part: KernelCall) -> int:

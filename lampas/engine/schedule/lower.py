@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.errors import VerificationError
 from lampas.engine.graph import primitives as p
+from lampas.engine.schedule.attention import attention_call
 from lampas.engine.schedule.blocks import region_calls
 from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
 from lampas.engine.schedule.convolution import convolution_call, kernel_call
@@ -136,9 +137,8 @@ class Lowering:
     def calls_of(self, place: int, step: ScheduleStep) -> list[Call]:
         schedule = self.schedule
         if isinstance(step, HostStep):
-            made = own_call(self.paths, step.entry) or kernel_call(
-                self.paths, step.entry, schedule.scratch, self.threads
-            )
+            given = self.paths, step.entry, schedule.scratch, self.threads
+            made = own_call(self.paths, step.entry) or kernel_call(*given) or attention_call(*given)
             return [made] if made else self.serial(place, step) or [step]
         if isinstance(step, Contraction):
             return [self.product(place, step)]

@@ -29,6 +29,7 @@ MEMORY_ONLY = SERIAL | {
     p.CONVOLUTION_BACKWARD_WEIGHT,
     p.MAX_POOL_INDEX,
 }
+ROWS_IN_MEMORY = {p.ATTENTION, p.ATTENTION_BACKWARD}
 
 
 @final
@@ -77,6 +78,11 @@ class Settler:
         bare = self.entries[self.bases[source]].op in (p.CONSTANT, p.IOTA)
         return self.copy(source) if bare else source
 
+    def rows(self, source: int) -> int:
+        """The source, or its copy where the elements of its rows do not lie side by side in memory."""
+        source = self.memory(source)
+        return source if self.readings[source].strides[-1] == 1 else self.copy(source)
+
     def output(self, source: int, taken: set[int]) -> int:
         """The source, or its copy where it has no memory of its own."""
         base, reading = self.bases[source], self.readings[source]
@@ -107,6 +113,8 @@ def settle(graph: LinearGraph) -> LinearGraph:
         sources = [renumbered[source] for source in entry.sources]
         if (entry.op is p.MATMUL and fits_nest(entry, ())) or entry.op in MEMORY_ONLY:
             sources = [settler.memory(source) for source in sources]
+        elif entry.op in ROWS_IN_MEMORY:
+            sources = [settler.rows(source) for source in sources]
         elif entry.op in PICKING or entry.op is p.PAD:
             sources[0] = settler.memory(sources[0])
         moved = Entry(entry.op, entry.attributes, tuple(sources), entry.shape, entry.dtype)

@@ -5,26 +5,36 @@
 With dP = ct·vᵀ the derivative is dS = P∘(dP − Σ dP∘P), dq = dS·k·scale, dk = dSᵀ·q·scale, dv = Pᵀ·ct.  Only q, k, v are
 saved: P is made again, which costs nothing where forward and backward are computed together (equal nodes are one).
 
-A causal product is cut into blocks of rows, each with the columns that its rows may see: what lies above the diagonal is
-neither multiplied nor stored.
+Where there are kernels for the sizes, forward and derivative are one primitive each, and no weights lie in memory.
+Elsewhere (float64, small or odd sizes, a mask that learns) a causal product is cut into blocks of rows, each with the columns that its rows may see: what lies above the diagonal
+is neither multiplied nor stored.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lampas.engine.derive.attention_rules import parts_of
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.dtype import bool_
+from lampas.engine.dtype import bool_, float32
 from lampas.engine.graph import build as g
+from lampas.engine.graph.primitives import ATTENTION as FUSED
+from lampas.engine.graph.primitives import ATTENTION_BACKWARD
+from lampas.engine.loops.attention_plan import suits_kernel
+from lampas.engine.shape import broadcast_shapes
 from lampas.engine.tensor.contraction import stacked_product
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.neural_activation import softmax_node
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lampas.engine.graph.node import Node
 
 Grads = tuple["Node | None", ...]
+Shape = tuple[int, ...]
 
 CAUSAL_BLOCK = 64  # rows at least: smaller ones save more products, and have more edges
 MOST_BLOCKS = 8
@@ -79,8 +89,34 @@ def _weights(q: Node, k: Node, mask: tuple[Node, ...], scale: float, block: _Blo
     return g.where(blocked, g.like(scores, 0), softmax_node(scores, last))
 
 
+def _has_kernel(q: Node, k: Node, v: Node) -> bool:
+    sized = suits_kernel(q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1])
+    return sized and q.dtype is float32 and 0 not in (*q.shape, *k.shape, *v.shape)
+
+
+def _fused_operands(
+    operands: Sequence[Node], mask: Sequence[Node]
+) -> tuple[tuple[Node, ...], Shape]:
+    """The operands of the primitive, in two batch dimensions, and the batch dimensions that they stand for."""
+    lead = broadcast_shapes(*(each.shape[:-2] for each in (*operands, *mask)))
+    pair = (1,) * (2 - len(lead)) + lead if len(lead) <= 2 else (prod(lead[:-1]), lead[-1])
+    bias: list[Node] = []
+    for given in mask:
+        if given.dtype is bool_:
+            zero = g.full(given.shape, 0, float32)
+            given = g.where(given, zero, g.like(zero, float("-inf")))
+        sizes = operands[0].shape[-2], operands[1].shape[-2]
+        bias.append(g.expand(g.cast(given, float32), (*lead, *sizes)))
+    spread = [g.expand(each, (*lead, *each.shape[-2:])) for each in operands]
+    return tuple(g.reshape(each, (*pair, *each.shape[-2:])) for each in (*spread, *bias)), lead
+
+
 def _attention(q: Node, k: Node, v: Node, *rest: Any) -> Node:
     *mask, scale, causal = rest
+    if _has_kernel(q, k, v):
+        operands, lead = _fused_operands((q, k, v), mask)
+        made = g.make(FUSED, operands, (scale, bool(causal)))
+        return g.reshape(made, (*lead, *made.shape[-2:]))
     parts = []
     for block in _blocks(q.shape[-2], k.shape[-2], bool(causal)):
         own = _cut(k, 0, block.columns), _cut(v, 0, block.columns)
@@ -95,6 +131,8 @@ def _attention_vjp(saved: Saved, ct: Node) -> Grads:
     q, k, v, *mask = saved.inputs
     scale, causal = saved.attributes
     needed = saved.needed
+    if _has_kernel(q, k, v) and not (mask and needed[3]):
+        return _fused_vjp(saved, ct)
     to_q, to_k, to_v = [], [], []
     to_mask: Node | None = None
     for block in _blocks(q.shape[-2], k.shape[-2], causal):
@@ -117,6 +155,19 @@ def _attention_vjp(saved: Saved, ct: Node) -> Grads:
         for flow, operand, wanted in zip(made, (q, k, v), needed, strict=False)
     ]
     return (*found, *([to_mask] if mask else []))
+
+
+def _fused_vjp(saved: Saved, ct: Node) -> Grads:
+    """The derivative by the primitive that computes all three of them."""
+    q, k, v, *mask = saved.inputs
+    operands, lead = _fused_operands((q, k, v, ct), mask)
+    flat = g.make(ATTENTION_BACKWARD, operands, saved.attributes)
+    made = parts_of(flat, [(*lead, *each.shape[-2:]) for each in (q, k, v)])
+    found = [
+        g.sum_to(flow, operand.shape) if wanted else None
+        for flow, operand, wanted in zip(made, (q, k, v), saved.needed, strict=False)
+    ]
+    return (*found, *(None for _ in mask))
 
 
 def _sum(parts: list[Node], rows: int) -> Node:

@@ -1,0 +1,166 @@
+"""Planning attention kernels.
+
+    sizes = AttentionSizes(outer, heads, queries, keys, depth, width)
+    plan = plan_attention(sizes, (query, key, value), scale, causal)                # C: (outer, heads, queries, width)
+    plan = plan_attention_backward(sizes, (query, key, value, flow), scale, causal)
+
+Strides are (outer, head, row) in elements, of each operand; elements of a row lie side by side.  Operands are "a" query, "b" key,
+"extra0" value, "extra1" flow (backward), "extra2" bias.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lampas.engine.llvm.target import Target, host
+from lampas.engine.loops.attention_backward import AttentionBackwardKernel
+from lampas.engine.loops.attention_block import (
+    ROUND,
+    AttentionInteger,
+    across_shape,
+    block_rows,
+    score_shape,
+    score_stride,
+)
+from lampas.engine.loops.attention_forward import AttentionKernel
+from lampas.engine.loops.brgemm import GemmPlan, KernelCall
+from lampas.engine.loops.convolution_forward import FMA_NANOSECONDS
+
+Strides = tuple[int, int, int]
+POWER_NANOSECONDS = 0.6  # a weight's exponential, passes over its score and the like
+LEAST_KEYS = 16  # a tile is as high on any machine, or less
+LEAST_QUERIES = 8
+SIZE_STEP = 16  # heads' sizes that vectors of any machine divide
+
+
+@dataclass(frozen=True)
+class AttentionSizes:
+    """Batch and heads, rows of queries and of keys, elements of a key and of a value."""
+
+    outer: int
+    heads: int
+    queries: int
+    keys: int
+    depth: int
+    width: int
+
+    @property
+    def products(self) -> int:
+        """Multiplications of one product of queries and keys."""
+        return self.outer * self.heads * self.queries * self.keys * self.depth
+
+
+def suits_kernel(queries: int, keys: int, depth: int, width: int) -> bool:
+    """Whether there are kernels for these sizes."""
+    sized = all(size > 0 and size % SIZE_STEP == 0 for size in (depth, width))
+    return sized and queries >= LEAST_QUERIES and keys >= LEAST_KEYS
+
+
+def whole(count: int) -> int:
+    return -(-count // ROUND) * ROUND
+
+
+def integers_of(
+    sizes: AttentionSizes, strides: Sequence[Strides], scale: float, blocks: int, own: int
+) -> tuple[int, ...]:
+    """The integers; `strides` of query, key, value, flow and bias."""
+    i = AttentionInteger
+    listed = [0] * len(i)
+    (bits,) = struct.unpack("<q", struct.pack("<d", scale))
+    for place, number in (
+        (i.QUERIES, sizes.queries), (i.KEYS, sizes.keys), (i.DEPTH, sizes.depth), (i.WIDTH, sizes.width),
+        (i.BLOCKS, blocks), (i.HEADS, sizes.heads), (i.SCALE, bits), (i.SCRATCH_STRIDE, own),
+    ):  # fmt: skip
+        listed[place] = number
+    for first, three in zip(
+        (i.QUERY_OUTER, i.KEY_OUTER, i.VALUE_OUTER, i.FLOW_OUTER, i.BIAS_OUTER),
+        strides,
+        strict=True,
+    ):
+        listed[first : first + 3] = three
+    count = sizes.outer * sizes.heads
+    listed[i.KEY_RESULT] = count * sizes.queries * sizes.depth
+    listed[i.VALUE_RESULT] = listed[i.KEY_RESULT] + count * sizes.keys * sizes.depth
+    return tuple(listed)
+
+
+def block_scratch(target: Target, sizes: AttentionSizes, bias: bool) -> int:
+    """Elements that a thread needs for a block: factors, packed queries, scores, sums, the turned bias."""
+    tall = sizes.keys + score_shape(target).rows
+    count = whole(score_stride(target)) + whole(sizes.depth * block_rows(target))
+    count += whole(tall * score_stride(target))
+    count += whole(max(sizes.depth, sizes.width) * score_stride(target))
+    return count + (whole(sizes.keys * score_shape(target).columns) if bias else 0)
+
+
+NONE = (0, 0, 0)
+
+
+def plan_attention(
+    sizes: AttentionSizes,
+    strides: Sequence[Strides],
+    scale: float,
+    causal: bool,
+    *,
+    bias: Strides | None = None,
+    threads: int = 1,
+    target: Target | None = None,
+) -> GemmPlan:
+    """Plan the forward kernel."""
+    target = target or host()
+    vectors = across_shape(target, sizes.width).vectors
+    kernel = AttentionKernel(target, causal, bias is not None, vectors)
+    blocks = -(-sizes.queries // block_rows(target))
+    own = block_scratch(target, sizes, bias is not None)
+    integers = integers_of(sizes, (*strides, NONE, bias or NONE), scale, blocks, own)
+    operands = (("scratch", 0), ("a", 0), ("b", 0), ("extra0", 0), ("c", 0))
+    if bias is not None:
+        operands += (("extra2", 0),)
+    work = work_of(sizes, causal, (sizes.depth + sizes.width) / sizes.depth)
+    extent = sizes.outer * sizes.heads * blocks
+    call = KernelCall(kernel, operands, integers, extent, work, kernel.name)
+    return GemmPlan((call,), threads * own * 4)
+
+
+def plan_attention_backward(
+    sizes: AttentionSizes,
+    strides: Sequence[Strides],
+    scale: float,
+    causal: bool,
+    *,
+    bias: Strides | None = None,
+    threads: int = 1,
+    target: Target | None = None,
+) -> GemmPlan:
+    """Plan the kernel of all three derivatives."""
+    target = target or host()
+    kernel = AttentionBackwardKernel(
+        target,
+        causal,
+        bias is not None,
+        across_shape(target, sizes.depth).vectors,
+        across_shape(target, sizes.width).vectors,
+    )
+    shape, tall = score_shape(target), sizes.keys + score_shape(target).rows
+    own = block_scratch(target, sizes, bias is not None)
+    own += whole(sizes.width * block_rows(target)) + whole(tall * score_stride(target))
+    own += whole(tall * sizes.depth) + whole(tall * sizes.width)
+    assert shape.rows <= LEAST_KEYS
+    integers = integers_of(sizes, (*strides, bias or NONE), scale, 1, own)
+    operands = (
+        *(("scratch", 0), ("a", 0), ("b", 0), ("extra0", 0), ("c", 0), ("extra1", 0)),
+        *((("extra2", 0),) if bias is not None else ()),
+    )
+    work = work_of(sizes, causal, (3 * sizes.depth + 2 * sizes.width) / sizes.depth)
+    extent = sizes.outer * sizes.heads
+    call = KernelCall(kernel, operands, integers, extent, work, kernel.name)
+    return GemmPlan((call,), threads * own * 4)
+
+
+def work_of(sizes: AttentionSizes, causal: bool, products: float) -> int:
+    """Nanoseconds on one core, roughly."""
+    points = sizes.products / sizes.depth
+    time = sizes.products * products * FMA_NANOSECONDS + points * POWER_NANOSECONDS
+    return int(time / (2 if causal else 1)) + 1000
