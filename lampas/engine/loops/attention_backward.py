@@ -76,10 +76,9 @@ class BackwardWriter(BlockWriter):
 
     def write_head(self, head: Value) -> None:
         b, i = self.b, AttentionInteger
-        places = ((1, i.QUERY_OUTER), (2, i.KEY_OUTER), (3, i.VALUE_OUTER), (5, i.FLOW_OUTER))
-        self.query, self.key, self.value, self.flow = (
-            self.of_head(self.operand(n), head, first) for n, first in places
-        )
+        self.gather_head(head)
+        self.query = self.of_head(self.operand(1), head, i.QUERY_OUTER)
+        self.flow = self.of_head(self.operand(5), head, i.FLOW_OUTER)
         bias = self.of_head(self.operand(6), head, i.BIAS_OUTER) if self.bias else None
         self.fill(self.key_sums, self.depth)
         self.fill(self.value_sums, self.width)
@@ -117,14 +116,12 @@ class BackwardWriter(BlockWriter):
         flow = self.at(self.flow, (block.first, row))
         if bias is not None:
             bias = self.at(bias, (block.first, self.integer(i.BIAS_ROW)))
-        self.write_weights(query, bias, block, self.key)
+        self.write_weights(query, bias, block)
         self.pack_block(flow, row, self.width, self.flow_packed, block)
-        operand = self.value, self.integer(i.VALUE_ROW)
-        self.write_scores(operand, self.flow_packed, self.width, self.flows, block)
+        self.write_scores(self.value, self.flow_packed, self.width, self.flows, block)
         with b.loop(0, block.valid, self.columns) as group:
             self.write_score_flow(group, self.group_limit(block.first, group))
-        operand = self.key, self.integer(i.KEY_ROW)
-        self.write_query_sums(self.to_query, self.flows, operand, self.depth, block)
+        self.write_query_sums(self.to_query, self.flows, self.key, self.depth, block)
         self.write_rows(result, self.depth, None, block)
         self.write_key_sums(self.to_key, self.flows, (query, self.integer(i.QUERY_ROW)), block)
         self.write_key_sums(self.to_value, self.weights, (flow, row), block)

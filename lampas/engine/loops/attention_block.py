@@ -42,10 +42,10 @@ class AttentionInteger(IntEnum):
     """Places of the integers.  SCALE holds the bits of a double; the offsets are those of the results in C."""
 
     # fmt: off
-    (QUERIES, KEYS, DEPTH, WIDTH, BLOCKS, HEADS, SCALE, SCRATCH_STRIDE,
+    (QUERIES, KEYS, DEPTH, WIDTH, UNITS, UNIT_ROWS, HEADS, SCALE, SCRATCH_STRIDE,
      QUERY_OUTER, QUERY_INNER, QUERY_ROW, KEY_OUTER, KEY_INNER, KEY_ROW,
      VALUE_OUTER, VALUE_INNER, VALUE_ROW, FLOW_OUTER, FLOW_INNER, FLOW_ROW,
-     BIAS_OUTER, BIAS_INNER, BIAS_ROW, KEY_RESULT, VALUE_RESULT) = range(25)
+     BIAS_OUTER, BIAS_INNER, BIAS_ROW, KEY_RESULT, VALUE_RESULT) = range(26)
     # fmt: on
 
 
@@ -151,6 +151,8 @@ class BlockWriter:
         tall = b.multiply(b.add(self.keys, self.height), self.stride)
         self.weights = self.take(tall)
         self.query_sums = self.take(b.multiply(b.maximum(self.depth, self.width), self.stride))
+        self.key = self.take(b.multiply(self.keys, self.depth))
+        self.value = self.take(b.multiply(self.keys, self.width))
         if self.bias:
             self.bias_room = self.take(b.multiply(self.keys, self.columns))
 
@@ -181,6 +183,23 @@ class BlockWriter:
         outer, inner = b.divide(head, heads), b.remainder(head, heads)
         return self.at(base, (outer, self.integer(first)), (inner, self.integer(first + 1)))
 
+    def gather_rows(self, source: Value, row: AttentionInteger, size: Value, target: Value) -> None:
+        """The rows of a head's keys or values, one after the other: far apart they meet in few sets of a cache."""
+        b, kind, stride = self.b, self.shape.kind, self.integer(row)
+        with b.loop(0, self.keys) as key:
+            start, end = self.at(source, (key, stride)), self.at(target, (key, size))
+            with b.loop(0, size, self.shape.lanes) as column:
+                value = b.load_element(kind, start, column)
+                b.store(value, b.element_pointer(end, column, ELEMENT))
+
+    def gather_head(self, head: Value) -> None:
+        """Keys and values of a head, where the kernel reads them."""
+        i = AttentionInteger
+        key = self.of_head(self.operand(2), head, i.KEY_OUTER)
+        value = self.of_head(self.operand(3), head, i.VALUE_OUTER)
+        self.gather_rows(key, i.KEY_ROW, self.depth, self.key)
+        self.gather_rows(value, i.VALUE_ROW, self.width, self.value)
+
     # ---- scores ---------------------------------------------------------------------------------------------
 
     def pack(self, source: Value, row: Value, depth: Value, target: Value, valid: Value) -> None:
@@ -208,14 +227,13 @@ class BlockWriter:
         return self.key_limit(b.add(b.add(first, group), self.columns + self.height))
 
     def write_scores(
-        self, operand: tuple[Value, Value], packed: Value, depth: Value, target: Value, block: Block
+        self, matrix: Value, packed: Value, depth: Value, target: Value, block: Block
     ) -> None:
-        """Products of packed rows with those of a matrix (address, stride); the last tile reaches back.
+        """Products of packed rows with those of a matrix; the last tile reaches back.
 
         A few rows of the matrix meet all groups of queries in turn: both stay in the first cache.
         """
         b = self.b
-        matrix, row = operand
         last = b.subtract(self.keys, self.height)
         with b.loop(0, self.group_limit(block.first, block.valid), self.height) as at:
             start = b.minimum(at, last)
@@ -223,7 +241,7 @@ class BlockWriter:
                 met = b.compare("slt", at, self.group_limit(block.first, group))
                 with b.when(met) if self.causal else nullcontext():
                     values = [
-                        self.at(matrix, (start, row)), row, self.at(packed, (group, depth)), b.value(self.columns),
+                        self.at(matrix, (start, depth)), depth, self.at(packed, (group, depth)), b.value(self.columns),
                         depth, b.element_pointer(self.at(target, (start, self.stride)), group, ELEMENT),
                         b.value(self.stride),
                     ]  # fmt: skip
@@ -281,7 +299,7 @@ class BlockWriter:
         inverse = b.divide(1.0, rest.results[0])
         return b.select(blind, constant(0, self.kind), inverse)
 
-    def write_weights(self, query: Value, bias: Value | None, block: Block, key: Value) -> None:
+    def write_weights(self, query: Value, bias: Value | None, block: Block) -> None:
         """exp(scores) of a block of queries, and the reciprocals of their sums as its factors."""
         b, i = self.b, AttentionInteger
         row = self.integer(i.QUERY_ROW)
@@ -290,8 +308,7 @@ class BlockWriter:
             spot = b.element_pointer(self.packed, place, ELEMENT)
             scaled = b.multiply(b.load(self.kind, spot), b.splat(self.scale, self.kind))
             b.store(scaled, spot)
-        operand = key, self.integer(i.KEY_ROW)
-        self.write_scores(operand, self.packed, self.depth, self.weights, block)
+        self.write_scores(self.key, self.packed, self.depth, self.weights, block)
         with b.loop(0, block.valid, self.columns) as group:
             limit = self.group_limit(block.first, group)
             panel = b.element_pointer(self.weights, group, ELEMENT)
@@ -306,26 +323,20 @@ class BlockWriter:
     # ---- products of scores ---------------------------------------------------------------------------------
 
     def write_query_sums(
-        self,
-        routine: TileRoutine,
-        left: Value,
-        operand: tuple[Value, Value],
-        size: Value,
-        block: Block,
+        self, routine: TileRoutine, left: Value, matrix: Value, size: Value, block: Block
     ) -> None:
-        """Sums over the keys for each query: scores by a matrix (address, stride), into `query_sums`.
+        """Sums over the keys for each query: scores by a matrix, into `query_sums`.
 
         Chunks of keys, that many rows of both fit the first cache.
         """
         b = self.b
-        matrix, row = operand
         with b.loop(0, b.multiply(size, self.stride), self.shape.lanes) as place:
             spot = b.element_pointer(self.query_sums, place, ELEMENT)
             b.store(constant(0, self.shape.kind), spot)
         chunk = b.maximum(b.divide(b.value(CHUNK), size), LEAST_CHUNK)
         limit = self.key_limit(b.add(b.add(block.first, block.valid), self.height))
         with b.loop(0, limit, chunk) as start:
-            rows = self.at(matrix, (start, row))
+            rows = self.at(matrix, (start, size))
             with b.loop(0, block.valid, self.height) as query:
                 own = self.key_limit(b.add(b.add(block.first, query), self.height))
                 depth = b.maximum(b.minimum(b.subtract(own, start), chunk), 0)
@@ -333,7 +344,7 @@ class BlockWriter:
                 sums = self.at(self.query_sums, (query, size))
                 with b.loop(0, size, routine.shape.columns) as column:
                     values = [
-                        weights, b.value(self.stride), b.element_pointer(rows, column, ELEMENT), row, depth,
+                        weights, b.value(self.stride), b.element_pointer(rows, column, ELEMENT), size, depth,
                         b.element_pointer(sums, column, ELEMENT), size,
                     ]  # fmt: skip
                     b.call(routine.name, "void", values)

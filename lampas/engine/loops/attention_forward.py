@@ -52,26 +52,26 @@ class ForwardWriter(BlockWriter):
     def write(self) -> None:
         self.open()
         b, i = self.b, AttentionInteger
-        blocks = self.integer(i.BLOCKS)
+        units, rows = self.integer(i.UNITS), self.integer(i.UNIT_ROWS)
+        queries = self.integer(i.QUERIES)
         with b.loop(self.begin, self.end) as unit:
-            self.write_block(b.divide(unit, blocks), b.remainder(unit, blocks))
+            head, first = b.divide(unit, units), b.multiply(b.remainder(unit, units), rows)
+            self.gather_head(head)
+            last = b.minimum(b.add(first, rows), queries)
+            with b.loop(first, last, self.rows) as start:
+                self.write_block(head, Block(start, b.minimum(b.subtract(last, start), self.rows)))
         b.ret()
 
-    def write_block(self, head: Value, block: Value) -> None:
+    def write_block(self, head: Value, block: Block) -> None:
         b, i = self.b, AttentionInteger
-        first = b.multiply(block, self.rows)
-        valid = b.minimum(b.subtract(self.integer(i.QUERIES), first), self.rows)
         query = self.of_head(self.operand(1), head, i.QUERY_OUTER)
-        query = self.at(query, (first, self.integer(i.QUERY_ROW)))
-        key = self.of_head(self.operand(2), head, i.KEY_OUTER)
-        value = self.of_head(self.operand(3), head, i.VALUE_OUTER)
+        query = self.at(query, (block.first, self.integer(i.QUERY_ROW)))
         bias = None
         if self.bias:
             bias = self.of_head(self.operand(5), head, i.BIAS_OUTER)
-            bias = self.at(bias, (first, self.integer(i.BIAS_ROW)))
-        own = Block(first, valid)
-        self.write_weights(query, bias, own, key)
-        operand = value, self.integer(i.VALUE_ROW)
-        self.write_query_sums(self.product, self.weights, operand, self.width, own)
-        row = b.add(b.multiply(head, self.integer(i.QUERIES)), first)
-        self.write_rows(self.at(self.operand(4), (row, self.width)), self.width, self.factors, own)
+            bias = self.at(bias, (block.first, self.integer(i.BIAS_ROW)))
+        self.write_weights(query, bias, block)
+        self.write_query_sums(self.product, self.weights, self.value, self.width, block)
+        row = b.add(b.multiply(head, self.integer(i.QUERIES)), block.first)
+        result = self.at(self.operand(4), (row, self.width))
+        self.write_rows(result, self.width, self.factors, block)

@@ -30,6 +30,7 @@ from lampas.engine.loops.convolution_forward import FMA_NANOSECONDS
 
 Strides = tuple[int, int, int]
 POWER_NANOSECONDS = 0.6  # a weight's exponential, passes over its score and the like
+UNITS_WANTED = 16
 LEAST_KEYS = 16  # a tile is as high on any machine, or less
 LEAST_QUERIES = 8
 SIZE_STEP = 16  # heads' sizes that vectors of any machine divide
@@ -63,7 +64,7 @@ def whole(count: int) -> int:
 
 
 def integers_of(
-    sizes: AttentionSizes, strides: Sequence[Strides], scale: float, blocks: int, own: int
+    sizes: AttentionSizes, strides: Sequence[Strides], scale: float, units: int, rows: int, own: int
 ) -> tuple[int, ...]:
     """The integers; `strides` of query, key, value, flow and bias."""
     i = AttentionInteger
@@ -71,7 +72,7 @@ def integers_of(
     (bits,) = struct.unpack("<q", struct.pack("<d", scale))
     for place, number in (
         (i.QUERIES, sizes.queries), (i.KEYS, sizes.keys), (i.DEPTH, sizes.depth), (i.WIDTH, sizes.width),
-        (i.BLOCKS, blocks), (i.HEADS, sizes.heads), (i.SCALE, bits), (i.SCRATCH_STRIDE, own),
+        (i.UNITS, units), (i.UNIT_ROWS, rows), (i.HEADS, sizes.heads), (i.SCALE, bits), (i.SCRATCH_STRIDE, own),
     ):  # fmt: skip
         listed[place] = number
     for first, three in zip(
@@ -87,12 +88,20 @@ def integers_of(
 
 
 def block_scratch(target: Target, sizes: AttentionSizes, bias: bool) -> int:
-    """Elements that a thread needs for a block: factors, packed queries, scores, sums, the turned bias."""
+    """Elements that a thread needs for a block: factors, packed queries, scores, sums, keys, values, the bias."""
     tall = sizes.keys + score_shape(target).rows
     count = whole(score_stride(target)) + whole(sizes.depth * block_rows(target))
     count += whole(tall * score_stride(target))
     count += whole(max(sizes.depth, sizes.width) * score_stride(target))
+    count += whole(sizes.keys * sizes.depth) + whole(sizes.keys * sizes.width)
     return count + (whole(sizes.keys * score_shape(target).columns) if bias else 0)
+
+
+def unit_rows(sizes: AttentionSizes, target: Target) -> int:
+    """Queries of a unit: whole blocks, of a whole head where there are plenty of heads."""
+    each, heads = block_rows(target), sizes.outer * sizes.heads
+    blocks = -(-sizes.queries // each)
+    return -(-blocks // max(1, min(blocks, -(-UNITS_WANTED // heads)))) * each
 
 
 NONE = (0, 0, 0)
@@ -112,14 +121,15 @@ def plan_attention(
     target = target or host()
     vectors = across_shape(target, sizes.width).vectors
     kernel = AttentionKernel(target, causal, bias is not None, vectors)
-    blocks = -(-sizes.queries // block_rows(target))
+    rows = unit_rows(sizes, target)
+    units = -(-sizes.queries // rows)
     own = block_scratch(target, sizes, bias is not None)
-    integers = integers_of(sizes, (*strides, NONE, bias or NONE), scale, blocks, own)
+    integers = integers_of(sizes, (*strides, NONE, bias or NONE), scale, units, rows, own)
     operands = (("scratch", 0), ("a", 0), ("b", 0), ("extra0", 0), ("c", 0))
     if bias is not None:
         operands += (("extra2", 0),)
     work = work_of(sizes, causal, (sizes.depth + sizes.width) / sizes.depth)
-    extent = sizes.outer * sizes.heads * blocks
+    extent = sizes.outer * sizes.heads * units
     call = KernelCall(kernel, operands, integers, extent, work, kernel.name)
     return GemmPlan((call,), threads * own * 4)
 
@@ -148,7 +158,7 @@ def plan_attention_backward(
     own += whole(sizes.width * block_rows(target)) + whole(tall * score_stride(target))
     own += whole(tall * sizes.depth) + whole(tall * sizes.width)
     assert shape.rows <= LEAST_KEYS
-    integers = integers_of(sizes, (*strides, bias or NONE), scale, 1, own)
+    integers = integers_of(sizes, (*strides, bias or NONE), scale, 1, sizes.queries, own)
     operands = (
         *(("scratch", 0), ("a", 0), ("b", 0), ("extra0", 0), ("c", 0), ("extra1", 0)),
         *((("extra2", 0),) if bias is not None else ()),
