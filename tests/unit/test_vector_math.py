@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 import scipy.special
 
 from lampas.engine.dtype import dtype, float32, float64
+from lampas.engine.llvm.compiler import compile_function
+from lampas.engine.llvm.text import Builder, Module, Value
 from lampas.engine.llvm.vector_math import VECTOR_MATH
+from lampas.engine.llvm.vector_math_exponential import exp_negative, quick_sigmoid, quick_tanh
 from tests.unit.nests import run, simple
 
 Array = np.ndarray[Any, Any]
@@ -104,6 +108,46 @@ def judge_floats(name: str, source: Array) -> None:
 @pytest.mark.parametrize("name", EXACT)
 def test_floats(name: str) -> None:
     judge_floats(name, floats(65536 - 1 if name == "erfinv" else 16384 - 1))
+
+
+def applied(function: Callable[[Builder, Value], Value], source: Array) -> Array:
+    """A function of eight floats at a time, over an array whose length eight divides."""
+    module = Module()
+    b = module.function("apply", [("ptr", "source"), ("ptr", "target"), ("i64", "count")])
+    start, end, count = b.arguments
+    with b.loop(0, count, 8) as place:
+        made = function(b, b.load_element("<8 x float>", start, place))
+        b.store(made, b.element_pointer(end, place, "float"))
+    b.ret()
+    kinds = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+    call = ctypes.CFUNCTYPE(None, *kinds)(compile_function(module, "apply"))
+    target = np.empty_like(source)
+    call(source.ctypes.data, target.ctypes.data, source.size)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("function", "exact", "low", "high", "most", "ends"),
+    [
+        (exp_negative, np.exp, -86.9, 0.0, 1.05, (0.0, None)),
+        (quick_sigmoid, logistic, -86.9, 86.9, 2.6, (0.0, 1.0)),
+        (quick_tanh, np.tanh, -30.0, 30.0, 2.6, (-1.0, 1.0)),
+    ],
+)
+def test_quick_functions(
+    function: Any, exact: Any, low: float, high: float, most: float, ends: tuple[Any, Any]
+) -> None:
+    """Within their range they are nearly as exact as the others; beyond it they stay where they were, NaN is NaN."""
+    source = np.linspace(low, high, 1 << 14, dtype=np.float32)
+    small = np.geomspace(1e-30, min(-low, 1), 1 << 12, dtype=np.float32)
+    source = np.concatenate([source, -small, small if high else -small])
+    error = last_places(applied(function, source), exact(source.astype(np.float64)))
+    assert error.max() <= most
+    special = np.array([-np.inf, -1e4, -200, np.inf, 1e4, 200, np.nan, -0.0], np.float32)
+    found = applied(function, special)
+    np.testing.assert_allclose(found[:3], ends[0], atol=2e-38)
+    assert ends[1] is None or (found[3:6] == ends[1]).all()
+    assert np.isnan(found[6])
 
 
 @pytest.mark.slow

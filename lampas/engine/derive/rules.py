@@ -382,6 +382,8 @@ VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
     p.SORT_INDEX: None,
     p.MATMUL: _matmul,
     p.ATTENTION: attention_rule,
+    p.RECURRENT: _missing("recurrent"),
+    p.RECURRENT_BACKWARD: _missing("recurrent_backward"),
     p.CONVOLUTION: _convolution,
     p.CONVOLUTION_BACKWARD_INPUT: _convolution_backward_input,
     p.CONVOLUTION_BACKWARD_WEIGHT: _convolution_backward_weight,

@@ -152,6 +152,8 @@ CONVOLUTION_BACKWARD_INPUT = Primitive("convolution_backward_input", "contract")
 CONVOLUTION_BACKWARD_WEIGHT = Primitive("convolution_backward_weight", "contract")  # (weight_shape, stride, padding, dilation, groups); (x, grad)
 ATTENTION = Primitive("attention", "contract")  # (scale, causal); (query, key, value[, bias]) of equal batches: (B, H, L, E), (B, H, S, E), (B, H, S, V)
 ATTENTION_BACKWARD = Primitive("attention_backward", "contract")  # (scale, causal); (query, key, value, gradient[, bias]) -> 1-d: dq, dk, dv
+RECURRENT = Primitive("recurrent", "contract")  # ("lstm" | "gru", backwards); (projected, state[, cell], weight, bias) -> 1-d: states (T, N, H), kept (T·K, N, H)
+RECURRENT_BACKWARD = Primitive("recurrent_backward", "contract")  # as recurrent; (states, kept, state[, cell], weight, gradient, last[, last cell]) -> 1-d: gates (T, N, G·H), of a GRU also those of the projected state, state[, cell]
 MAX_POOL_INDEX = Primitive("max_pool_index", "contract")  # (kernel, stride, padding, dilation, output_sizes) -> int64, flat in the spatial dims
 
 # The long tail: a named NumPy or SciPy function, possibly with several results

@@ -18,6 +18,7 @@ from lampas.engine.graph import primitives as p
 from lampas.engine.graph.host import HOST_FUNCTIONS
 from lampas.engine.graph.reference_attention import ATTENTION_RULES
 from lampas.engine.graph.reference_movement import MOVEMENT_RULES
+from lampas.engine.graph.reference_recurrent import RECURRENT_RULES
 from lampas.engine.graph.reference_windows import WINDOW_RULES
 from lampas.engine.graph.special import digamma, erf, erfc, erfinv, lgamma
 
@@ -310,6 +311,7 @@ REFERENCE_RULES: dict[p.Primitive, Callable[..., Any]] = {
     **MOVEMENT_RULES,
     **WINDOW_RULES,
     **ATTENTION_RULES,
+    **RECURRENT_RULES,
 }
 
 

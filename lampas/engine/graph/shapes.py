@@ -178,6 +178,19 @@ def _attention_backward(inputs: tuple[Node, ...], scale: float, causal: bool) ->
     return (sum(node.numel for node in inputs[:3]),), inputs[0].dtype
 
 
+def _recurrent(inputs: tuple[Node, ...], cell: str, backwards: bool) -> Result:
+    times, batch, _ = inputs[0].shape
+    kept = 5 if cell == "lstm" else 4
+    return (times * batch * inputs[1].shape[1] * (1 + kept),), inputs[0].dtype
+
+
+def _recurrent_backward(inputs: tuple[Node, ...], cell: str, backwards: bool) -> Result:
+    states = inputs[0]
+    times, batch, size = states.shape
+    gates, more = (4, 2) if cell == "lstm" else (6, 1)
+    return (times * batch * size * gates + more * batch * size,), states.dtype
+
+
 def _max_pool_index(
     inputs: tuple[Node, ...],
     kernel: Shape,
@@ -256,6 +269,8 @@ SHAPE_RULES: dict[p.Primitive, Callable[..., Result]] = {
     p.CONVOLUTION_BACKWARD_WEIGHT: _given_shape,
     p.ATTENTION: _attention,
     p.ATTENTION_BACKWARD: _attention_backward,
+    p.RECURRENT: _recurrent,
+    p.RECURRENT_BACKWARD: _recurrent_backward,
     p.MAX_POOL_INDEX: _max_pool_index,
     p.HOST: _host,
     p.OUTPUT: _output,

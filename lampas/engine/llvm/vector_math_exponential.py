@@ -249,6 +249,21 @@ def sigmoid(b: Builder, x: Value) -> Value:
     return b.divide(above, b.add(power, 1.0))
 
 
+def quick_sigmoid(b: Builder, x: Value) -> Value:
+    """1/(1 + e^-x) of floats in half the time: within 3 ulp, but what is below e^-87 or above 1 - e^-87 stays there."""
+    inside = clamp_high(b, clamp_low(b, b.negative(x), -87.0), 87.0)
+    return b.divide(1.0, b.add(exp_plain(b, inside), 1.0))
+
+
+def quick_tanh(b: Builder, x: Value) -> Value:
+    """t/(t + 2) with t = e^2|x| - 1, of floats: one exponential and no choice of two ways, within 4 ulp."""
+    size = absolute(b, x)
+    count, _, less_one = reduced_exp(b, clamp_high(b, b.add(size, size), 20.0))
+    power = power_of_two(b, count)
+    grown = b.multiply_add(power, less_one, b.subtract(power, 1.0))
+    return with_sign(b, b.divide(grown, b.add(grown, 2.0)), x)
+
+
 def sinh(b: Builder, x: Value) -> Value:
     """(t + t/(t+1))/2 with t = e^|x| - 1; float is computed in double."""
     size = absolute(b, x)

@@ -102,6 +102,10 @@ def product_operations(entry: Entry, entries: Sequence[Entry]) -> int:
         return 2 * form.multiplications
     if entry.op in ATTENTION_PRODUCTS:
         return attention_operations(entry, entries)
+    if entry.op is p.RECURRENT or entry.op is p.RECURRENT_BACKWARD:
+        times, batch, _ = entries[entry.sources[0]].shape
+        weight = (2 if entry.op is p.RECURRENT else 3) + (entry.attributes[0] == "lstm")
+        return 2 * times * batch * entries[entry.sources[weight]].numel
     return 2 * entries[entry.sources[0]].shape[-1] * entry.numel if entry.op is p.MATMUL else 0
 
 

@@ -54,6 +54,8 @@ HOST_REASONS: Final[dict[Primitive, str]] = {
     p.CONVOLUTION_BACKWARD_WEIGHT: "as convolution",
     p.ATTENTION: "only sizes and dtypes that have no kernel, which nothing asks for",
     p.ATTENTION_BACKWARD: "as attention",
+    p.RECURRENT: "as attention",
+    p.RECURRENT_BACKWARD: "as attention",
     p.MAX_POOL_INDEX: "only empty ones and those both padded and dilated",
     p.HOST: "a named NumPy or SciPy function",
 }

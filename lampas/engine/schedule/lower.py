@@ -28,6 +28,7 @@ from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
 from lampas.engine.schedule.pooling import pool_call
 from lampas.engine.schedule.reading import plain_reading
+from lampas.engine.schedule.recurrent import recurrent_call
 from lampas.engine.schedule.serial import SerialCall, serial_call, serial_form
 from lampas.engine.schedule.settle import settle
 from lampas.engine.schedule.simplify import simplify
@@ -138,7 +139,8 @@ class Lowering:
         schedule = self.schedule
         if isinstance(step, HostStep):
             given = self.paths, step.entry, schedule.scratch, self.threads
-            made = own_call(self.paths, step.entry) or kernel_call(*given) or attention_call(*given)
+            made = own_call(self.paths, step.entry) or kernel_call(*given)
+            made = made or attention_call(*given) or recurrent_call(*given)
             return [made] if made else self.serial(place, step) or [step]
         if isinstance(step, Contraction):
             return [self.product(place, step)]

@@ -17,6 +17,7 @@ from lampas.engine.graph import primitives as p
 from lampas.engine.graph.linear import Entry, LinearGraph
 from lampas.engine.schedule.kinds import PICKING, SERIAL, fits_nest
 from lampas.engine.schedule.reading import Reading, apply_view, plain_reading
+from lampas.engine.shape import is_contiguous
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ MEMORY_ONLY = SERIAL | {
     p.CONVOLUTION_BACKWARD_WEIGHT,
     p.MAX_POOL_INDEX,
 }
-ROWS_IN_MEMORY = {p.ATTENTION, p.ATTENTION_BACKWARD}
+ROWS_IN_MEMORY = {p.ATTENTION, p.ATTENTION_BACKWARD, p.RECURRENT, p.RECURRENT_BACKWARD}
 
 
 @final
@@ -78,10 +79,14 @@ class Settler:
         bare = self.entries[self.bases[source]].op in (p.CONSTANT, p.IOTA)
         return self.copy(source) if bare else source
 
-    def rows(self, source: int) -> int:
-        """The source, or its copy where the elements of its rows do not lie side by side in memory."""
+    def rows(self, source: int, whole: bool = False) -> int:
+        """The source, or its copy where the elements of its rows (or of the `whole`) do not lie side by side in memory."""
         source = self.memory(source)
-        return source if self.readings[source].strides[-1] == 1 else self.copy(source)
+        reading = self.readings[source]
+        beside = (
+            is_contiguous(reading.shape, reading.strides) if whole else reading.strides[-1] == 1
+        )
+        return source if beside else self.copy(source)
 
     def output(self, source: int, taken: set[int]) -> int:
         """The source, or its copy where it has no memory of its own."""
@@ -114,7 +119,8 @@ def settle(graph: LinearGraph) -> LinearGraph:
         if (entry.op is p.MATMUL and fits_nest(entry, ())) or entry.op in MEMORY_ONLY:
             sources = [settler.memory(source) for source in sources]
         elif entry.op in ROWS_IN_MEMORY:
-            sources = [settler.rows(source) for source in sources]
+            plain = 2 if entry.op is p.RECURRENT_BACKWARD else 0
+            sources = [settler.rows(source, n < plain) for n, source in enumerate(sources)]
         elif entry.op in PICKING or entry.op is p.PAD:
             sources[0] = settler.memory(sources[0])
         moved = Entry(entry.op, entry.attributes, tuple(sources), entry.shape, entry.dtype)

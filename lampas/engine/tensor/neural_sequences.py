@@ -7,14 +7,21 @@ time the gates, one after the other, as (T·kept, N, H).
 
 The derivative walks back over time by the steps' own formulas; the gradients of weight and bias are
 one product and one sum over all times at its end (as cuDNN does; Appleyard, Kočiský & Blunsom, 2016).
+
+LSTM and GRU of float32 whose size vectors divide are one kernel forward and one back (`loops.recurrent_*`).
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+from lampas.engine.derive.attention_rules import parts_of
+from lampas.engine.derive.operation import derive_operation
+from lampas.engine.dtype import float32
 from lampas.engine.graph import build as g
-from lampas.engine.graph.primitives import CONCATENATE
+from lampas.engine.graph.primitives import CONCATENATE, RECURRENT, RECURRENT_BACKWARD
+from lampas.engine.loops.recurrent_plan import suits_kernel
 from lampas.engine.tensor import neural_recurrent as steps
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.door import record
@@ -151,6 +158,92 @@ class _Walk:
         return g.matmul(g.transpose(rows), g.reshape(states, (rows.shape[0], size)))
 
 
+# By the kernels ------------------------------------------------------------------------------------
+
+
+def _has_kernel(projected: Node, state: Node) -> bool:
+    """Whether kernels compute all times; elsewhere they are spelled out."""
+    times, batch, _ = projected.shape
+    alike = projected.dtype is float32 is state.dtype
+    return alike and suits_kernel(times, batch, state.shape[1])
+
+
+def _fused(cell: str, states: int, unrolled: Callable[..., Any]) -> Callable[..., Any]:
+    """What `unrolled` gives, by one primitive where there are kernels."""
+
+    def forward(projected: Node, *rest: Any) -> tuple[Node, ...]:
+        if not _has_kernel(projected, rest[0]):
+            return unrolled(projected, *rest)
+        *others, backwards = rest
+        before, (weight, *bias) = others[:states], others[states:]
+        shift = bias[0] if bias else g.full(weight.shape[:1], 0, weight.dtype)
+        flat = g.make(RECURRENT, (projected, *before, weight, shift), (cell, backwards))
+        times, shape = projected.shape[0], before[0].shape
+        kept = flat.numel // (times * prod(shape)) - 1
+        outputs, kept_values = parts_of(flat, [(times, *shape), (times * kept, *shape)])
+        end = 0 if backwards else times - 1
+        last = [g.narrow(outputs, 0, end, 1), g.narrow(kept_values, 0, end * kept, 1)][:states]
+        return (outputs, *(g.reshape(each, shape) for each in last), kept_values)
+
+    return forward
+
+
+def _fused_vjp(saved: Saved, cell: str, cotangents: Sequence[Node | None]) -> steps.Grads:
+    """The way back by one primitive, then one product for the weight and one sum for the bias."""
+    states = len(cotangents) - 1
+    _, *rest = saved.inputs
+    before, weight = rest[:states], rest[states]
+    outputs, kept = saved.outputs[0], saved.outputs[-1]
+    shapes = [outputs.shape, *[before[0].shape] * states]
+    flows = [
+        g.full(shape, 0, float32) if ct is None else ct
+        for ct, shape in zip(cotangents, shapes, strict=True)
+    ]
+    operands = (outputs, kept, *before, weight, *flows)
+    flat = g.make(RECURRENT_BACKWARD, operands, (cell, saved.attributes[-1]))
+    times, batch, _ = outputs.shape
+    gates = [(times, batch, weight.shape[0])] * (1 if cell == "lstm" else 2)
+    parts = parts_of(flat, [*gates, *shapes[1:]])
+    rows = g.reshape(parts[len(gates) - 1], (times * batch, weight.shape[0]))
+    made: list[Node | None] = [parts[0], *parts[len(gates) :]]
+    made.append(_to_weight(saved, rows) if saved.needed[1 + states] else None)
+    if len(rest) > states + 1:
+        made.append(g.sum_to(rows, (weight.shape[0],)))
+    return tuple(flow if need else None for flow, need in zip(made, saved.needed, strict=True))
+
+
+def _to_weight(saved: Saved, rows: Node) -> Node:
+    """One product over times and sequences: the flows by the states that entered."""
+    outputs, first = saved.outputs[0], g.reshape(saved.inputs[1], (1, *saved.inputs[1].shape))
+    times = outputs.shape[0]
+    if saved.attributes[-1]:
+        parts = [g.narrow(outputs, 0, 1, times - 1), first]
+    else:
+        parts = [first, g.narrow(outputs, 0, 0, times - 1)]
+    states = g.concatenate(parts, 0) if times > 1 else first
+    return g.matmul(g.transpose(rows), g.reshape(states, (rows.shape[0], outputs.shape[2])))
+
+
+def _operation(
+    cell: str, states: int, step: Callable[..., Any], vjp: Callable[..., steps.Grads]
+) -> Operation:
+    """All times of an LSTM or GRU; second derivatives take the way that is spelled out."""
+    unrolled = _unroll(step, states, 1)
+
+    def derivative(saved: Saved, *cotangents: Node | None) -> steps.Grads:
+        known = any(ct is not None for ct in cotangents)
+        if known and _has_kernel(*saved.inputs[:2]):
+            return _fused_vjp(saved, cell, cotangents)
+        return vjp(saved, *cotangents)
+
+    made = steps.operation(cell, _fused(cell, states, unrolled), derivative, states + 1)
+    made.second = derive_operation(steps.operation(cell, unrolled, vjp, states + 1))
+    return made
+
+
+# Spelled out --------------------------------------------------------------------------------------
+
+
 def _rnn_vjp(saved: Saved, ct: Node | None, last: Node | None) -> steps.Grads:
     walk = _Walk(saved, ct, last, 2)
     for time in walk.order:
@@ -189,8 +282,8 @@ def _gru_vjp(saved: Saved, ct: Node | None, last: Node | None) -> steps.Grads:
 
 
 RNN = steps.operation("rnn", _unroll(steps.rnn, 1, 1), _rnn_vjp, 2)
-LSTM = steps.operation("lstm", _unroll(steps.lstm, 2, 1), _lstm_vjp, 3)
-GRU = steps.operation("gru", _unroll(steps.gru, 1, 1), _gru_vjp, 2)
+LSTM = _operation("lstm", 2, steps.lstm, _lstm_vjp)
+GRU = _operation("gru", 1, steps.gru, _gru_vjp)
 
 
 def _run(
@@ -202,7 +295,8 @@ def _run(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """All states and the last ones; many times are cut into chunks."""
     length, states = projected._shape[0], len(state)
-    if length <= CHUNK:
+    fused = operation is not RNN and _has_kernel(projected._value(), state[0]._value())
+    if fused or length <= CHUNK:
         made = record(operation, (projected, *state, *fixed), attributes)
         return made[0], made[1 : 1 + states]
     chunks = [projected[start : start + CHUNK] for start in range(0, length, CHUNK)]
