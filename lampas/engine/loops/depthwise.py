@@ -13,18 +13,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Literal
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
 from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER, KERNEL_PARAMETERS
-from lampas.engine.loops.brgemm_store import Epilogue, Place
+from lampas.engine.loops.brgemm_store import Epilogue, Place, read_vector, write_vector
+from lampas.engine.loops.channels import walk_channels
 from lampas.engine.loops.convolution_kernel import ClassWord
 from lampas.engine.loops.convolution_panel import Steps, list_places
 from lampas.engine.loops.convolution_tile import RUN_WORDS
 from lampas.engine.loops.convolution_weight import BlockWord
 
-TOGETHER = 4
+TOGETHER = 4  # positions
+VECTORS = 2  # of channels
 MOST_ROWS = 128
 
 
@@ -118,9 +121,11 @@ class DepthwiseWriter:
         place = self.b.add(known[ClassWord.RUNS], self.b.multiply(number, RUN_WORDS))
         return self.integer(place), self.integer(self.b.add(place, 1))
 
-    def read(self, base: Value, offset: Value, mask: Value) -> Value:
-        place = self.b.element_pointer(base, offset, self.element, inside=False)
-        return self.b.masked_load(self.kind, place, mask)
+    def read(self, base: Value, offset: Value, number: int, mask: Value | None) -> Value:
+        """A vector of channels, `number` vectors on."""
+        moved = self.b.add(offset, number * self.lanes)
+        place = self.b.element_pointer(base, moved, self.element, inside=False)
+        return read_vector(self.b, self.kind, place, mask)
 
     # ---- forward --------------------------------------------------------------------------------------------
 
@@ -129,40 +134,51 @@ class DepthwiseWriter:
         b = self.b
         known, count = self.list_block(block), block[BlockWord.COUNT]
         whole = b.bit_and(count, -TOGETHER)
-        with b.loop(0, self.channels, self.lanes) as channel:
-            mask = b.lane_mask(self.lanes, b.subtract(self.channels, channel))
+
+        def write(channel: Value, vectors: int, mask: Value | None) -> None:
             with b.loop(0, whole, TOGETHER) as row:
-                self.write_rows(known, row, TOGETHER, channel, mask)
+                self.write_rows(known, row, TOGETHER, (channel, vectors, mask))
             with b.loop(whole, count) as row:
-                self.write_rows(known, row, 1, channel, mask)
+                self.write_rows(known, row, 1, (channel, vectors, mask))
+
+        walk_channels(b, self.channels, self.lanes, VECTORS, write)
 
     def write_rows(
-        self, known: dict[IntEnum, Value], row: Value, count: int, channel: Value, mask: Value
+        self,
+        known: dict[IntEnum, Value],
+        row: Value,
+        count: int,
+        lanes: tuple[Value, int, Value | None],
     ) -> None:
-        """A few positions of some channels."""
-        b = self.b
+        """A few positions of some vectors of channels."""
+        b, (channel, vectors, mask) = self.b, lanes
         starts = [
             b.add(b.load_element("i64", self.sources, b.add(row, n)), channel) for n in range(count)
         ]
-        zeros = [constant(0, self.kind)] * count
+        zeros = [constant(0, self.kind)] * (count * vectors)
         with b.carrying_loop(0, known[ClassWord.RUN_COUNT], 1, zeros) as loop:
             offset, tap = self.run(known, loop.index)
-            weight = self.read(self.other, b.add(b.multiply(tap, self.channels), channel), mask)
-            values = [self.read(self.image, b.add(start, offset), mask) for start in starts]
-            pairs = zip(values, loop.values, strict=True)
-            loop.carry([b.multiply_add(value, weight, total) for value, total in pairs])
-        for n, total in enumerate(loop.results):
+            line = b.add(b.multiply(tap, self.channels), channel)
+            weights = [self.read(self.other, line, v, mask) for v in range(vectors)]
+            moved = [b.add(start, offset) for start in starts]
+            values = [
+                self.read(self.image, place, v, mask) for place in moved for v in range(vectors)
+            ]
+            pairs = zip(values, weights * count, loop.values, strict=True)
+            loop.carry([b.multiply_add(value, weight, total) for value, weight, total in pairs])
+        for n in range(count):
             position = b.load_element("i64", self.positions, b.add(row, n))
-            self.put(total, position, channel, mask)
+            for v, total in enumerate(loop.results[n * vectors : (n + 1) * vectors]):
+                self.put(total, position, b.add(channel, v * self.lanes), mask)
 
-    def put(self, total: Value, position: Value, channel: Value, mask: Value) -> None:
+    def put(self, total: Value, position: Value, channel: Value, mask: Value | None) -> None:
         b = self.b
         if self.kernel.epilogue is not None:
             zeros = b.value(0), b.value(0)
             place = Place(position, channel, mask, zeros, self.operands, self.integers)
             total = self.kernel.epilogue.emit(b, total, place)
         offset = b.add(b.multiply(position, self.channels), channel)
-        b.masked_store(total, b.element_pointer(self.c, offset, self.element), mask)
+        write_vector(b, total, b.element_pointer(self.c, offset, self.element), mask)
 
     # ---- the derivative by the weight -----------------------------------------------------------------------
 
@@ -170,43 +186,76 @@ class DepthwiseWriter:
         """The partial result of a chunk of positions: zeros, then block by block."""
         b = self.b
         size = b.multiply(self.integer(DepthwiseInteger.TAPS), self.channels)
-        partial = b.element_pointer(self.c, b.multiply(unit, size), self.element)
+        sums = b.element_pointer(self.c, b.multiply(unit, size), self.element)
         with b.loop(0, size) as place:
-            b.store(constant(0, self.element), b.element_pointer(partial, place, self.element))
+            b.store(constant(0, self.element), b.element_pointer(sums, place, self.element))
         with b.loop(0, chunk[ChunkWord.BLOCK_COUNT]) as number:
             start = b.add(chunk[ChunkWord.BLOCKS], b.multiply(number, len(BlockWord)))
             block = self.words(start, BlockWord)
-            known = self.list_block(block)
-            with b.loop(0, self.channels, self.lanes) as channel:
-                mask = b.lane_mask(self.lanes, b.subtract(self.channels, channel))
-                with b.loop(0, known[ClassWord.RUN_COUNT]) as run:
-                    offset, tap = self.run(known, run)
-                    total = self.sum_rows(block[BlockWord.COUNT], offset, channel, mask)
-                    moved = b.add(b.multiply(tap, self.channels), channel)
-                    spot = b.element_pointer(partial, moved, self.element)
-                    added = b.add(b.masked_load(self.kind, spot, mask), total)
-                    b.masked_store(added, spot, mask)
+            add = partial(self.add_block, sums, block, self.list_block(block))
+            walk_channels(b, self.channels, self.lanes, VECTORS, add)
 
-    def sum_rows(self, count: Value, offset: Value, channel: Value, mask: Value) -> Value:
+    def add_block(
+        self,
+        sums: Value,
+        block: dict[IntEnum, Value],
+        known: dict[IntEnum, Value],
+        channel: Value,
+        vectors: int,
+        mask: Value | None,
+    ) -> None:
+        """Add a block's sums for all taps of some vectors of channels."""
+        with self.b.loop(0, known[ClassWord.RUN_COUNT]) as run:
+            self.add_run(sums, block, self.run(known, run), (channel, vectors, mask))
+
+    def add_run(
+        self,
+        sums: Value,
+        block: dict[IntEnum, Value],
+        run: tuple[Value, Value],
+        lanes: tuple[Value, int, Value | None],
+    ) -> None:
+        """Add a block's sums for one tap (its offset and number) of some vectors of channels."""
+        b, (channel, _, mask), (offset, tap) = self.b, lanes, run
+        totals = self.sum_rows(block[BlockWord.COUNT], offset, lanes)
+        moved = b.add(b.multiply(tap, self.channels), channel)
+        for v, total in enumerate(totals):
+            place = b.add(moved, v * self.lanes)
+            spot = b.element_pointer(sums, place, self.element)
+            write_vector(b, b.add(read_vector(b, self.kind, spot, mask), total), spot, mask)
+
+    def sum_rows(
+        self, count: Value, offset: Value, lanes: tuple[Value, int, Value | None]
+    ) -> list[Value]:
         """Σ image · grad over a block's positions, for one tap of some channels; two sums take turns."""
-        b = self.b
-        zeros = [constant(0, self.kind)] * 2
+        b, (_, vectors, _) = self.b, lanes
+        zeros = [constant(0, self.kind)] * (2 * vectors)
         whole = b.bit_and(count, -2)
         with b.carrying_loop(0, whole, 2, zeros) as loop:
-            taken = [
-                self.take(total, b.add(loop.index, n), offset, channel, mask)
-                for n, total in enumerate(loop.values)
-            ]
-            loop.carry(taken)
-        total = b.add(*loop.results)
-        with b.carrying_loop(whole, count, 1, [total]) as rest:
-            rest.carry([self.take(rest.values[0], rest.index, offset, channel, mask)])
-        return rest.results[0]
+            first = self.take(loop.values[:vectors], loop.index, offset, lanes)
+            second = self.take(loop.values[vectors:], b.add(loop.index, 1), offset, lanes)
+            loop.carry([*first, *second])
+        halves = loop.results[:vectors], loop.results[vectors:]
+        totals = [b.add(x, y) for x, y in zip(*halves, strict=True)]
+        with b.carrying_loop(whole, count, 1, totals) as rest:
+            rest.carry(self.take(rest.values, rest.index, offset, lanes))
+        return rest.results
 
-    def take(self, total: Value, row: Value, offset: Value, channel: Value, mask: Value) -> Value:
-        b = self.b
-        source = b.add(b.load_element("i64", self.sources, row), b.add(offset, channel))
+    def take(
+        self,
+        totals: list[Value],
+        row: Value,
+        offset: Value,
+        lanes: tuple[Value, int, Value | None],
+    ) -> list[Value]:
+        b, (channel, _, mask) = self.b, lanes
+        moved = b.add(offset, channel)
+        source = b.add(b.load_element("i64", self.sources, row), moved)
         position = b.multiply(b.load_element("i64", self.positions, row), self.channels)
-        value = self.read(self.image, source, mask)
-        flow = self.read(self.other, b.add(position, channel), mask)
-        return b.multiply_add(value, flow, total)
+        line = b.add(position, channel)
+        return [
+            b.multiply_add(
+                self.read(self.image, source, v, mask), self.read(self.other, line, v, mask), total
+            )
+            for v, total in enumerate(totals)
+        ]

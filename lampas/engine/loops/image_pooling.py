@@ -11,16 +11,20 @@ result.  Integers: `ImagePoolInteger`; fewer than three spatial dimensions have 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Literal
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
+from lampas.engine.loops.brgemm_store import read_vector, write_vector
+from lampas.engine.loops.channels import walk_channels
 
+TOGETHER = 4  # vectors of channels
 LOWEST = float("-inf")
 Part = Literal["index", "value", "back"]
 
@@ -61,6 +65,17 @@ class Clipped:
     last: Value
 
 
+Window = tuple[tuple[Clipped, Value], ...]
+
+
+class Walk:
+    """A tap of a window: its number in the image, its row in memory, and the state before and after it."""
+
+    state: list[Value]
+    here: Value
+    row: Value
+
+
 class ImagePoolWriter:
     """Writes the kernel's function."""
 
@@ -90,12 +105,9 @@ class ImagePoolWriter:
     def name(self, stem: str, dim: str) -> Value:
         return self.got[ImagePoolInteger[f"{stem}_{dim}"]]
 
-    @contextmanager
-    def channels(self) -> Generator[tuple[Value, Value], None, None]:
-        """Walk the channels in vectors: yields the first one and the mask."""
-        b, total = self.b, self.got[ImagePoolInteger.CHANNELS]
-        with b.loop(0, total, self.lanes) as channel:
-            yield channel, b.lane_mask(self.lanes, b.subtract(total, channel))
+    def channels(self, write: Callable[[Value, int, Value | None], None]) -> None:
+        """Walk the channels, TOGETHER vectors at a time where there are so many."""
+        walk_channels(self.b, self.got[ImagePoolInteger.CHANNELS], self.lanes, TOGETHER, write)
 
     def at(self, base: Value, row: Value, channel: Value, element: str) -> Value:
         """The address of a place's channel."""
@@ -118,32 +130,37 @@ class ImagePoolWriter:
 
     def write_row(self, unit: Value, image: Value, depth: Value, height: Value) -> None:
         b, i = self.b, ImagePoolInteger
-        source, target = self.operands
         deep, top = self.taps("D", depth), self.taps("H", height)
         plane = b.multiply(b.multiply(self.got[i.SIZE_D], self.got[i.SIZE_H]), self.got[i.SIZE_W])
         base = b.multiply(image, plane)
         with b.loop(0, self.got[i.PLACES_W]) as column:
             wide = self.taps("W", column)
             row = b.add(b.multiply(unit, self.got[i.PLACES_W]), column)
-            with self.channels() as (channel, mask):
-                best, place = self.best((deep, top, wide), (source, base, channel), mask)
-                if self.kernel.part == "value":
-                    spot = self.at(target, row, channel, self.element)
-                    b.masked_store(best, spot, mask)
-                else:
-                    b.masked_store(place, self.at(target, row, channel, "i32"), mask)
+            self.channels(partial(self.write_places, (deep, top, wide), (base, row)))
 
-    def best(
+    def write_places(
         self,
-        window: tuple[tuple[Clipped, Value], ...],
-        read: tuple[Value, Value, Value],
-        mask: Value,
-    ) -> tuple[Value, Value]:
-        """The largest value of a window and its place, for some channels."""
+        window: Window,
+        at: tuple[Value, Value],
+        channel: Value,
+        count: int,
+        mask: Value | None,
+    ) -> None:
+        """One window of some vectors of channels; `at` is where image and result begin."""
+        base, row = at
+        value = self.kernel.part == "value"
+        find = self.largest if value else self.best
+        for n, found in enumerate(find(window, base, channel, count, mask)):
+            first = self.b.add(channel, n * self.lanes)
+            spot = self.at(self.operands[1], row, first, self.element if value else "i32")
+            write_vector(self.b, found, spot, mask)
+
+    @contextmanager
+    def walk(self, window: Window, base: Value, state: list[Value]) -> Generator[Walk, None, None]:
+        """Carry a state over the taps of a window."""
         b, i = self.b, ImagePoolInteger
-        source, base, channel = read
-        state = [constant(LOWEST, self.kind), constant(-1, self.places)]
         (deep, front), (high, top), (wide, left) = window
+        made = Walk()
         with b.carrying_loop(deep.first, deep.last, 1, state) as planes:
             z = b.add(front, b.multiply(planes.index, self.got[i.GAP_D]))
             with b.carrying_loop(high.first, high.last, 1, planes.values) as rows:
@@ -151,23 +168,73 @@ class ImagePoolWriter:
                 line = b.multiply(b.add(b.multiply(z, self.got[i.SIZE_H]), y), self.got[i.SIZE_W])
                 with b.carrying_loop(wide.first, wide.last, 1, rows.values) as taps:
                     x = b.add(left, b.multiply(taps.index, self.got[i.GAP_W]))
-                    here = b.add(line, x)
-                    spot = self.at(source, b.add(base, here), channel, self.element)
-                    value = b.masked_load(self.kind, spot, mask)
-                    taps.carry(self.better(taps.values, value, here))
+                    made.state, made.here = taps.values, b.add(line, x)
+                    made.row = b.add(base, made.here)
+                    yield made
+                    taps.carry(made.state)
                 rows.carry(taps.results)
             planes.carry(rows.results)
-        return planes.results[0], planes.results[1]
+        made.state = planes.results
 
-    def better(self, state: list[Value], value: Value, here: Value) -> list[Value]:
-        """The state after one more value: it must be larger, or the first one, or the first NaN."""
+    def taken(self, walk: Walk, channel: Value, count: int, mask: Value | None) -> list[Value]:
+        """The values at a tap."""
+        b, source = self.b, self.operands[0]
+        places = [b.add(channel, n * self.lanes) for n in range(count)]
+        spots = [self.at(source, walk.row, place, self.element) for place in places]
+        return [read_vector(b, self.kind, spot, mask) for spot in spots]
+
+    def largest(
+        self, window: Window, base: Value, channel: Value, count: int, mask: Value | None
+    ) -> list[Value]:
+        """The largest values of a window; NaN where there is one."""
         b = self.b
-        best, place = state
-        fresh = b.bit_and(b.compare("uno", value, value), b.compare("ord", best, best))
-        unset = b.compare("slt", place, constant(0, self.places))
-        wins = b.bit_or(b.bit_or(b.compare("ogt", value, best), fresh), unset)
-        spots = b.splat(b.cast("trunc", here, "i32"), self.places)
-        return [b.select(wins, value, best), b.select(wins, spots, place)]
+        flags = constant(False, vector("i1", self.lanes))
+        state = [constant(LOWEST, self.kind)] * count + [flags] * count
+        with self.walk(window, base, state) as walk:
+            values = self.taken(walk, channel, count, mask)
+            best, blurred = walk.state[:count], walk.state[count:]
+            larger = [
+                b.select(b.compare("ogt", value, old), value, old)
+                for value, old in zip(values, best, strict=True)
+            ]
+            marks = [
+                b.bit_or(mark, b.compare("uno", value, value))
+                for value, mark in zip(values, blurred, strict=True)
+            ]
+            walk.state = [*larger, *marks]
+        best, blurred = walk.state[:count], walk.state[count:]
+        unknown = constant(float("nan"), self.kind)
+        return [b.select(mark, unknown, old) for mark, old in zip(blurred, best, strict=True)]
+
+    def best(
+        self, window: Window, base: Value, channel: Value, count: int, mask: Value | None
+    ) -> list[Value]:
+        """The places of a window's largest values: the first one inside, unless one is larger or the first NaN."""
+        b, i = self.b, ImagePoolInteger
+        places = [b.add(lead, b.multiply(own.first, self.got[gap])) for (own, lead), gap in zip(
+            window, (i.GAP_D, i.GAP_H, i.GAP_W), strict=True
+        )]  # fmt: skip
+        line = b.add(b.multiply(places[0], self.got[i.SIZE_H]), places[1])
+        start = b.add(b.multiply(line, self.got[i.SIZE_W]), places[2])
+        state = [constant(LOWEST, self.kind)] * count + [self.spread(start)] * count
+        with self.walk(window, base, state) as walk:
+            values = self.taken(walk, channel, count, mask)
+            spots = self.spread(walk.here)
+            best, known = walk.state[:count], walk.state[count:]
+            # Larger, or NaN where there was none before.
+            wins = [
+                b.bit_and(b.compare("ugt", value, old), b.compare("ord", old, old))
+                for value, old in zip(values, best, strict=True)
+            ]
+            walk.state = [
+                *map(b.select, wins, values, best),
+                *[b.select(win, spots, old) for win, old in zip(wins, known, strict=True)],
+            ]
+        return walk.state[count:]
+
+    def spread(self, place: Value) -> Value:
+        """A place in every lane."""
+        return self.b.splat(self.b.cast("trunc", place, "i32"), self.places)
 
     # ---- backward -------------------------------------------------------------------------------------------
 
@@ -182,7 +249,6 @@ class ImagePoolWriter:
 
     def write_back_row(self, image: Value, depth: Value, height: Value) -> None:
         b, i = self.b, ImagePoolInteger
-        target = self.operands[2]
         deep, high = self.windows("D", depth), self.windows("H", height)
         line = b.multiply(b.add(b.multiply(depth, self.got[i.SIZE_H]), height), self.got[i.SIZE_W])
         plane = b.multiply(b.multiply(self.got[i.SIZE_D], self.got[i.SIZE_H]), self.got[i.SIZE_W])
@@ -190,9 +256,21 @@ class ImagePoolWriter:
             wide = self.windows("W", column)
             here = b.add(line, column)
             row = b.add(b.multiply(image, plane), here)
-            with self.channels() as (channel, mask):
-                total = self.gathered((deep, high, wide), image, here, channel, mask)
-                b.masked_store(total, self.at(target, row, channel, self.element), mask)
+            self.channels(partial(self.write_gathered, (deep, high, wide), (image, here, row)))
+
+    def write_gathered(
+        self,
+        window: tuple[Clipped, Clipped, Clipped],
+        at: tuple[Value, Value, Value],
+        channel: Value,
+        count: int,
+        mask: Value | None,
+    ) -> None:
+        """The gradient of some vectors of channels of one place: `at` is its image, its number there, and its row."""
+        image, here, row = at
+        for n, total in enumerate(self.gathered(window, image, here, channel, count, mask)):
+            first = self.b.add(channel, n * self.lanes)
+            write_vector(self.b, total, self.at(self.operands[2], row, first, self.element), mask)
 
     def gathered(
         self,
@@ -200,25 +278,36 @@ class ImagePoolWriter:
         image: Value,
         here: Value,
         channel: Value,
-        mask: Value,
-    ) -> Value:
-        """The sum of the gradients of those windows whose maximum lies here."""
+        count: int,
+        mask: Value | None,
+    ) -> list[Value]:
+        """The sums of the gradients of those windows whose maximum lies here."""
         b, i = self.b, ImagePoolInteger
-        index, grad, _ = self.operands
-        spots = b.splat(b.cast("trunc", here, "i32"), self.places)
-        zero = constant(0, self.kind)
+        spots, zero = self.spread(here), constant(0, self.kind)
         deep, high, wide = window
-        with b.carrying_loop(deep.first, deep.last, 1, [zero]) as planes:
+        with b.carrying_loop(deep.first, deep.last, 1, [zero] * count) as planes:
             above = b.add(b.multiply(image, self.got[i.PLACES_D]), planes.index)
             with b.carrying_loop(high.first, high.last, 1, planes.values) as rows:
                 line = b.add(b.multiply(above, self.got[i.PLACES_H]), rows.index)
                 line = b.multiply(line, self.got[i.PLACES_W])
                 with b.carrying_loop(wide.first, wide.last, 1, rows.values) as taps:
                     row = b.add(line, taps.index)
-                    found = b.masked_load(self.places, self.at(index, row, channel, "i32"), mask)
-                    flow = b.masked_load(self.kind, self.at(grad, row, channel, self.element), mask)
-                    same = b.compare("eq", found, spots)
-                    taps.carry([b.add(taps.values[0], b.select(same, flow, zero))])
+                    taps.carry(
+                        [
+                            self.add_flow(total, row, b.add(channel, n * self.lanes), spots, mask)
+                            for n, total in enumerate(taps.values)
+                        ]
+                    )
                 rows.carry(taps.results)
             planes.carry(rows.results)
-        return planes.results[0]
+        return planes.results
+
+    def add_flow(
+        self, total: Value, row: Value, channel: Value, spots: Value, mask: Value | None
+    ) -> Value:
+        """Add the gradient of a window if its maximum lies at `spots`."""
+        b, (index, grad, _) = self.b, self.operands
+        found = read_vector(b, self.places, self.at(index, row, channel, "i32"), mask)
+        flow = read_vector(b, self.kind, self.at(grad, row, channel, self.element), mask)
+        same = b.compare("eq", found, spots)
+        return b.add(total, b.select(same, flow, constant(0, self.kind)))

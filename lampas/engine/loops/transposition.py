@@ -20,6 +20,7 @@ from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_tile import transpose
 
 STRETCH = 64
+FEW = 4  # rows
 OUTER = 4
 
 
@@ -87,7 +88,31 @@ class TranspositionWriter:
         b.ret()
 
     def write_plane(self, source: Value, target: Value, first: Value, last: Value) -> None:
-        """A stretch of one plane, square by square."""
+        """A stretch of one plane: square by square, or where rows are few element by element."""
+        b, across = self.b, self.got[TranspositionInteger.ACROSS]
+        with b.branch(b.compare("sle", across, FEW)) as (few, many):
+            with few:
+                self.write_lines(source, target, first, last)
+            with many:
+                self.write_squares(source, target, first, last)
+
+    def write_lines(self, source: Value, target: Value, first: Value, last: Value) -> None:
+        """A few rows, as the colours of an image: masked stores of them would take longer."""
+        b, i = self.b, TranspositionInteger
+        across, step, length = self.got[i.ACROSS], self.got[i.FROM_ACROSS], self.got[i.TO_ALONG]
+        with b.loop(first, last) as column:
+            start = b.element_pointer(source, column, self.element, inside=False)
+            place = b.multiply(column, length)
+            end = b.element_pointer(target, place, self.element, inside=False)
+            for row in range(FEW):
+                with b.when(b.compare("sgt", across, row)):
+                    moved = b.multiply(step, row)
+                    value = b.load(
+                        self.element, b.element_pointer(start, moved, self.element, inside=False)
+                    )
+                    b.store(value, b.element_pointer(end, row, self.element, inside=False))
+
+    def write_squares(self, source: Value, target: Value, first: Value, last: Value) -> None:
         b, lanes, across = self.b, self.lanes, self.got[TranspositionInteger.ACROSS]
         with b.loop(0, across, lanes) as row, b.loop(first, last, lanes) as column:
             rows, columns = b.subtract(across, row), b.subtract(last, column)
