@@ -22,7 +22,13 @@ from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_we
 from lampas.engine.loops.image_pooling import ImagePoolKernel, Part
 from lampas.engine.loops.pooling import PoolKernel, lanes_for, stride_word
 from lampas.engine.loops.transposition import plan_transposition
-from lampas.engine.loops.winograd_matrices import filter_matrix, input_matrix, output_matrix
+from lampas.engine.loops.winograd_matrices import (
+    SINGLE,
+    filter_matrix,
+    input_matrix,
+    output_matrix,
+    outputs_of,
+)
 from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd, plan_winograd_weight
 from tests.unit.gemm_programs import guarded, program_of
 
@@ -240,12 +246,14 @@ def test_lines_meet_every_tap_once(stride: int, dilation: int) -> None:
 # ---- Winograd's algorithm -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outputs", [2, 4])
+@pytest.mark.parametrize("outputs", [SINGLE, 2, 4])
 def test_the_matrices_filter(outputs: int) -> None:
     rng = np.random.default_rng(1)
-    values, taps = rng.standard_normal(outputs + 2), rng.standard_normal(3)
+    values, taps = rng.standard_normal(outputs_of(outputs) + 2), rng.standard_normal(3)
+    if outputs == SINGLE:
+        values[[0, -1]] = 0
     inner = (np.array(filter_matrix(outputs)) @ taps) * (np.array(input_matrix(outputs)) @ values)
-    wanted = [values[k : k + 3] @ taps for k in range(outputs)]
+    wanted = [values[k : k + 3] @ taps for k in range(outputs_of(outputs))]
     np.testing.assert_allclose(np.array(output_matrix(outputs)) @ inner, wanted, rtol=1e-13)
 
 
@@ -295,6 +303,14 @@ def test_winograd(case: Case, outputs: int, target: Target) -> None:
         scale = float(np.sqrt((wanted**2).mean()))
         error = float(np.sqrt(((got - wanted) ** 2).mean()))
         assert error < MOST_OF_DIRECT * DIRECT_ERROR * scale
+
+
+@pytest.mark.parametrize("target", [host(), *NARROW], ids=["host", "sse2", "avx2"])
+@pytest.mark.parametrize("images", [1, 9, 50])
+def test_images_of_one_tile(images: int, target: Target) -> None:
+    if host().vector_bytes < target.vector_bytes:
+        pytest.skip("this machine has no such vectors")
+    test_winograd(Case((images, 96, 2, 2), (64, 96, 3, 3)), SINGLE, target)
 
 
 def test_winograd_with_any_number_of_threads_gives_the_same_bits() -> None:

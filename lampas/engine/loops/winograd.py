@@ -23,7 +23,14 @@ from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_panel import copy_elements
 from lampas.engine.loops.convolution_tile import SegmentTile, TileValues
-from lampas.engine.loops.winograd_matrices import input_matrix, inputs_of, output_matrix
+from lampas.engine.loops.winograd_matrices import (
+    SINGLE,
+    elements_of,
+    input_matrix,
+    inputs_of,
+    output_matrix,
+    outputs_of,
+)
 from lampas.engine.loops.winograd_transform import transform
 
 
@@ -44,11 +51,11 @@ CHAIN = 64  # channels summed before the sum is put by
 
 @dataclass(frozen=True)
 class WinogradKernel:
-    """What is compiled in: the machine, the element type, m and the epilogue."""
+    """What is compiled in: the machine, the element type, the way and the epilogue."""
 
     target: Target
     element: str
-    outputs: int
+    way: int
     epilogue: Epilogue | None = None
 
     @property
@@ -57,7 +64,7 @@ class WinogradKernel:
 
     @property
     def name(self) -> str:
-        return f"winograd{self.outputs}_{self.element}"
+        return f"winograd{self.way}_{self.element}"
 
     def module(self) -> Module:
         """The module with the kernel and its tile functions."""
@@ -78,8 +85,9 @@ class Tile:
 class TileReader:
     """Finds the inputs of tiles: in place, or copied with zeros around where a tile hangs over the edge."""
 
-    def __init__(self, writer: PatchOwner, outputs: int) -> None:
-        self.owner, self.b, self.size = writer, writer.b, inputs_of(outputs)
+    def __init__(self, writer: PatchOwner, way: int) -> None:
+        self.owner, self.b, self.size = writer, writer.b, inputs_of(way)
+        self.single = way == SINGLE
 
     def patch(self, tile: Tile, image: Value, room: Value) -> tuple[Value, Value]:
         """The address of a tile's inputs and the elements from row to row."""
@@ -90,6 +98,8 @@ class TileReader:
         line = b.multiply(width, channels)
         above = b.multiply(b.add(b.multiply(tile.image, height), tile.top), line)
         start = b.add(above, b.multiply(tile.left, channels))
+        if self.single:  # nothing outside of the image is read
+            return b.element_pointer(image, start, element, inside=False), line
         inside = b.bit_and(
             self.within(tile.top, b.subtract(height, size - 1)),
             self.within(tile.left, b.subtract(width, size - 1)),
@@ -145,9 +155,9 @@ class PatchOwner:
     def integer(self, place: Value | int) -> Value:
         return self.b.load_element("i64", self.integers, place)
 
-    def tile(self, number: Value, outputs: int) -> Tile:
+    def tile(self, number: Value, way: int) -> Tile:
         """Where a tile lies, by its number."""
-        b, i = self.b, WinogradInteger
+        b, i, outputs = self.b, WinogradInteger, outputs_of(way)
         across, down = self.integer(i.TILES_ACROSS), self.integer(i.TILES_DOWN)
         above, column = b.divide(number, across), b.remainder(number, across)
         image, row = b.divide(above, down), b.remainder(above, down)
@@ -160,7 +170,7 @@ class WinogradWriter(PatchOwner):
     """Writes the kernel's function."""
 
     def __init__(self, module: Module, kernel: WinogradKernel) -> None:
-        self.kernel, self.size = kernel, inputs_of(kernel.outputs)
+        self.kernel, self.size = kernel, elements_of(kernel.way)
         heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
         self.tiles = [SegmentTile(module, kernel.shape, height, None) for height in heights]
         super().__init__(module, kernel.name, kernel.shape)
@@ -205,8 +215,8 @@ class WinogradWriter(PatchOwner):
     def transform_input(self, number: Value, slot: Value) -> None:
         """Bᵀ · tile · B, a vector of channels at a time."""
         b, shape, size = self.b, self.shape, self.size
-        reader = TileReader(self, self.kernel.outputs)
-        place, line = reader.patch(self.tile(number, self.kernel.outputs), self.image, self.room)
+        reader = TileReader(self, self.kernel.way)
+        place, line = reader.patch(self.tile(number, self.kernel.way), self.image, self.room)
         target = b.element_pointer(self.inputs, b.multiply(slot, self.channels), shape.element)
         with b.loop(0, self.channels, shape.lanes) as channel:
 
@@ -220,7 +230,7 @@ class WinogradWriter(PatchOwner):
                 offset = b.add(b.multiply(self.in_plane, size * y + x), channel)
                 b.store(value, b.element_pointer(target, offset, shape.element))
 
-            transform(b, input_matrix(self.kernel.outputs), read, write)
+            transform(b, input_matrix(self.kernel.way), read, write)
 
     def multiply(self, count: Value) -> None:
         """The products of all elements, panel by panel of filters.
@@ -264,8 +274,8 @@ class WinogradWriter(PatchOwner):
     def transform_result(self, number: Value, slot: Value) -> None:
         """Aᵀ · products · A, a vector of filters at a time, and what of it lies in the result."""
         b, i, shape, size = self.b, WinogradInteger, self.shape, self.size
-        outputs = self.kernel.outputs
-        tile = self.tile(number, outputs)
+        outputs = outputs_of(self.kernel.way)
+        tile = self.tile(number, self.kernel.way)
         top, left = (
             b.add(p, self.integer(q)) for p, q in ((tile.top, i.PAD_H), (tile.left, i.PAD_W))
         )
@@ -286,7 +296,7 @@ class WinogradWriter(PatchOwner):
                 offset = (outputs * y + x) * shape.lanes
                 b.store(value, b.element_pointer(parked, offset, shape.element))
 
-            transform(b, output_matrix(outputs), read, write)
+            transform(b, output_matrix(self.kernel.way), read, write)
             with b.loop(0, rows) as y, b.loop(0, across) as x:
                 offset = b.multiply(b.add(b.multiply(y, outputs), x), shape.lanes)
                 value = b.load_element(shape.kind, parked, offset)

@@ -18,7 +18,7 @@ from lampas.engine.llvm.text import Module, Value, vector
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_tile import transpose
 from lampas.engine.loops.winograd import SKEW
-from lampas.engine.loops.winograd_matrices import TAPS, filter_matrix, inputs_of, transposed
+from lampas.engine.loops.winograd_matrices import TAPS, elements_of, filter_matrix, transposed
 from lampas.engine.loops.winograd_transform import transform
 
 
@@ -30,16 +30,16 @@ class FilterInteger(IntEnum):
 
 @dataclass(frozen=True)
 class WinogradFilterKernel:
-    """What is compiled in: the machine, the element type, m and the direction."""
+    """What is compiled in: the machine, the element type, the way and the direction."""
 
     target: Target
     element: str
-    outputs: int
-    way: Literal["forward", "turned", "back"]
+    way: int
+    direction: Literal["forward", "turned", "back"]
 
     @property
     def name(self) -> str:
-        return f"winograd{self.outputs}_filter_{self.way}_{self.element}"
+        return f"winograd{self.way}_filter_{self.direction}_{self.element}"
 
     def module(self) -> Module:
         """The module with the kernel."""
@@ -54,7 +54,7 @@ class FilterWriter:
     def __init__(self, module: Module, kernel: WinogradFilterKernel) -> None:
         self.kernel, self.element = kernel, kernel.element
         self.lanes = kernel.target.lanes(self.element)
-        self.kind, self.size = vector(self.element, self.lanes), inputs_of(kernel.outputs)
+        self.kind, self.size = vector(self.element, self.lanes), elements_of(kernel.way)
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
 
     def write(self) -> None:
@@ -64,7 +64,7 @@ class FilterWriter:
             b.load_element("i64", integers, place) for place in FilterInteger
         )
         source, target = (b.load_element("ptr", operands, place) for place in (0, 1))
-        turns = self.kernel.way == "turned"
+        turns = self.kernel.direction == "turned"
         with b.loop(begin, end) as unit:
             if turns:
                 self.write_turned(unit, source, target)
@@ -80,7 +80,7 @@ class FilterWriter:
 
     def write_plain(self, unit: Value, source: Value, target: Value) -> None:
         """One channel of a vector of filters, there or back."""
-        b, forward = self.b, self.kernel.way == "forward"
+        b, forward = self.b, self.kernel.direction == "forward"
         weight, spread = (source, target) if forward else (target, source)
         block, channel = b.divide(unit, self.channels), b.remainder(unit, self.channels)
         first = b.add(b.multiply(b.multiply(block, self.channels), TAPS * TAPS), channel)
@@ -95,7 +95,7 @@ class FilterWriter:
         def write(y: int, x: int, value: Value) -> None:
             b.store(value, self.spot(spread, unit, y, x) if forward else tap(y, x))
 
-        matrix = filter_matrix(self.kernel.outputs)
+        matrix = filter_matrix(self.kernel.way)
         transform(b, matrix if forward else transposed(matrix), read, write)
 
     def write_turned(self, unit: Value, source: Value, target: Value) -> None:
@@ -129,4 +129,4 @@ class FilterWriter:
             def write(y: int, x: int, value: Value) -> None:
                 b.store(value, self.spot(target, b.add(first, n), y, x))
 
-            transform(b, filter_matrix(self.kernel.outputs), read, write)
+            transform(b, filter_matrix(self.kernel.way), read, write)

@@ -4,6 +4,11 @@ Built by interpolation at points (Toom–Cook; Winograd, "Arithmetic complexity 
 arXiv 1509.09308, for convolutions).  For m = 4 the points 0, ±1, 1/2, -2 and infinity gave the least error of those
 measured.  The derivative by g is Gᵀ[(A·ȳ) ∘ (Bᵀ·d)]: the same matrices serve all three convolutions of a layer.
 
+Images of 2×2 have a way of their own (`SINGLE`): the image is one tile, and with the zeros around it three products a
+side do instead of F(2, 3)'s four: w₁(x₀+x₁), (w₂-w₁)x₁ and (w₀-w₁)x₀ (Karatsuba's trick for a Toeplitz matrix).
+
+A *way* is a number: m, or `SINGLE`.
+
     >>> output_matrix(4)[1]
     (0.0, 1.0, -1.0, 0.5, -2.0, 0.0)
 """
@@ -19,11 +24,22 @@ POINTS: dict[int, Points] = {
     4: (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2)),
 }
 TAPS = 3
+SINGLE = 1
 
 
-def inputs_of(outputs: int) -> int:
-    """Inputs along one side of a tile that gives so many results."""
-    return outputs + TAPS - 1
+def outputs_of(way: int) -> int:
+    """Results along one side of a tile."""
+    return 2 if way == SINGLE else way
+
+
+def inputs_of(way: int) -> int:
+    """Inputs along one side of a tile, with what of them lies outside of the image."""
+    return outputs_of(way) + TAPS - 1
+
+
+def elements_of(way: int) -> int:
+    """Products along one side of a tile."""
+    return 3 if way == SINGLE else inputs_of(way)
 
 
 def polynomial(roots: Points, length: int) -> list[Fraction]:
@@ -41,16 +57,20 @@ def others(points: Points, index: int) -> Points:
     return points[:index] + points[index + 1 :]
 
 
-def input_matrix(outputs: int) -> Matrix:
-    """Bᵀ, inputs × inputs."""
-    points, size = POINTS[outputs], inputs_of(outputs)
+def input_matrix(way: int) -> Matrix:
+    """Bᵀ, elements × inputs."""
+    if way == SINGLE:
+        return (0.0, 1.0, 1.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 0.0, 0.0)
+    points, size = POINTS[way], inputs_of(way)
     rows = [polynomial(others(points, i), size) for i in range(len(points))]
     return floats([*rows, polynomial(points, size)])
 
 
-def filter_matrix(outputs: int) -> Matrix:
-    """G, inputs × 3."""
-    points = POINTS[outputs]
+def filter_matrix(way: int) -> Matrix:
+    """G, elements × 3."""
+    if way == SINGLE:
+        return (0.0, 1.0, 0.0), (0.0, -1.0, 1.0), (1.0, -1.0, 0.0)
+    points = POINTS[way]
     rows: list[list[Fraction]] = []
     for i, point in enumerate(points):
         scale = Fraction(1)
@@ -61,11 +81,13 @@ def filter_matrix(outputs: int) -> Matrix:
     return floats(rows)
 
 
-def output_matrix(outputs: int) -> Matrix:
-    """Aᵀ, outputs × inputs."""
-    points = POINTS[outputs]
+def output_matrix(way: int) -> Matrix:
+    """Aᵀ, outputs × elements."""
+    if way == SINGLE:
+        return (1.0, 1.0, 0.0), (1.0, 0.0, 1.0)
+    points = POINTS[way]
     return floats(
-        [[*(point**j for point in points), Fraction(int(j == outputs - 1))] for j in range(outputs)]
+        [[*(point**j for point in points), Fraction(int(j == way - 1))] for j in range(way)]
     )
 
 

@@ -17,9 +17,11 @@ Write = Callable[[int, int, Value], None]
 
 
 def transform(b: Builder, matrix: Matrix, read: Read, write: Write) -> None:
-    """Write matrix · tile · matrixᵀ."""
+    """Write matrix · tile · matrixᵀ; what would be multiplied by zeros alone is not read."""
     size = len(matrix[0])
-    columns = [combine(b, matrix, [read(y, x) for y in range(size)]) for x in range(size)]
+    used = [place for place in range(size) if any(row[place] for row in matrix)]
+    matrix = tuple(tuple(row[place] for place in used) for row in matrix)
+    columns = [combine(b, matrix, [read(y, x) for y in used]) for x in used]
     for y in range(len(matrix)):
         for x, value in enumerate(combine(b, matrix, [column[y] for column in columns])):
             write(y, x, value)

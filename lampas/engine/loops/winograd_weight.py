@@ -25,9 +25,10 @@ from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_weight import SpanTile, SpanTileValues
 from lampas.engine.loops.winograd import SKEW, PatchOwner, Tile, TileReader, WinogradInteger
 from lampas.engine.loops.winograd_matrices import (
+    elements_of,
     input_matrix,
-    inputs_of,
     output_matrix,
+    outputs_of,
     transposed,
 )
 from lampas.engine.loops.winograd_transform import transform
@@ -38,11 +39,11 @@ TILES_OF_UNIT = 4
 
 @dataclass(frozen=True)
 class WinogradTransformKernel:
-    """What is compiled in: the machine, the element type, m, and what is transformed."""
+    """What is compiled in: the machine, the element type, the way, and what is transformed."""
 
     target: Target
     element: str
-    outputs: int
+    way: int
     part: Literal["image", "grad"]
 
     @property
@@ -51,7 +52,7 @@ class WinogradTransformKernel:
 
     @property
     def name(self) -> str:
-        return f"winograd{self.outputs}_{self.part}_{self.element}"
+        return f"winograd{self.way}_{self.part}_{self.element}"
 
     def module(self) -> Module:
         """The module with the kernel; operands: source, target, scratch (a patch for each thread)."""
@@ -65,7 +66,7 @@ class TransformWriter(PatchOwner):
 
     def __init__(self, module: Module, kernel: WinogradTransformKernel) -> None:
         super().__init__(module, kernel.name, kernel.shape)
-        self.kernel, self.size = kernel, inputs_of(kernel.outputs)
+        self.kernel, self.size = kernel, elements_of(kernel.way)
 
     def write(self) -> None:
         b, i = self.b, WinogradInteger
@@ -79,14 +80,14 @@ class TransformWriter(PatchOwner):
         stop = b.minimum(b.multiply(self.end, each), self.count)
         write = self.write_image if self.kernel.part == "image" else self.write_grad
         with b.loop(b.multiply(self.begin, each), stop) as slot:
-            write(self.tile(b.add(first, slot), self.kernel.outputs), slot)
+            write(self.tile(b.add(first, slot), self.kernel.way), slot)
         b.ret()
 
     def write_image(self, tile: Tile, slot: Value) -> None:
         """Bᵀ · tile · B, a vector of channels at a time."""
         b, shape, size = self.b, self.shape, self.size
         channels = self.integer(WinogradInteger.CHANNELS)
-        place, line = TileReader(self, self.kernel.outputs).patch(tile, self.source, self.room)
+        place, line = TileReader(self, self.kernel.way).patch(tile, self.source, self.room)
         plane = b.add(b.multiply(self.count, channels), SKEW)
         target = b.element_pointer(self.target, b.multiply(slot, channels), shape.element)
         with b.loop(0, channels, shape.lanes) as channel:
@@ -101,12 +102,12 @@ class TransformWriter(PatchOwner):
                 offset = b.add(b.multiply(plane, size * y + x), channel)
                 b.store(value, b.element_pointer(target, offset, shape.element))
 
-            transform(b, input_matrix(self.kernel.outputs), read, write)
+            transform(b, input_matrix(self.kernel.way), read, write)
 
     def write_grad(self, tile: Tile, slot: Value) -> None:
         """A · tile · Aᵀ, a vector of filters at a time; zeros beyond the result's edge."""
         b, i, shape, size = self.b, WinogradInteger, self.shape, self.size
-        outputs, filters = self.kernel.outputs, self.integer(i.FILTERS)
+        outputs, filters = outputs_of(self.kernel.way), self.integer(i.FILTERS)
         top, left = (
             b.add(p, self.integer(q)) for p, q in ((tile.top, i.PAD_H), (tile.left, i.PAD_W))
         )
@@ -141,7 +142,7 @@ class TransformWriter(PatchOwner):
                 offset = b.add(b.multiply(plane, size * y + x), start)
                 b.store(value, b.element_pointer(self.target, offset, shape.element))
 
-            transform(b, transposed(output_matrix(outputs)), read, write)
+            transform(b, transposed(output_matrix(self.kernel.way)), read, write)
 
 
 class ProductInteger(IntEnum):

@@ -28,11 +28,9 @@ def plan_form(kind: dtype, form: ConvolutionForm, threads: int, **options: Any) 
     """The plan of a forward product."""
     if form.is_depthwise:
         return plan_depthwise(kind, form.sizes, threads=threads, **options)
-    if form.outputs:
+    if form.way:
         sizes = form.winograd
-        return plan_winograd(
-            kind, sizes, form.outputs, threads=threads, turned=form.turned, **options
-        )
+        return plan_winograd(kind, sizes, form.way, threads=threads, turned=form.turned, **options)
     return plan_convolution(kind, form.sizes, threads=threads, turned=form.turned, **options)
 
 
@@ -63,7 +61,7 @@ def convolution_call(
         epilogue, c, arrays = write_epilogue(step, paths, cells)
     extras = arrays[1:]
     options: dict[str, Any] = {"extras": [extra.strides for extra in extras]}
-    if form.outputs and keeps_weight(paths, entry.sources[1]):
+    if form.way and keeps_weight(paths, entry.sources[1]):
         options["keeps"] = True
     plan = plan_form(entry.dtype, form, threads, epilogue=epilogue, **options)
     places = places_of(paths, step.entry, c, plan, scratch)
@@ -94,8 +92,8 @@ def kernel_call(
     form = entry.attributes[0] if entry.attributes else None
     if isinstance(form, PhasesForm):
         plan = plan_phases(entry.dtype, form, threads)
-    elif isinstance(form, ConvolutionForm) and form.outputs:
-        plan = plan_winograd_weight(entry.dtype, form.winograd, form.outputs, threads=threads)
+    elif isinstance(form, ConvolutionForm) and form.way:
+        plan = plan_winograd_weight(entry.dtype, form.winograd, form.way, threads=threads)
     elif isinstance(form, ConvolutionForm) and form.is_depthwise:
         plan = plan_depthwise_weight(entry.dtype, form.sizes, threads=threads)
     elif isinstance(form, ConvolutionForm):

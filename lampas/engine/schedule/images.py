@@ -29,7 +29,7 @@ from lampas.engine.llvm.target import host
 from lampas.engine.loops.convolution_forward import ConvolutionSizes
 from lampas.engine.loops.convolution_geometry import Line, forward_line, phase_lines, three_lines
 from lampas.engine.loops.convolution_kernel import ConvolutionKernel
-from lampas.engine.loops.winograd_matrices import TAPS, inputs_of
+from lampas.engine.loops.winograd_matrices import SINGLE, TAPS, elements_of
 from lampas.engine.loops.winograd_plan import WinogradSizes
 from lampas.engine.schedule import windows
 from lampas.engine.settings import settings
@@ -49,6 +49,7 @@ TRANSFORMED_WEIGHT = 3.0  # a filter's taps for one channel
 TRANSFORMED_AFAR = 14.0  # the same where the transformed weight does not stay in the third cache
 CACHED_WEIGHT = 12 << 20
 TURNED_BACK = 5.0  # a filter's taps, back from the transform, for one channel
+SINGLE_SHARE = 0.35  # what a filter's transform costs for images of one tile, of what it does else
 NEAR_WEIGHT = 1 << 20  # bytes of a weight that stays in the second cache
 FETCHED, FETCHED_AFAR = 0.03, 0.2  # an element of a weight, for a block of positions
 COPIED = 0.3  # an element of an image
@@ -57,18 +58,18 @@ COPIED = 0.3  # an element of an image
 @final
 @dataclass(frozen=True, slots=True)
 class ConvolutionForm:
-    """What an entry computes, and how: `outputs` is 0 for the direct way, else the side of Winograd's tiles.
+    """What an entry computes, and how: `way` is 0 for the direct one, else one of winograd_matrices.py.
 
     With `turned` the weight lies as the forward convolution reads it.
     """
 
     sizes: ConvolutionSizes
-    outputs: int = 0
+    way: int = 0
     turned: bool = False
 
     def __str__(self) -> str:
         kernel = "×".join(str(size) for size in self.sizes.kernel)
-        return f"windows {kernel}" + (f" winograd {self.outputs}" if self.outputs else "")
+        return f"windows {kernel}" + (f" winograd {self.way}" if self.way else "")
 
     @property
     def multiplications(self) -> int:
@@ -333,16 +334,17 @@ def direct_cost(sizes: ConvolutionSizes, kind: dtype) -> float:
 
 
 def choose(sizes: ConvolutionSizes, kind: dtype) -> int:
-    """The cheapest way of a forward product: 0 direct, else the side of Winograd's tiles."""
+    """The cheapest way of a forward product: 0 direct, else one of Winograd's."""
     if not suits_winograd(sizes, kind):
         return 0
     if settings.convolution in FORCED:
         return FORCED[settings.convolution]
     costs = {0: sizes.multiplications * MULTIPLICATION}
-    for outputs in (2, 4):
-        spread = inputs_of(outputs) ** 2 * sizes.channels * sizes.filters * 4
+    for way in ways_of(sizes):
+        spread = elements_of(way) ** 2 * sizes.channels * sizes.filters * 4
         near = TRANSFORMED_WEIGHT if spread <= CACHED_WEIGHT else TRANSFORMED_AFAR
-        costs[outputs] = transformed_cost(sizes, outputs) + sizes.channels * sizes.filters * near
+        near *= SINGLE_SHARE if way == SINGLE else 1
+        costs[way] = transformed_cost(sizes, way) + sizes.channels * sizes.filters * near
     return min(costs, key=costs.__getitem__)
 
 
@@ -353,16 +355,23 @@ def choose_weight(sizes: ConvolutionSizes, kind: dtype) -> int:
     if settings.convolution in FORCED:
         return FORCED[settings.convolution]
     costs = {0: sizes.multiplications * MULTIPLICATION}
-    for outputs in (2, 4):
+    for way in ways_of(sizes):
         back = sizes.channels * sizes.filters * TURNED_BACK
-        costs[outputs] = transformed_cost(sizes, outputs) + back
+        back *= SINGLE_SHARE if way == SINGLE else 1
+        costs[way] = transformed_cost(sizes, way) + back
     return min(costs, key=costs.__getitem__)
 
 
-def transformed_cost(sizes: ConvolutionSizes, outputs: int) -> float:
+def ways_of(sizes: ConvolutionSizes) -> tuple[int, ...]:
+    """Winograd's ways for a convolution."""
+    single = all(line.size == line.count == 2 and line.taps[0][0] == -1 for line in sizes.lines[1:])
+    return (SINGLE, 2, 4) if single else (2, 4)
+
+
+def transformed_cost(sizes: ConvolutionSizes, way: int) -> float:
     """Products and transforms of all tiles."""
-    tiles = ConvolutionForm(sizes, outputs).winograd.count(outputs)
-    elements = inputs_of(outputs) ** 2
+    tiles = ConvolutionForm(sizes, way).winograd.count(way)
+    elements = elements_of(way) ** 2
     product_cost = tiles * elements * sizes.channels * sizes.filters * MULTIPLICATION * 1.06
     scale = elements / 36
     return product_cost + tiles * (sizes.channels + sizes.filters) * TRANSFORMED * scale

@@ -172,13 +172,14 @@ def normalized_by(
     variance: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    eps: float,
-    shape: Shape,
+    attributes: tuple[Any, ...],
 ) -> Tensor:
-    """(x − mean)/√(variance + eps)·weight + bias with given statistics, all read in `shape`."""
-    parameters = tuple(given for given in (weight, bias) if given is not None)
-    has = (weight is not None, bias is not None)
-    return record(FIXED_BATCH_NORM, (x, mean, variance, *parameters), (eps, has, shape))
+    """(x − mean)/√(variance + eps)·weight + bias with given statistics.
+
+    `attributes`: eps, (is there a weight, a bias), and the shape in which all but x are read.
+    """
+    operands = [each for each in (x, mean, variance, weight, bias) if each is not None]
+    return record(FIXED_BATCH_NORM, tuple(operands), attributes)
 
 
 def _rms_norm(x: Node, *rest: Any) -> Node:

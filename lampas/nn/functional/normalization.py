@@ -53,29 +53,43 @@ def batch_norm(
     Training takes the statistics of the batch and moves the running ones towards them (with the
     unbiased variance); otherwise the running statistics are used. Ioffe & Szegedy (2015).
     """
+    size: tuple[int, ...] = input._shape
     if input.dim() < 2 and input.numel() == 0:
         return input.clone()
     if training:
         _need_more_than_one(input)
-    channels = input._shape[1]
+    channels = size[1]
     given = running_mean, running_var, weight, bias
-    for name, each in zip(("running_mean", "running_var", "weight", "bias"), given):
+    for number, each in enumerate(given):
         if each is not None and each._shape != (channels,):
-            _check_channels(name, each, channels)
+            _check_channels(_GIVEN[number], each, channels)
     if not training:
-        shape = _channel_shape(input)
         if running_mean is None or running_var is None:
             raise RuntimeError(
                 "Expected running_mean and running_var to be defined when training=False"
             )
-        return normalized_by(input, running_mean, running_var, weight, bias, eps, shape)
-    plan = _batch_plan(input._shape, eps, weight is not None, bias is not None)
+        attributes = _fixed_attributes(
+            channels, len(size), eps, weight is not None, bias is not None
+        )
+        return normalized_by(input, running_mean, running_var, weight, bias, attributes)
+    plan = _batch_plan(size, eps, weight is not None, bias is not None)
     result, mean, rate = operations.normalized_as(
         operations.BATCH_NORM, input, weight, bias, plan.attributes
     )
     if running_mean is not None or running_var is not None:
         _move_statistics(running_mean, running_var, mean, rate, momentum, plan.scales)
     return result
+
+
+_GIVEN = ("running_mean", "running_var", "weight", "bias")
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _fixed_attributes(
+    channels: int, rank: int, eps: float, weighted: bool, biased: bool
+) -> tuple[Any, ...]:
+    """What the operation with given statistics gets: made once, so that it is known again by its identity."""
+    return eps, (weighted, biased), (1, channels) + (1,) * (rank - 2)
 
 
 class _BatchPlan(NamedTuple):

@@ -118,14 +118,12 @@ class Registry:
 
     def __getattr__(self, name: str) -> Any:
         state = self.__dict__
-        try:
+        if "_parameters" in state and name in state["_parameters"]:
             return state["_parameters"][name]
-        except KeyError:  # the way of all others
-            pass
-        if "_buffers" in state and name in state["_buffers"]:
-            return state["_buffers"][name]
         if "_modules" in state and name in state["_modules"]:
             return state["_modules"][name]
+        if "_buffers" in state and name in state["_buffers"]:
+            return state["_buffers"][name]
         raise AttributeError(
             f"'{type(self).__name__}' object has no attribute '{name}'", name=name, obj=self
         )
