@@ -11,7 +11,7 @@ from lampas.engine.loops.convolution_weight_plan import plan_convolution_weight
 from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_weight
 from lampas.engine.loops.winograd_plan import plan_winograd, plan_winograd_weight
 from lampas.engine.schedule.contract import GemmCall, inheritance, operand, write_epilogue
-from lampas.engine.schedule.images import ConvolutionForm, PhasesForm
+from lampas.engine.schedule.images import LEARNING, ConvolutionForm, PhasesForm
 
 if TYPE_CHECKING:
     from lampas.engine.dtype import dtype
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.nesting import Cells
     from lampas.engine.schedule.paths import Paths
     from lampas.engine.schedule.steps import Contraction
-
-
-LEARNING = frozenset({p.CONVOLUTION_BACKWARD_INPUT, p.CONVOLUTION_BACKWARD_WEIGHT})
 
 
 def plan_form(kind: dtype, form: ConvolutionForm, threads: int, **options: Any) -> GemmPlan:

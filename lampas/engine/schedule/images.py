@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 MOST_TAPS = 1024
+LEARNING = frozenset({p.CONVOLUTION_BACKWARD_INPUT, p.CONVOLUTION_BACKWARD_WEIGHT})
 FORCED = {"winograd2": 2, "winograd4": 4}
 
 # Nanoseconds on one core of AVX-512; only their ratios matter.
@@ -48,6 +49,7 @@ TRANSFORMED = 8.0  # a tile of one channel, there or back
 TRANSFORMED_WEIGHT = 3.0  # a filter's taps for one channel
 TRANSFORMED_AFAR = 14.0  # the same where the transformed weight does not stay in the third cache
 CACHED_WEIGHT = 12 << 20
+KEPT = 0.07  # a byte of a weight that comes from memory
 TURNED_BACK = 5.0  # a filter's taps, back from the transform, for one channel
 SINGLE_SHARE = 0.35  # what a filter's transform costs for images of one tile, of what it does else
 NEAR_WEIGHT = 1 << 20  # bytes of a weight that stays in the second cache
@@ -204,12 +206,17 @@ def forward_lines(
 
 
 def product_entry(
-    a: Arranger, sizes: ConvolutionSizes, x: int, weight: int, turns: bool = False
+    a: Arranger,
+    sizes: ConvolutionSizes,
+    x: int,
+    weight: int,
+    turns: bool = False,
+    kept: bool = False,
 ) -> int:
     """The entry of a product with windows: (positions, filters of all groups)."""
     kind = a.w.entries[x].dtype
     shape = (sizes.images * prod(sizes.places), sizes.groups * sizes.filters)
-    form = ConvolutionForm(sizes, choose(sizes, kind), turns)
+    form = ConvolutionForm(sizes, choose(sizes, kind, kept), turns)
     return a.w.append(Entry(p.MATMUL, (form,), (x, weight), shape, kind))
 
 
@@ -223,16 +230,19 @@ def convolution(a: Arranger, number: int, entry: Entry) -> bool:
     lines = forward_lines(*shapes, entry.shape[2:], entry.attributes)
     sizes = sizes_of(a, *shapes, lines, entry.shape[2:], groups)
     layout = channels_last(entry.shape)
-    source, sizes = margined(a, image(a, x), sizes)
-    made = product_entry(a, sizes, source, blocked(a, weight, groups))
+    kept = not a.learns and a.entries[weight].op is p.BUFFER
+    source, sizes = margined(a, image(a, x), sizes, kept)
+    made = product_entry(a, sizes, source, blocked(a, weight, groups), kept=kept)
     return a.hold(number, a.w.emit(p.RESHAPE, (made,), layout.memory), layout)
 
 
-def margined(a: Arranger, x: int, sizes: ConvolutionSizes) -> tuple[int, ConvolutionSizes]:
+def margined(
+    a: Arranger, x: int, sizes: ConvolutionSizes, kept: bool
+) -> tuple[int, ConvolutionSizes]:
     """A small image with zeros around it, where one class of positions is cheaper than many (`direct_cost`)."""
     kind, shape = a.w.entries[x].dtype, a.w.entries[x].shape
     dense = sizes.channels > 1 and sizes.filters > 1
-    if not dense or settings.convolution in FORCED or choose(sizes, kind):
+    if not dense or settings.convolution in FORCED or choose(sizes, kind, kept):
         return x, sizes
     low, high = zip(*[line.margins() for line in sizes.lines], strict=True)
     d, h, w = (line.widened() for line in sizes.lines)
@@ -333,18 +343,26 @@ def direct_cost(sizes: ConvolutionSizes, kind: dtype) -> float:
     return cost
 
 
-def choose(sizes: ConvolutionSizes, kind: dtype) -> int:
-    """The cheapest way of a forward product: 0 direct, else one of Winograd's."""
+def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False) -> int:
+    """The cheapest way of a forward product: 0 direct, else one of Winograd's.
+
+    A transformed weight that is `kept` from run to run costs nothing to make, but as any has to be fetched."""
     if not suits_winograd(sizes, kind):
         return 0
     if settings.convolution in FORCED:
         return FORCED[settings.convolution]
+    filters = sizes.channels * sizes.filters
     costs = {0: sizes.multiplications * MULTIPLICATION}
+    if kept:
+        costs[0] += sizes.taps * filters * kind.itemsize * KEPT
     for way in ways_of(sizes):
-        spread = elements_of(way) ** 2 * sizes.channels * sizes.filters * 4
+        spread = elements_of(way) ** 2 * filters * kind.itemsize
+        if kept:
+            costs[way] = transformed_cost(sizes, way) + spread * KEPT
+            continue
         near = TRANSFORMED_WEIGHT if spread <= CACHED_WEIGHT else TRANSFORMED_AFAR
         near *= SINGLE_SHARE if way == SINGLE else 1
-        costs[way] = transformed_cost(sizes, way) + sizes.channels * sizes.filters * near
+        costs[way] = transformed_cost(sizes, way) + filters * near
     return min(costs, key=costs.__getitem__)
 
 

@@ -37,6 +37,7 @@ class Arranger:
     def __init__(self, graph: LinearGraph) -> None:
         self.entries, self.origins = graph.entries, graph.origins
         self.outputs = graph.outputs
+        self.learns = any(entry.op in images.LEARNING for entry in graph.entries)
         self.w = Rewriter()
         self.numbers: dict[int, int] = {}
         self.held: dict[int, tuple[int, Layout]] = {}
