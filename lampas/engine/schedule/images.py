@@ -51,7 +51,7 @@ TRANSFORMED_AFAR = 14.0  # the same where the transformed weight does not stay i
 CACHED_WEIGHT = 12 << 20
 KEPT = 0.07  # a byte of a weight that comes from memory
 TURNED_BACK = 5.0  # a filter's taps, back from the transform, for one channel
-SINGLE_SHARE = 0.35  # what a filter's transform costs for images of one tile, of what it does else
+SINGLE_SHARE = 0.25  # what a filter's transform costs for images of one tile, of what it does else
 NEAR_WEIGHT = 1 << 20  # bytes of a weight that stays in the second cache
 FETCHED, FETCHED_AFAR = 0.03, 0.2  # an element of a weight, for a block of positions
 COPIED = 0.3  # an element of an image
@@ -216,7 +216,7 @@ def product_entry(
     """The entry of a product with windows: (positions, filters of all groups)."""
     kind = a.w.entries[x].dtype
     shape = (sizes.images * prod(sizes.places), sizes.groups * sizes.filters)
-    form = ConvolutionForm(sizes, choose(sizes, kind, kept), turns)
+    form = ConvolutionForm(sizes, choose(sizes, kind, kept, turns), turns)
     return a.w.append(Entry(p.MATMUL, (form,), (x, weight), shape, kind))
 
 
@@ -343,10 +343,11 @@ def direct_cost(sizes: ConvolutionSizes, kind: dtype) -> float:
     return cost
 
 
-def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False) -> int:
+def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False, turns: bool = False) -> int:
     """The cheapest way of a forward product: 0 direct, else one of Winograd's.
 
-    A transformed weight that is `kept` from run to run costs nothing to make, but as any has to be fetched."""
+    A transformed weight that is `kept` from run to run costs nothing to make, but as any has to be fetched.
+    """
     if not suits_winograd(sizes, kind):
         return 0
     if settings.convolution in FORCED:
@@ -356,6 +357,8 @@ def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False) -> int:
     if kept:
         costs[0] += sizes.taps * filters * kind.itemsize * KEPT
     for way in ways_of(sizes):
+        if way == SINGLE and turns:
+            continue  # a weight that is far away: turned on its way into the product it is fetched once
         spread = elements_of(way) ** 2 * filters * kind.itemsize
         if kept:
             costs[way] = transformed_cost(sizes, way) + spread * KEPT
