@@ -157,6 +157,19 @@ def test_fixed_dimensions_stay_alone() -> None:
     assert found.groups == ((0,), (1,), (2,))
 
 
+def test_short_rows_lie_side_by_side() -> None:
+    short, long = (collapse(1, (100, n), [(n, 1), (n, 1)]) for n in (5, 8))
+    assert (short.narrow, long.narrow) == (True, False)
+    assert not collapse(1, (5, 5), [(5, 1)]).narrow
+    assert not collapse(0, (5,), [(1,)]).narrow
+
+
+def test_lanes_run_along_the_longer_of_the_reduced_dimensions() -> None:
+    strides = [(0, 0), (3, 1), (1, 30)]
+    assert collapse(0, (30, 3), strides).groups == ((1,), (0,))
+    assert collapse(0, (30, 3), strides, ordered=True).groups == ((0,), (1,))
+
+
 def test_ordered_reductions_keep_their_order() -> None:
     strides = [(0, 0), (1, 4)]
     assert collapse(0, (4, 5), strides).groups == ((1, 0),)

@@ -64,6 +64,31 @@ def fits(op: str, kind: dtype) -> bool:
     return op not in FLOATING_ONLY | {"divide", "atan2", "copysign", "nextafter"}
 
 
+@pytest.mark.parametrize("rows", [8, 31, 77])
+@pytest.mark.parametrize("width", range(1, 8))
+@pytest.mark.parametrize("kind", [float32, float64, int32], ids=lambda kind: kind.name)
+def test_rows_shorter_than_a_vector(kind: dtype, width: int, rows: int) -> None:
+    """Values, their reduction, what follows it, and a number for each row; lanes run across."""
+    nest = NestBuilder(1, 1, narrow=True)
+    value = nest.load(nest.operand(kind, "input", (STRIDED, CONTIGUOUS)))
+    largest = nest.reduce("max", value)
+    rest = nest.apply("subtract", value, largest)
+    nest.store(nest.operand(kind, "output", (STRIDED, CONTIGUOUS)), rest)
+    total = nest.reduce("sum", rest)
+    nest.store(nest.operand(kind, "output", (CONTIGUOUS, BROADCAST)), total)
+    built = nest.build()
+    assert built.mode == "column"
+    check(built, (rows, width))
+
+
+@pytest.mark.parametrize("columns", [1, 7, 8, 16, 17, 24, 31, 40])
+def test_columns_that_fill_no_unit(columns: int) -> None:
+    nest = NestBuilder(1, 1)
+    value = nest.load(nest.operand(float32, "input", (CONTIGUOUS, STRIDED)))
+    nest.store(nest.operand(float32, "output", (CONTIGUOUS, BROADCAST)), nest.reduce("sum", value))
+    check(nest.build(), (columns, 19))
+
+
 def test_every_elementwise_primitive_has_a_rule() -> None:
     assert set(ELEMENT_RULES) | {"cast", "bitcast"} == ELEMENTWISE
 

@@ -27,8 +27,10 @@ class NestBuilder:
     finished = nest.build()
     """
 
-    def __init__(self, kept: int, reduced: int = 0, blocked: bool = False) -> None:
-        self.kept, self.reduced, self.blocked = kept, reduced, blocked
+    def __init__(
+        self, kept: int, reduced: int = 0, blocked: bool = False, narrow: bool = False
+    ) -> None:
+        self.kept, self.reduced, self.blocked, self.narrow = kept, reduced, blocked, narrow
         self.operands: list[Operand] = []
         self.instructions: list[Instruction] = []
         self.numbers: dict[tuple[object, ...], int] = {}
@@ -85,6 +87,6 @@ class NestBuilder:
     def build(self) -> Nest:
         """Return the verified nest."""
         operands, instructions = tuple(self.operands), tuple(self.instructions)
-        nest = Nest(self.kept, self.reduced, operands, instructions, self.blocked)
+        nest = Nest(self.kept, self.reduced, operands, instructions, self.blocked, self.narrow)
         verify(nest)
         return nest

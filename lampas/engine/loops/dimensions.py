@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED
 
 Strides = tuple[int, ...]
+NARROW = 8  # elements: a row that is shorter fills no vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,17 @@ class Dimensions:
     @property
     def reduced(self) -> int:
         return len(self.sizes) - self.kept
+
+    @property
+    def narrow(self) -> bool:
+        """Whether rows are short, and many lie side by side."""
+        if not self.kept or not self.reduced:
+            return False
+        return (
+            product(range(self.kept, len(self.sizes)), self.sizes)
+            < NARROW
+            <= self.sizes[self.kept - 1]
+        )
 
     @property
     def classes(self) -> tuple[tuple[int, ...], ...]:
@@ -77,6 +89,8 @@ def collapse(
     if not ordered:
         inner.sort(key=lambda d: sort_key(d, strides))
     groups = merged(outer, sizes, strides, fixed), merged(inner, sizes, strides, fixed)
+    if not ordered and groups[1] and product(groups[1][-1], sizes) < NARROW:
+        groups[1].sort(key=lambda group: product(group, sizes) >= NARROW)
     listed = [*groups[0], *groups[1]]
     if not listed:
         return Dimensions(1, (1,), tuple((0,) for _ in strides), ((),))

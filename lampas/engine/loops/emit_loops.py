@@ -159,12 +159,25 @@ class KernelWriter:
             with full:
                 self.column_body(scope.enter(self.plan.lane, start, self.lanes), self.copies)
             with part:
+                middle = self.whole_columns(scope, start, size)
                 step = self.lanes if self.masked_tail else 1
-                with self.b.loop(start, size, step) as position:
+                with self.b.loop(middle, size, step) as position:
                     mask = None
                     if self.masked_tail:
                         mask = self.b.lane_mask(self.lanes, self.b.subtract(size, position))
                     self.column_body(scope.enter(self.plan.lane, position, step, mask), 1)
+
+    def whole_columns(self, scope: Scope, start: Value, size: Value) -> Value:
+        """The vectors of a unit that is not whole, two together or one alone; returns where the rest begins."""
+        if self.copies == 1 or self.lanes == 1:
+            return start
+        for copies in (2, 1) if self.copies > 2 else (1,):
+            step = self.lanes * copies
+            end = self.b.add(start, self.b.bit_and(self.b.subtract(size, start), -step))
+            with self.b.loop(start, end, step) as position:
+                self.column_body(scope.enter(self.plan.lane, position, self.lanes), copies)
+            start = end
+        return start
 
     def column_body(self, scope: Scope, copies: int) -> None:
         self.passes(scope, copies)

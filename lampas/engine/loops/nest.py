@@ -95,6 +95,8 @@ class Nest:
     block length as an integer, sizes name the whole length, and the last block may be short. The operands'
     strides along dimension 0 are then the block length times those along the first reduced dimension for
     inputs, and those of the partial results for outputs.
+
+    With `narrow`, rows are shorter than a vector: lanes run across them, though each lies along memory.
     """
 
     kept: int
@@ -102,6 +104,7 @@ class Nest:
     operands: tuple[Operand, ...]
     instructions: tuple[Instruction, ...]
     blocked: bool = False
+    narrow: bool = False
 
     @property
     def rank(self) -> int:
@@ -112,7 +115,7 @@ class Nest:
     def key(self) -> tuple[object, ...]:
         """A hashable stand-in for the whole structure."""
         listed = tuple(instruction.key for instruction in self.instructions)
-        return (self.kept, self.reduced, self.operands, listed, self.blocked)
+        return (self.kept, self.reduced, self.operands, listed, self.blocked, self.narrow)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -154,6 +157,8 @@ class Nest:
             return self.kept - 1
         if self.kept == 0:
             return self.rank - 1
+        if self.narrow:
+            return self.kept - 1
         across = sum(
             o.classes[self.kept - 1] == CONTIGUOUS
             for o in self.operands

@@ -168,7 +168,7 @@ def blocked_call(draft: Draft, entries: tuple[int, ...]) -> NestCall:
     for (place, _), walked in zip(plain.places, plain.strides, strict=True):
         ahead = rows if place[0] == "scratch" else block * walked[nest.kept]
         strides.append((ahead, *walked))
-    builder = NestBuilder(nest.kept + 1, nest.reduced, blocked=True)
+    builder = NestBuilder(nest.kept + 1, nest.reduced, blocked=True, narrow=nest.narrow)
     for operand, walked in zip(nest.operands, strides, strict=True):
         builder.operand(
             operand.dtype, operand.role, (STRIDED if walked[0] else 0, *operand.classes)

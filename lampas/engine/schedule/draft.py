@@ -136,7 +136,7 @@ class Draft:
         walked = [[operand.strides[d] for d in order] for operand in operands]
         fixed = [order.index(d) for d in self.fixed]
         form = collapse(len(kept), sizes, walked, fixed, self.ordered)
-        builder = NestBuilder(form.kept, form.reduced)
+        builder = NestBuilder(form.kept, form.reduced, narrow=form.narrow)
         for operand, classes in zip(operands, form.classes, strict=True):
             builder.operand(operand.dtype, operand.role, classes)
         place = {order[group[0]]: n for n, group in enumerate(form.groups) if group}
