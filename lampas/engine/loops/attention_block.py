@@ -1,7 +1,7 @@
 """Parts that both attention kernels are made of: register tiles, packed queries, scores and their softmax.
 
 Scores lie turned over, keys × queries: lanes run along the queries, so that a softmax needs no sum across lanes, and
-neither keys nor values are packed.  A block has up to `block_rows` queries; its scores against all keys stay in the
+keys and values are only brought together, never turned.  A block has up to `block_rows` queries; its scores against all keys stay in the
 thread's own memory, the whole matrix never exists (the idea of Dao et al., "FlashAttention", 2022; as a row of scores
 fits the second cache, its softmax is the plain one).
 
@@ -66,11 +66,6 @@ def score_stride(target: Target) -> int:
     shape = score_shape(target)
     rows = -(-block_rows(target) // shape.rows) * shape.rows
     return -(-rows // ROUND) * ROUND
-
-
-def fits_lanes(target: Target, size: int) -> bool:
-    """Whether vectors divide a head's size."""
-    return size > 0 and size % target.lanes(ELEMENT) == 0
 
 
 def across_shape(target: Target, size: int) -> TileShape:

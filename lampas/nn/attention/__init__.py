@@ -1,4 +1,4 @@
-"""Which implementation computes attention; here there is one, so the choice is only accepted."""
+"""Which implementation computes attention; here sizes and dtypes decide that, so the choice is only accepted."""
 
 from __future__ import annotations
 
