@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from lampas.engine.llvm.text import Builder, Module, Value, undefined, vector
+from lampas.engine.llvm.text import Builder, Module, Value, lanes_of, undefined, vector
 from lampas.engine.loops.brgemm_tile import (
     Access,
     Panel,
@@ -191,14 +191,14 @@ class TileFunction:
             mask = b.lane_mask(shape.lanes, left) if masked else None
             target = b.element_pointer(self.c_row(r), offset, self.c_element)
             place = self.place(b.add(call.row, r), b.add(call.column, offset), mask)
-            self.finish(total, target, place)
+            self.finish(total, target, place, left if masked else None)
 
     def place(self, row: Value, column: Value, mask: Value | None) -> Place:
         call = self.call
         batch = call.batch0, call.batch1
         return Place(row, column, mask, batch, call.operands, call.integers)
 
-    def finish(self, total: Value, target: Value, place: Place) -> None:
+    def finish(self, total: Value, target: Value, place: Place, left: Value | None = None) -> None:
         """Add earlier partial sums, apply the epilogue if this is the last block of K, store one vector."""
         b, flags = self.b, self.call.flags
         if self.c_element == self.shape.element and self.layout == "across":
@@ -211,16 +211,16 @@ class TileFunction:
             b.begin(joined)
             total = b.phi([(total, entry), (added, more)])
         if self.epilogue is None:
-            write_vector(b, total, target, place.mask)
+            write_vector(b, total, target, place.mask, left)
             return
         last = b.compare("ne", b.bit_and(flags, LAST), 0)
         with b.branch(last) as (final, unfinished):
             with final:
                 result = self.epilogue.emit(b, total, place)
-                write_vector(b, result, target, place.mask)
+                write_vector(b, result, target, place.mask, left)
             with unfinished:
                 if self.c_element == self.shape.element:
-                    write_vector(b, total, target, place.mask)
+                    write_vector(b, total, target, place.mask, left)
 
     # ---- rows of the tile along C's columns -------------------------------------------------------------------
 
@@ -260,12 +260,23 @@ def read_vector(b: Builder, kind: str, source: Value, mask: Value | None) -> Val
     return b.load(kind, source) if mask is None else b.masked_load(kind, source, mask)
 
 
-def write_vector(b: Builder, value: Value, target: Value, mask: Value | None) -> None:
-    """Store a vector, or those of its lanes that a mask allows."""
+def write_vector(
+    b: Builder, value: Value, target: Value, mask: Value | None, left: Value | None = None
+) -> None:
+    """Store a vector, or those of its lanes that a mask allows: the first `left`, if that is told.
+
+    A store under a mask takes a dozen cycles on some processors of 32-byte vectors: whole vectors are told apart.
+    """
     if mask is None:
         b.store(value, target)
-    else:
+    elif left is None:
         b.masked_store(value, target, mask)
+    else:
+        with b.branch(b.compare("sge", left, lanes_of(value.type))) as (whole, part):
+            with whole:
+                b.store(value, target)
+            with part:
+                b.masked_store(value, target, mask)
 
 
 def shape_bytes(shape: TileShape) -> int:

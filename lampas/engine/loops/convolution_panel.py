@@ -67,35 +67,40 @@ def following(b: Builder, places: list[Value], sizes: tuple[Value, Value, Value]
 
 
 def copy_elements(b: Builder, source: Value, target: Value, count: Value, kind: str) -> None:
-    """Copy `count` neighbouring elements: two overlapping vectors of type `kind`, or many and a masked rest."""
+    """Copy `count` neighbouring elements by vectors of type `kind`, the last of which reaches back.
+
+    Few elements are copied by the two shorter vectors that just cover them: masked stores would take longer.
+    """
     lanes = int(kind[1 : kind.index(" ")])
     element = kind[kind.index("x ") + 2 : -1]
-    enough = b.compare("sge", count, lanes)
-    with b.branch(b.bit_and(enough, b.compare("sle", count, 2 * lanes))) as (two, many):
-        with two:
-            last = b.subtract(count, lanes)
-            values = [
-                b.load(kind, b.element_pointer(source, place, element)) for place in (0, last)
-            ]
-            for value, place in zip(values, (0, last), strict=True):
-                b.store(value, b.element_pointer(target, place, element))
+    last = b.subtract(count, lanes)
+    with b.branch(b.compare("sge", last, 0)) as (many, few):
         with many:
-            copy_many(b, source, target, count, (kind, lanes, element))
+            with b.loop(0, last, lanes) as done:
+                value = b.load(kind, b.element_pointer(source, done, element))
+                b.store(value, b.element_pointer(target, done, element))
+            value = b.load(kind, b.element_pointer(source, last, element))
+            b.store(value, b.element_pointer(target, last, element))
+        with few:
+            copy_few(b, source, target, count, element, lanes // 2)
 
 
-def copy_many(
-    b: Builder, source: Value, target: Value, count: Value, kinds: tuple[str, int, str]
+def copy_few(
+    b: Builder, source: Value, target: Value, count: Value, element: str, width: int
 ) -> None:
-    """Copy vectors and a masked rest."""
-    kind, lanes, element = kinds
-    whole = b.bit_and(count, -lanes)
-    with b.loop(0, whole, lanes) as done:
-        value = b.load(kind, b.element_pointer(source, done, element))
-        b.store(value, b.element_pointer(target, done, element))
-    with b.when(b.compare("slt", whole, count)):
-        mask = b.lane_mask(lanes, b.subtract(count, whole))
-        value = b.masked_load(kind, b.element_pointer(source, whole, element), mask)
-        b.masked_store(value, b.element_pointer(target, whole, element), mask)
+    """Copy fewer than 2·`width` elements: the first and the last `width` of them, or if they are fewer by half of it."""
+    if not width:
+        return
+    kind = vector(element, width)
+    last = b.subtract(count, width)
+    with b.branch(b.compare("sge", last, 0)) as (enough, fewer):
+        with enough:
+            places = (b.value(0), last)
+            values = [b.load(kind, b.element_pointer(source, p, element)) for p in places]
+            for value, place in zip(values, places, strict=True):
+                b.store(value, b.element_pointer(target, place, element))
+        with fewer:
+            copy_few(b, source, target, count, element, width // 2)
 
 
 def fill_rows(

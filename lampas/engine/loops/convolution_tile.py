@@ -221,16 +221,17 @@ class SegmentTile:
             with b.loop(0, stop, step) as offset:
                 kind = vector(shape.element, step)
                 total = b.load_element(kind, stack, b.add(b.multiply(r, shape.columns), offset))
-                mask = None if wide else b.lane_mask(step, b.subtract(call.columns, offset))
+                left = None if wide else b.subtract(call.columns, offset)
+                mask = None if left is None else b.lane_mask(step, left)
                 target = b.element_pointer(row, offset, shape.element)
                 column = b.add(call.column, offset)
                 zeros = b.value(0), b.value(0)
                 place = Place(position, column, mask, zeros, call.operands, call.integers)
-                self.finish(total, target, mask, place)
+                self.finish(total, target, place, left)
 
-    def finish(self, total: Value, target: Value, mask: Value | None, place: Place) -> None:
+    def finish(self, total: Value, target: Value, place: Place, left: Value | None) -> None:
         """Add earlier sums, apply the epilogue where these are the last ones, store one vector."""
-        b = self.b
+        b, mask = self.b, place.mask
         entry, more, joined = b.block, b.label("more"), b.label("joined")
         b.line(f"br {self.is_first()}, label %{joined}, label %{more}")
         b.begin(more)
@@ -239,11 +240,11 @@ class SegmentTile:
         b.begin(joined)
         total = b.phi([(total, entry), (added, more)])
         if self.epilogue is None:
-            write_vector(b, total, target, mask)
+            write_vector(b, total, target, mask, left)
             return
         last = b.compare("ne", b.bit_and(self.call.flags, LAST), 0)
         with b.branch(last) as (final, unfinished):
             with final:
-                write_vector(b, self.epilogue.emit(b, total, place), target, mask)
+                write_vector(b, self.epilogue.emit(b, total, place), target, mask, left)
             with unfinished:
-                write_vector(b, total, target, mask)
+                write_vector(b, total, target, mask, left)
