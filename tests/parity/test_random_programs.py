@@ -42,6 +42,16 @@ FUNCTIONS = {
 }
 
 
+VIEWS = {
+    "turned": lambda library: library.ones(6, 4, 10).transpose(0, 1),
+    "turned twice": lambda library: library.ones(6, 10, 4).permute(2, 0, 1),
+    "repeated": lambda library: library.ones(4, 1, 10).expand(4, 6, 10),
+    "with gaps": lambda library: library.ones(4, 12, 10)[:, ::2],
+    "channels last": lambda library: library.ones(2, 5, 6, 3).permute(0, 3, 1, 2),
+    "one row": lambda library: library.ones(1, 7, 3).transpose(0, 2),
+}
+
+
 def outcomes(program):
     """The program's arrays and the state that it leaves, on both sides."""
     found = []
@@ -67,6 +77,37 @@ def test_init(fill):
         lambda _, library, nn, data: [fill(nn.init, library.empty(20, 30))]
     ):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "rrelu"])
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
+def test_masks_are_drawn_in_the_order_of_memory(view, name):
+    """Of views too, whose elements do not lie in row-major order."""
+
+    def program(_, library, nn, data):
+        return [FUNCTIONS[name](nn.functional, view(library))]
+
+    for mine, theirs in outcomes(program):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+
+
+def test_a_transformer_layer_in_training_with_dropout():
+    """Its attention gives a view to the dropout behind it."""
+
+    def program(_, library, nn, data):
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        optimizer = library.optim.SGD(layer.parameters(), lr=0.1)
+        x, losses = library.randn(3, 5, 16), []
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = (layer(x) - x.flip(0)).square().mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss)
+        return losses
+
+    for mine, theirs in outcomes(program):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())

@@ -6,6 +6,7 @@ import math
 import warnings
 
 from lampas.engine.tensor import Tensor, empty
+from lampas.engine.tensor.random_fill import is_row_major, memory_order
 
 __all__ = [
     "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
@@ -20,12 +21,18 @@ def _check_probability(p: float) -> None:
 
 
 def _noise(input: Tensor, p: float, by_channel: bool) -> Tensor:
-    """Bernoulli(1 − p) of the input's shape, or one draw for each channel."""
+    """Bernoulli(1 − p) of the input's shape, drawn in the order of its memory, or one draw for each channel."""
     shape = tuple(input.shape)
     if by_channel:
         if input.dim() < 2:
             raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
         shape = shape[:2] + (1,) * (len(shape) - 2)
+    elif not is_row_major(input) and not any(
+        stride == 0 < size - 1 for stride, size in zip(input.stride(), shape)
+    ):
+        order = memory_order(input)
+        drawn = empty([shape[dim] for dim in order], dtype=input.dtype).bernoulli_(1 - p)
+        return drawn.permute([order.index(dim) for dim in range(len(order))])
     return empty(shape, dtype=input.dtype).bernoulli_(1 - p)
 
 
