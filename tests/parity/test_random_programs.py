@@ -91,6 +91,20 @@ def test_masks_are_drawn_in_the_order_of_memory(view, name):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="PyTorch's elementwise results lie in memory as their operands do, ours always row-major: "
+    "a dropout behind one draws in another order",
+)
+def test_masks_behind_an_elementwise_function_of_a_view():
+    def program(_, library, nn, data):
+        turned = library.ones(6, 4, 10).transpose(0, 1)
+        return [nn.functional.dropout(nn.functional.relu(turned), 0.3, True)]
+
+    for mine, theirs in outcomes(program):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+
+
 def test_a_transformer_layer_in_training_with_dropout():
     """Its attention gives a view to the dropout behind it."""
 
