@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy
@@ -12,8 +13,11 @@ import numpy
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.launch import Program, Record
 from lampas.engine.dtype import bfloat16, dtype, float16, float32, float64
+from lampas.engine.llvm.target import host
 from lampas.engine.loops.brgemm import GemmPlan, plan_gemm
 
+# The kernels of AVX-512 in halves: what they compute can be tested on any machine.
+WIDE = replace(host(), vector_bytes=64, registers=32)
 KINDS = {kind.name: kind for kind in (float32, float64, float16, bfloat16)}
 
 

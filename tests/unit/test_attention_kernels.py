@@ -18,7 +18,7 @@ from lampas.engine.loops.attention_plan import (
     plan_attention_backward,
 )
 from lampas.nn import functional
-from tests.unit.gemm_programs import element_strides, guarded, program_of
+from tests.unit.gemm_programs import WIDE, element_strides, guarded, program_of
 
 Array = np.ndarray
 
@@ -102,7 +102,7 @@ def expected(case: Case, backward: bool) -> Array:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_kernel_computes_attention(case: Case, backward: bool) -> None:
     wanted = expected(case, backward)
-    for target in {host(), x86_sse2(host().triple)} if host().vector_bytes >= 16 else {host()}:
+    for target in {host(), x86_sse2(host().triple), WIDE}:
         np.testing.assert_allclose(
             run(case, backward, target), wanted, rtol=2e-5, atol=2e-6 * np.abs(wanted).max()
         )

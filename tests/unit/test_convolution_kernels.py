@@ -30,7 +30,7 @@ from lampas.engine.loops.winograd_matrices import (
     outputs_of,
 )
 from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd, plan_winograd_weight
-from tests.unit.gemm_programs import guarded, program_of
+from tests.unit.gemm_programs import WIDE, guarded, program_of
 
 Array = np.ndarray
 TARGETS = [x86_sse2(), x86_avx2(), x86_avx512(), aarch64_neon()]
@@ -171,10 +171,10 @@ def test_any_number_of_threads_gives_the_same_bits(case: Case) -> None:
         assert one.tobytes() == many.tobytes()
 
 
-@pytest.mark.parametrize("target", NARROW, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [*NARROW, WIDE], ids=["sse2", "avx2", "wide"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_narrower_vectors_give_the_convolution(target: Target, case: Case) -> None:
-    if host().vector_bytes <= target.vector_bytes:
+def test_other_vectors_give_the_convolution(target: Target, case: Case) -> None:
+    if host().vector_bytes <= target.vector_bytes and target is not WIDE:
         pytest.skip("this machine has no wider vectors")
     x, weight, grad = operands_of(case)
     wanted, wanted_by_weight = expected(case, x, weight, grad)
@@ -290,12 +290,12 @@ def winograd(
     return found[0], found[1]
 
 
-@pytest.mark.parametrize("target", [host(), *NARROW], ids=["host", "sse2", "avx2"])
+@pytest.mark.parametrize("target", [host(), *NARROW, WIDE], ids=["host", "sse2", "avx2", "wide"])
 @pytest.mark.parametrize("outputs", [2, 4])
 @pytest.mark.parametrize("case", WINOGRAD, ids=str)
 def test_winograd(case: Case, outputs: int, target: Target) -> None:
     """Its error stays within four times the direct way's, whatever the number of channels."""
-    if host().vector_bytes < target.vector_bytes:
+    if host().vector_bytes < target.vector_bytes and target is not WIDE:
         pytest.skip("this machine has no such vectors")
     x, weight, grad = operands_of(case)
     found = winograd(case, outputs, x, weight, grad, target)
@@ -305,10 +305,10 @@ def test_winograd(case: Case, outputs: int, target: Target) -> None:
         assert error < MOST_OF_DIRECT * DIRECT_ERROR * scale
 
 
-@pytest.mark.parametrize("target", [host(), *NARROW], ids=["host", "sse2", "avx2"])
+@pytest.mark.parametrize("target", [host(), *NARROW, WIDE], ids=["host", "sse2", "avx2", "wide"])
 @pytest.mark.parametrize("images", [1, 9, 50])
 def test_images_of_one_tile(images: int, target: Target) -> None:
-    if host().vector_bytes < target.vector_bytes:
+    if host().vector_bytes < target.vector_bytes and target is not WIDE:
         pytest.skip("this machine has no such vectors")
     test_winograd(Case((images, 96, 2, 2), (64, 96, 3, 3)), SINGLE, target)
 
@@ -337,7 +337,7 @@ def test_words_of_strides() -> None:
     assert [stride_word(stride) for stride in (1, 2, 3, 7)] == [1, 2, 0, 0]
 
 
-@pytest.mark.parametrize("target", [host(), *NARROW], ids=["host", "sse2", "avx2"])
+@pytest.mark.parametrize("target", [host(), *NARROW, WIDE], ids=["host", "sse2", "avx2", "wide"])
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32], ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize(
     ("shape", "order"),
@@ -345,7 +345,7 @@ def test_words_of_strides() -> None:
     ids=str,
 )
 def test_transpositions(target: Target, kind: type, shape: tuple, order: tuple) -> None:
-    if host().vector_bytes < target.vector_bytes:
+    if host().vector_bytes < target.vector_bytes and target is not WIDE:
         pytest.skip("this machine has no such vectors")
     source = guarded(np.arange(prod(shape)).astype(kind).reshape(shape))
     wanted = source.transpose(order)

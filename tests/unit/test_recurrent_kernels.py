@@ -19,7 +19,7 @@ from lampas.engine.loops.recurrent_plan import (
     plan_recurrent,
     plan_recurrent_backward,
 )
-from tests.unit.gemm_programs import guarded, program_of
+from tests.unit.gemm_programs import WIDE, guarded, program_of
 
 Array = np.ndarray
 
@@ -122,7 +122,7 @@ def expected(case: Case) -> tuple[Array, Array]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_kernels_compute_all_times(case: Case) -> None:
     flat, flows = expected(case)
-    for target in {host(), x86_sse2(host().triple)}:
+    for target in {host(), x86_sse2(host().triple), WIDE}:
         np.testing.assert_allclose(forward(case, target), flat, rtol=2e-5, atol=2e-6)
         got = backward(case, flat, target)
         np.testing.assert_allclose(got, flows, rtol=2e-5, atol=2e-5)
