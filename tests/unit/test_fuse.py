@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lampas.engine.dtype import bfloat16, bool_, complex64, float32, int64
+from lampas.engine.dtype import bfloat16, bool_, complex64, dtype, float32, int64
 from lampas.engine.errors import VerificationError
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import buffer_node, scalar_node
@@ -198,3 +198,15 @@ def test_a_product_does_not_compute_its_own_factors(size: int, kept: bool) -> No
     check(*([gated, y] if kept else [gated]), tolerance=1e-4)
     squared = g.multiply(g.tanh(g.matmul(y, y)), y)
     check(*([squared, y] if kept else [squared]), tolerance=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(100_003,), (30_011, 3), (3, 30_011)], ids=str)
+@pytest.mark.parametrize("kind", [float32, bfloat16, int64], ids=lambda kind: kind.name)
+def test_much_is_reduced_to_little_in_blocks(kind: dtype, shape: tuple[int, ...]) -> None:
+    """Two kernels, partial results between them; a maximum beside the sum, and what follows it."""
+    x = leaf(*shape, kind=kind)
+    longest = (shape.index(max(shape)),)
+    total, largest = g.sum_dims(x, longest), g.max_dims(x, longest)
+    program = check(total, g.add(largest, largest), tolerance=1e-2)
+    nests = [call for calls in program.schedule.calls for call in calls]
+    assert [call.nest.blocked for call in nests] == [True, False]

@@ -1,17 +1,16 @@
-"""The loop language itself: building, text, verification, dimensions, integers, splitting."""
+"""The loop language itself: building, text, verification, dimensions, integers."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lampas.engine.dtype import bool_, float32, float64, int64
+from lampas.engine.dtype import float32, float64, int64
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.dimensions import collapse
 from lampas.engine.loops.interpretation import interpret
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Instruction, Nest, Operand
 from lampas.engine.loops.signature import Signature
-from lampas.engine.loops.splitting import split_reduction
 from lampas.engine.loops.verification import NestError, verify
 from tests.unit.nests import reduction, simple
 
@@ -195,21 +194,6 @@ def test_interpreter_runs_softmax() -> None:
     interpret(softmax(), [source.ravel(), target.ravel()], (3, 5), [(5, 1), (5, 1)])
     power = np.exp(source - source.max(1, keepdims=True))
     np.testing.assert_allclose(target, power / power.sum(1, keepdims=True), rtol=1e-6)
-
-
-def test_splitting_needs_a_plain_reduction() -> None:
-    assert split_reduction(softmax()) is None
-    assert split_reduction(simple("exp", [float32])) is None
-    assert split_reduction(reduction("argmax", float32, (), (CONTIGUOUS,))) is None
-    assert split_reduction(reduction("max", bool_, (), (CONTIGUOUS,))) is not None
-
-
-def test_blocks_depend_on_sizes_and_are_few() -> None:
-    split = split_reduction(reduction("sum", float32, (), (CONTIGUOUS,)))
-    assert split is not None
-    assert split.block((1000,)) == 0
-    assert split.block((10**7,)) == 156250
-    assert split.block((10**5,)) == 16384
 
 
 def test_costly_functions_make_smaller_grains() -> None:

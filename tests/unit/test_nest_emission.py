@@ -38,7 +38,6 @@ from lampas.engine.loops.nest import (
     UNARY,
     Nest,
 )
-from lampas.engine.loops.splitting import split_reduction
 from lampas.engine.loops.verification import FLOATING_ONLY, INTEGERS_ONLY
 from tests.unit.nests import DTYPES, check, random_nest, reduction, run, sample, simple, span
 
@@ -336,27 +335,6 @@ def test_results_do_not_depend_on_the_partition(nest: Nest, sizes: tuple[int, ..
         run(nest, own, sizes, strides, cuts=cuts)
         found.append([a.tobytes() for a in own])
     assert found[0] == found[1] == found[2]
-
-
-@pytest.mark.parametrize("kept", [0, 1])
-@pytest.mark.parametrize("kind", [float32, bfloat16, int64], ids=lambda kind: kind.name)
-def test_split_reductions(kind: dtype, kept: int) -> None:
-    classes = COLUMN if kept else ((), (CONTIGUOUS,))
-    nest = reduction("sum", kind, *classes)
-    split = split_reduction(nest)
-    assert split is not None
-    sizes, strides = ((30, 1001), [(1, 30), (1, 0)]) if kept else ((10_007,), [(1,), (0,)])
-    source = sample(np.random.default_rng(0), 30 * 1001, kind)
-    whole, pieces = np.zeros(30, kind.numpy), np.zeros(30, kind.numpy)
-    run(nest, [source, whole], sizes, strides)
-    partial, final = split.calls(sizes, strides, 128)
-    parts = np.zeros(partial.sizes[0] * 30, split.partial_dtypes[0].numpy)
-    run(split.partial, [source, parts], partial.sizes, partial.strides, partial.block)
-    run(split.final, [parts, pieces], final.sizes, final.strides)
-    wide = np.float64
-    np.testing.assert_allclose(
-        pieces.astype(wide), whole.astype(wide), rtol=1e-2 if kind is bfloat16 else 1e-5, atol=1e-4
-    )
 
 
 def test_blocked_nests_know_their_positions() -> None:
