@@ -15,19 +15,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lampas.engine.graph.node import Node
-
-
-def parts_of(flat: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[Node, ...]:
-    """The values that lie one after the other in a flat one."""
-    found: list[Node] = []
-    start = 0
-    for shape in shapes:
-        found.append(g.reshape(g.narrow(flat, 0, start, prod(shape)), shape))
-        start += prod(shape)
-    return tuple(found)
 
 
 def attention_rule(node: Node, ct: Node) -> tuple[Node | None, ...]:
@@ -35,7 +23,7 @@ def attention_rule(node: Node, ct: Node) -> tuple[Node | None, ...]:
     query, key, value, *bias = node.inputs
     operands = (query, key, value, ct, *bias)
     flat = g.make(p.ATTENTION_BACKWARD, operands, node.attributes)
-    made = parts_of(flat, [query.shape, key.shape, value.shape])
+    made = g.parts_of(flat, [query.shape, key.shape, value.shape])
     return (*made, *(None for _ in bias))
 
 

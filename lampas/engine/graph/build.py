@@ -6,6 +6,7 @@ more if they were found later: a reshape to the same shape, a cast to the same d
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.graph import primitives as p
@@ -232,6 +233,16 @@ def narrow(x: Node, dim: int, start: int, length: int) -> Node:
     starts = tuple(start if d == dim else 0 for d in range(rank))
     lengths = tuple(length if d == dim else n for d, n in enumerate(x.shape))
     return slice_dims(x, starts, lengths, (1,) * rank)
+
+
+def parts_of(flat: Node, shapes: Sequence[Shape]) -> tuple[Node, ...]:
+    """The values of these shapes that lie one after the other in a flat one."""
+    found: list[Node] = []
+    start = 0
+    for shape in shapes:
+        found.append(reshape(narrow(flat, 0, start, prod(shape)), shape))
+        start += prod(shape)
+    return tuple(found)
 
 
 def flip(x: Node, dims: Sequence[int]) -> Node:

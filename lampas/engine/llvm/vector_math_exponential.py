@@ -11,7 +11,6 @@ import math
 
 from lampas.engine.llvm.text import Builder, Value, constant
 from lampas.engine.llvm.vector_math_parts import (
-    ROUNDER32,
     absolute,
     bits_of_float,
     clamp_high,
@@ -79,17 +78,9 @@ def exp_plain(b: Builder, x: Value) -> Value:
 def exp_negative(b: Builder, x: Value) -> Value:
     """e^x of floats that are not above 0 (NaN passes): 0 below -87, where the result is hardly a normal number."""
     low = -87.0
-    rounder = constant(ROUNDER32, x.type)
-    inside = clamp_low(b, x, low)
-    shifted = b.multiply_add(inside, LOG2_E, rounder)
-    whole = b.subtract(shifted, rounder)
-    rest = b.multiply_add(whole, -LN2_HIGH32, inside)
-    rest = b.multiply_add(whole, -LN2_LOW32, rest)
-    tail = polynomial(b, rest, EXP32)
-    power = b.add(b.multiply_add(b.multiply(rest, rest), tail, rest), 1.0)
-    # The integer stands in the lowest bits of `shifted`: moved up, it adds to the exponent.
-    exponent = b.shift_left(bits_of_float(b, shifted), 23)
-    result = float_of_bits(b, b.add(bits_of_float(b, power), exponent))
+    count, _, less_one = reduced_exp(b, clamp_low(b, x, low))
+    power = bits_of_float(b, b.add(less_one, 1.0))
+    result = float_of_bits(b, b.add(power, b.shift_left(count, 23)))
     return b.select(b.compare("olt", x, low), constant(0, x.type), result)
 
 

@@ -14,32 +14,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant
 from lampas.engine.loops.attention_block import (
     ELEMENT,
     AttentionInteger,
     Block,
     BlockWriter,
+    MaskedKernel,
     TileRoutine,
     across_shape,
 )
 
 
 @dataclass(frozen=True)
-class AttentionBackwardKernel:
+class AttentionBackwardKernel(MaskedKernel):
     """What is compiled in: the machine, the mask's kind, vectors of a tile of query and of value."""
 
-    target: Target
-    causal: bool
-    bias: bool
     query_vectors: int
     value_vectors: int
 
     @property
     def name(self) -> str:
-        words = ("_causal" if self.causal else "") + ("_bias" if self.bias else "")
-        return f"attention_backward{words}_{self.query_vectors}_{self.value_vectors}"
+        return f"attention_backward{self.masks}_{self.query_vectors}_{self.value_vectors}"
 
     def module(self) -> Module:
         """The module with the kernel."""
@@ -52,7 +48,7 @@ class BackwardWriter(BlockWriter):
     """Writes the kernel's function."""
 
     def __init__(self, module: Module, kernel: AttentionBackwardKernel) -> None:
-        super().__init__(module, kernel.name, kernel.target, kernel.causal, kernel.bias)
+        super().__init__(module, kernel)
         lanes = self.shape.lanes
         query = across_shape(kernel.target, kernel.query_vectors * lanes)
         value = across_shape(kernel.target, kernel.value_vectors * lanes)

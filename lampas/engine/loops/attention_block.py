@@ -75,6 +75,24 @@ def across_shape(target: Target, size: int) -> TileShape:
 
 
 @dataclass(frozen=True)
+class MaskedKernel:
+    """What is compiled into either kernel: the machine, and the mask's kind."""
+
+    target: Target
+    causal: bool
+    bias: bool
+
+    @property
+    def masks(self) -> str:
+        """Words for the kernel's name."""
+        return ("_causal" if self.causal else "") + ("_bias" if self.bias else "")
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError("a kernel's own name")
+
+
+@dataclass(frozen=True)
 class TileRoutine:
     """A function for one register tile: ``void name(a, a_stride, b, b_stride, depth, c, c_stride)``.
 
@@ -116,8 +134,8 @@ class Block:
 class BlockWriter:
     """What the kernels share: arguments, scratch memory, packing, scores and softmax of a block of queries."""
 
-    def __init__(self, module: Module, name: str, target: Target, causal: bool, bias: bool) -> None:
-        self.target, self.causal, self.bias = target, causal, bias
+    def __init__(self, module: Module, kernel: MaskedKernel) -> None:
+        target, self.causal, self.bias = kernel.target, kernel.causal, kernel.bias
         self.shape = score_shape(target)
         self.height, self.columns = self.shape.rows, self.shape.columns
         self.rows, self.stride = block_rows(target), score_stride(target)
@@ -128,7 +146,7 @@ class BlockWriter:
         self.turning = StretchWriter(module, pack, self.columns)
         self.turning.write()
         self.module = module
-        self.name = name
+        self.name = kernel.name
 
     def open(self) -> None:
         """Begin the kernel's function, once all functions that it calls are written."""

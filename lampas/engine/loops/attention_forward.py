@@ -1,6 +1,6 @@
 """Attention of one block of queries at a time: softmax(q·kᵀ·scale + bias)·v, the scores never in memory as a whole.
 
-unit        a block of queries of one head
+unit        some blocks of queries of one head
 operands    scratch, query, key, value, result, bias (if any)
 """
 
@@ -8,30 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.attention_block import (
     AttentionInteger,
     Block,
     BlockWriter,
+    MaskedKernel,
     TileRoutine,
     across_shape,
 )
 
 
 @dataclass(frozen=True)
-class AttentionKernel:
+class AttentionKernel(MaskedKernel):
     """What is compiled in: the machine, the mask's kind, and how many vectors a tile of values has."""
 
-    target: Target
-    causal: bool
-    bias: bool
     vectors: int
 
     @property
     def name(self) -> str:
-        words = ("_causal" if self.causal else "") + ("_bias" if self.bias else "")
-        return f"attention_forward{words}_{self.vectors}"
+        return f"attention_forward{self.masks}_{self.vectors}"
 
     def module(self) -> Module:
         """The module with the kernel."""
@@ -44,7 +40,7 @@ class ForwardWriter(BlockWriter):
     """Writes the kernel's function."""
 
     def __init__(self, module: Module, kernel: AttentionKernel) -> None:
-        super().__init__(module, kernel.name, kernel.target, kernel.causal, kernel.bias)
+        super().__init__(module, kernel)
         shape = across_shape(kernel.target, kernel.vectors * self.shape.lanes)
         self.product = TileRoutine("product", shape, "column", adds=True)
         self.product.write(module)

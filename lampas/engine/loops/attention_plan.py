@@ -105,6 +105,7 @@ def unit_rows(sizes: AttentionSizes, target: Target) -> int:
 
 
 NONE = (0, 0, 0)
+OPERANDS = ("scratch", "a", "b", "extra0", "c")
 
 
 def plan_attention(
@@ -125,13 +126,8 @@ def plan_attention(
     units = -(-sizes.queries // rows)
     own = block_scratch(target, sizes, bias is not None)
     integers = integers_of(sizes, (*strides, NONE, bias or NONE), scale, units, rows, own)
-    operands = (("scratch", 0), ("a", 0), ("b", 0), ("extra0", 0), ("c", 0))
-    if bias is not None:
-        operands += (("extra2", 0),)
     work = work_of(sizes, causal, (sizes.depth + sizes.width) / sizes.depth)
-    extent = sizes.outer * sizes.heads * units
-    call = KernelCall(kernel, operands, integers, extent, work, kernel.name)
-    return GemmPlan((call,), threads * own * 4)
+    return planned(kernel, OPERANDS, sizes.outer * sizes.heads * units, integers, work, threads)
 
 
 def plan_attention_backward(
@@ -159,14 +155,24 @@ def plan_attention_backward(
     own += whole(tall * sizes.depth) + whole(tall * sizes.width)
     assert shape.rows <= LEAST_KEYS
     integers = integers_of(sizes, (*strides, bias or NONE), scale, 1, sizes.queries, own)
-    operands = (
-        *(("scratch", 0), ("a", 0), ("b", 0), ("extra0", 0), ("c", 0), ("extra1", 0)),
-        *((("extra2", 0),) if bias is not None else ()),
-    )
     work = work_of(sizes, causal, (3 * sizes.depth + 2 * sizes.width) / sizes.depth)
-    extent = sizes.outer * sizes.heads
+    names = *OPERANDS, "extra1"
+    return planned(kernel, names, sizes.outer * sizes.heads, integers, work, threads)
+
+
+def planned(
+    kernel: AttentionKernel | AttentionBackwardKernel,
+    names: tuple[str, ...],
+    extent: int,
+    integers: tuple[int, ...],
+    work: int,
+    threads: int,
+) -> GemmPlan:
+    """The one call, with scratch memory for each thread; a bias is the last operand."""
+    listed = (*names, "extra2") if kernel.bias else names
+    operands = tuple((name, 0) for name in listed)
     call = KernelCall(kernel, operands, integers, extent, work, kernel.name)
-    return GemmPlan((call,), threads * own * 4)
+    return GemmPlan((call,), threads * integers[AttentionInteger.SCRATCH_STRIDE] * 4)
 
 
 def work_of(sizes: AttentionSizes, causal: bool, products: float) -> int:

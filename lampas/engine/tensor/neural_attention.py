@@ -15,7 +15,6 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lampas.engine.derive.attention_rules import parts_of
 from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.dtype import bool_, float32
 from lampas.engine.graph import build as g
@@ -162,7 +161,7 @@ def _fused_vjp(saved: Saved, ct: Node) -> Grads:
     q, k, v, *mask = saved.inputs
     operands, lead = _fused_operands((q, k, v, ct), mask)
     flat = g.make(ATTENTION_BACKWARD, operands, saved.attributes)
-    made = parts_of(flat, [(*lead, *each.shape[-2:]) for each in (q, k, v)])
+    made = g.parts_of(flat, [(*lead, *each.shape[-2:]) for each in (q, k, v)])
     found = [
         g.sum_to(flow, operand.shape) if wanted else None
         for flow, operand, wanted in zip(made, (q, k, v), saved.needed, strict=False)

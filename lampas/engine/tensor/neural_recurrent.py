@@ -69,14 +69,21 @@ def as_inputs(saved: Saved, flows: Grads) -> Grads:
 
 
 def operation(
-    name: str, forward: Callable[..., Any], vjp: Callable[..., Grads], seen: int
+    name: str,
+    forward: Callable[..., Any],
+    vjp: Callable[..., Grads],
+    seen: int,
+    spelled_out: Callable[..., Any] | None = None,
 ) -> Operation:
-    """A step whose first `seen` results are public; a cotangent of the others takes the long way."""
+    """A step whose first `seen` results are public; a cotangent of the others takes the long way.
+
+    That goes through `spelled_out` where `forward` is a primitive without a rule of its own.
+    """
 
     def derivative(saved: Saved, *cotangents: Node | None) -> Grads:
         if any(ct is not None for ct in cotangents[seen:]):
             inputs = distinct_inputs(saved.inputs)
-            outputs = forward(*inputs, *saved.attributes)
+            outputs = (spelled_out or forward)(*inputs, *saved.attributes)
             return pull_back(outputs, cotangents, inputs, saved.needed)
         return vjp(saved, *cotangents[:seen])
 

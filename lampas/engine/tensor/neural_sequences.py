@@ -16,7 +16,6 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from lampas.engine.derive.attention_rules import parts_of
 from lampas.engine.derive.operation import derive_operation
 from lampas.engine.dtype import float32
 from lampas.engine.graph import build as g
@@ -180,7 +179,7 @@ def _fused(cell: str, states: int, unrolled: Callable[..., Any]) -> Callable[...
         flat = g.make(RECURRENT, (projected, *before, weight, shift), (cell, backwards))
         times, shape = projected.shape[0], before[0].shape
         kept = flat.numel // (times * prod(shape)) - 1
-        outputs, kept_values = parts_of(flat, [(times, *shape), (times * kept, *shape)])
+        outputs, kept_values = g.parts_of(flat, [(times, *shape), (times * kept, *shape)])
         end = 0 if backwards else times - 1
         last = [g.narrow(outputs, 0, end, 1), g.narrow(kept_values, 0, end * kept, 1)][:states]
         return (outputs, *(g.reshape(each, shape) for each in last), kept_values)
@@ -203,7 +202,7 @@ def _fused_vjp(saved: Saved, cell: str, cotangents: Sequence[Node | None]) -> st
     flat = g.make(RECURRENT_BACKWARD, operands, (cell, saved.attributes[-1]))
     times, batch, _ = outputs.shape
     gates = [(times, batch, weight.shape[0])] * (1 if cell == "lstm" else 2)
-    parts = parts_of(flat, [*gates, *shapes[1:]])
+    parts = g.parts_of(flat, [*gates, *shapes[1:]])
     rows = g.reshape(parts[len(gates) - 1], (times * batch, weight.shape[0]))
     made: list[Node | None] = [parts[0], *parts[len(gates) :]]
     made.append(_to_weight(saved, rows) if saved.needed[1 + states] else None)
@@ -236,7 +235,8 @@ def _operation(
             return _fused_vjp(saved, cell, cotangents)
         return vjp(saved, *cotangents)
 
-    made = steps.operation(cell, _fused(cell, states, unrolled), derivative, states + 1)
+    fused = _fused(cell, states, unrolled)
+    made = steps.operation(cell, fused, derivative, states + 1, unrolled)
     made.second = derive_operation(steps.operation(cell, unrolled, vjp, states + 1))
     return made
 
