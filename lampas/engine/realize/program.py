@@ -22,7 +22,6 @@ from lampas.engine.device.buffer import statistics as memory_statistics
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
 from lampas.engine.device.pool import get_num_threads
-from lampas.engine.graph import primitives as p
 from lampas.engine.realize.bind import Slots, bind_call
 from lampas.engine.realize.costs import Cost
 from lampas.engine.realize.hosts import HostCall
@@ -31,7 +30,7 @@ from lampas.engine.realize.profile import Row, RunTimes, print_table, rows_of
 from lampas.engine.realize.statistics import statistics
 from lampas.engine.realize.workspace import Workspace, WorkspaceLayout
 from lampas.engine.schedule.contract import GemmCall
-from lampas.engine.schedule.lay_out import wanted_layouts
+from lampas.engine.schedule.lay_out import arrange
 from lampas.engine.schedule.lower import Schedule, make_schedule
 from lampas.engine.schedule.steps import HostStep
 from lampas.engine.schedule.text import graph_text, memory_text, nests_text, steps_text
@@ -41,15 +40,11 @@ from lampas.engine.watch import WATCHERS, now, watched
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.linear import LinearGraph
     from lampas.engine.schedule.draft import NestCall
     from lampas.engine.schedule.guards import Guard
+    from lampas.engine.schedule.lay_out import Arrangement
     from lampas.engine.schedule.serial import SerialCall
-
-CONVOLUTIONS = frozenset(
-    {p.CONVOLUTION, p.CONVOLUTION_BACKWARD_INPUT, p.CONVOLUTION_BACKWARD_WEIGHT}
-)
 
 
 @final
@@ -268,22 +263,16 @@ class Program:
         return outputs, RunTimes(start, now(), readings, (before, inside, after))
 
 
-def find_wanted_layouts(graph: LinearGraph) -> dict[int, Layout]:
-    """The leaves, by position, that had better lie in a layout before the graph is compiled."""
-    if not any(entry.op in CONVOLUTIONS for entry in graph.entries):
-        return {}
-    return wanted_layouts(graph)
+def build_program(graph: LinearGraph, arrangement: Arrangement | None = None) -> Program:
+    """Schedule and compile a linear graph; who has arranged it already gives the arrangement."""
+    return watched("compile", graph, schedule_and_bind, graph, arrangement)
 
 
-def build_program(graph: LinearGraph) -> Program:
-    """Schedule and compile a linear graph."""
-    return watched("compile", graph, schedule_and_bind, graph)
-
-
-def schedule_and_bind(graph: LinearGraph) -> Program:
+def schedule_and_bind(graph: LinearGraph, arrangement: Arrangement | None) -> Program:
     """What `build_program` does, unwatched."""
     start = time.perf_counter()
-    schedule = make_schedule(graph, settings.fuse, settings.verify, get_num_threads())
+    arranged = arrange(graph) if arrangement is None else arrangement
+    schedule = make_schedule(arranged, settings.fuse, settings.verify, get_num_threads())
     if settings.debug >= 2:
         show(graph, schedule)
     program = Program(schedule)

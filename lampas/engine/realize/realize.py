@@ -11,6 +11,8 @@ else is compiled (`LAMPAS_TIER` forces one of them).
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import threading
 from collections import OrderedDict
@@ -32,7 +34,7 @@ from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, watched
 
 if TYPE_CHECKING:
     import weakref
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lampas.engine.graph.journal import Journal
     from lampas.engine.graph.layout import Layout
@@ -105,10 +107,22 @@ class Plan:
             follower = self.follower = write_follower(steps, self.outputs)
         return follower(targets)
 
-    def compile(self) -> None:
-        """Build the program, and find out what its runs may overwrite."""
-        self.program = importlib.import_module(COMPILER).build_program(self.graph)
+    def compile(self, leaves: Sequence[Node]) -> bool:
+        """Build the program, and find out what its runs may overwrite; False where weights were moved instead.
+
+        The graph is then another one, whose leaves have layouts.
+        """
+        compiler = importlib.import_module(COMPILER)
+        arrangement = compiler.arrange(self.graph)
+        if self.rearranges < REARRANGED_AT_MOST:
+            wanted = arrangement.wanted.items()
+            moved = [settle_in(leaves[position], layout) for position, layout in wanted]
+            if any(moved):
+                self.rearranges += 1
+                return False
+        self.program = compiler.build_program(self.graph, arrangement)
         self.donor = Donor(self.skeleton, list(self.program.donations.values()))
+        return True
 
     def wants_program(self) -> bool:
         """Whether this structure is worth compiling now."""
@@ -232,9 +246,10 @@ def _run(targets: Sequence[Node], numbers: dict[int, int], watching: bool = Fals
     plan.sightings += 1
     leaves = [nodes[number] for number in plan.leaves]
     if plan.program is None and plan.wants_program():
-        if plan.rearranges < REARRANGED_AT_MOST and _rearrange(plan, leaves):
+        with paused_collection():
+            compiled = plan.compile(leaves)
+        if not compiled:
             return _run(targets, numbers, watching)
-        plan.compile()
     replay = None
     if plan.program is not None and settings.tier != "reference":
         buffers, free = _run_program(plan, nodes, leaves)
@@ -253,15 +268,16 @@ def _run(targets: Sequence[Node], numbers: dict[int, int], watching: bool = Fals
     return replay
 
 
-def _rearrange(plan: Plan, leaves: Sequence[Node]) -> bool:
-    """Have weights lie as the kernels want them, before anything is compiled; whether any was moved.
-
-    The graph is then another one, whose leaves have layouts.
-    """
-    wanted = importlib.import_module(COMPILER).find_wanted_layouts(plan.graph)
-    moved = [settle_in(leaves[position], layout) for position, layout in wanted.items()]
-    plan.rearranges += 1 if any(moved) else REARRANGED_AT_MOST
-    return any(moved)
+@contextlib.contextmanager
+def paused_collection() -> Iterator[None]:
+    """Python's garbage collector waits: compiling makes very many objects that stay, which it would walk again and again."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _find_plan(targets: Sequence[Node]) -> tuple[Plan, tuple[Node, ...]]:

@@ -116,15 +116,23 @@ def write_epilogue(
     writer.write()
     c = region.stores[0]
     first = next(o for o in draft.operands if o.place == ("entry", c) and o.role == "output")
-    rest = [o for o in draft.operands if o is not sums and o is not first]
-    ordered = [sums, first, *rest]
+    columns = [
+        CONTIGUOUS if each is sums or each is first else column_class(each.strides[-1])
+        for each in draft.operands
+    ]
+    described = [
+        (each.dtype.name, each.role, columns[n], each is sums, each is first)
+        for n, each in enumerate(draft.operands)
+    ]
+    listed, met = draft.canonical(described, {})
+    leading = [draft.operands.index(sums), draft.operands.index(first)]
+    met = [*leading, *(n for n in met if n not in leading)]
+    ordered = [draft.operands[n] for n in met]
     builder = NestBuilder(kept=2)
-    for each in ordered:
-        plain = each is sums or each is first
-        column = CONTIGUOUS if plain else column_class(each.strides[-1])
-        builder.operand(each.dtype, each.role, (STRIDED, column))
-    numbers = {draft.operands.index(each): n for n, each in enumerate(ordered)}
-    draft.write(builder, numbers, {})
+    for n in met:
+        each = draft.operands[n]
+        builder.operand(each.dtype, each.role, (STRIDED, columns[n]))
+    draft.write(builder, listed, {number: n for n, number in enumerate(met)}, {})
     nest: Nest = builder.build()
     epilogue = NestEpilogue(nest)
     return epilogue, c, [first, *(ordered[n] for n in epilogue.extras)]

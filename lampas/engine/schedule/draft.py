@@ -17,6 +17,7 @@ from lampas.engine.dtype import bool_, float32, int64
 from lampas.engine.errors import InternalError
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.dimensions import collapse
+from lampas.engine.schedule.canonical import canonical_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,21 +137,45 @@ class Draft:
         walked = [[operand.strides[d] for d in order] for operand in operands]
         fixed = [order.index(d) for d in self.fixed]
         form = collapse(len(kept), sizes, walked, fixed, self.ordered)
-        builder = NestBuilder(form.kept, form.reduced, narrow=form.narrow)
-        for operand, classes in zip(operands, form.classes, strict=True):
-            builder.operand(operand.dtype, operand.role, classes)
         place = {order[group[0]]: n for n, group in enumerate(form.groups) if group}
-        self.write(builder, {number: n for n, number in enumerate(ranked)}, place)
-        places = tuple((o.place, o.offset * o.dtype.itemsize) for o in operands)
-        return NestCall(builder.build(), form.sizes, form.strides, places, 0, entries)
-
-    def write(self, builder: NestBuilder, operands: dict[int, int], place: dict[int, int]) -> None:
-        """Copy the instructions, stores last, with operands and dimensions renumbered."""
-        ordered = sorted(
-            range(len(self.instructions)), key=lambda n: self.instructions[n][0] == "store"
+        at = {number: n for n, number in enumerate(ranked)}
+        described = [
+            (operand.dtype.name, operand.role, form.classes[at[number]])
+            for number, operand in enumerate(self.operands)
+        ]
+        listed, met = self.canonical(described, place)
+        met.sort(key=lambda n: self.operands[n].role == "input")
+        builder = NestBuilder(form.kept, form.reduced, narrow=form.narrow)
+        for number in met:
+            operand = self.operands[number]
+            builder.operand(operand.dtype, operand.role, form.classes[at[number]])
+        self.write(builder, listed, {number: n for n, number in enumerate(met)}, place)
+        places = tuple(
+            [(o.place, o.offset * o.dtype.itemsize) for o in map(self.operands.__getitem__, met)]
         )
+        strides = tuple([form.strides[at[number]] for number in met])
+        return NestCall(builder.build(), form.sizes, strides, places, 0, entries)
+
+    def canonical(
+        self, described: Sequence[tuple[Any, ...]], place: dict[int, int]
+    ) -> tuple[list[int], list[int]]:
+        """Instructions and operands in canonical order; `described` says what a kernel knows of each operand."""
+        renumbered = [
+            (op, arguments, kind, place[attribute] if op == "index" else attribute)
+            for op, arguments, kind, attribute in self.instructions
+        ]
+        return canonical_order(renumbered, described)
+
+    def write(
+        self,
+        builder: NestBuilder,
+        listed: Sequence[int],
+        operands: dict[int, int],
+        place: dict[int, int],
+    ) -> None:
+        """Copy the listed instructions, with operands and dimensions renumbered."""
         numbers: dict[int, int] = {}
-        for number in ordered:
+        for number in listed:
             op, arguments, kind, attribute = self.instructions[number]
             if op in ("load", "gather", "store"):
                 attribute = operands[attribute]

@@ -15,6 +15,7 @@ parameter that an earlier program updated), and outputs may be left in one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import final
 
@@ -322,15 +323,24 @@ RULES: dict[p.Primitive, Callable[[Arranger, int, Entry], bool]] = {
 }
 
 
-def wanted_layouts(graph: LinearGraph) -> dict[int, Layout]:
-    """By their positions among `graph.leaves`: leaves that lie row-major, and are read in a layout."""
+@final
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """A simplified graph over memory, and the layout in which each of its outputs lies (None: row-major).
+
+    `wanted` names leaves by their positions among `graph.leaves`: they lie row-major, and are read in a layout.
+    """
+
+    graph: LinearGraph
+    layouts: tuple[Layout | None, ...]
+    wanted: dict[int, Layout]
+
+
+def arrange(graph: LinearGraph) -> Arrangement:
+    """Simplify a graph and choose the layouts of its values."""
     simple = simplify(graph)
     arranger = Arranger(simple)
-    arranger.run()
+    arranged, layouts = arranger.run()
     place = {number: position for position, number in enumerate(simple.leaves)}
-    return {place[number]: layout for number, layout in arranger.wanted.items()}
-
-
-def lay_out(graph: LinearGraph) -> tuple[LinearGraph, tuple[Layout | None, ...]]:
-    """The graph with its layouts chosen, and the layout in which each output lies (None: row-major)."""
-    return Arranger(graph).run()
+    wanted = {place[number]: layout for number, layout in arranger.wanted.items()}
+    return Arrangement(arranged, layouts, wanted)

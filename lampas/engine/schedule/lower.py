@@ -23,7 +23,6 @@ from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
 from lampas.engine.schedule.image_pools import image_pool_call
-from lampas.engine.schedule.lay_out import lay_out
 from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
 from lampas.engine.schedule.pooling import pool_call
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from lampas.engine.graph.layout import Layout
     from lampas.engine.graph.linear import LinearGraph
+    from lampas.engine.schedule.lay_out import Arrangement
     from lampas.engine.schedule.paths import Paths
     from lampas.engine.schedule.plan_memory import Key
 
@@ -70,13 +70,12 @@ class Schedule:
 
 
 def make_schedule(
-    graph: LinearGraph, fused: bool = True, verified: bool = False, threads: int = 1
+    arrangement: Arrangement, fused: bool = True, verified: bool = False, threads: int = 1
 ) -> Schedule:
-    """Simplify, settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
-    arranged, layouts = lay_out(simplify(graph))
-    settled = settle(simplify(arranged))
+    """Settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
+    settled = settle(simplify(arrangement.graph))
     steps, paths = fuse(settled, fused)
-    schedule = Schedule(settled, steps, paths, layouts=layouts)
+    schedule = Schedule(settled, steps, paths, layouts=arrangement.layouts)
     for place, number in enumerate(settled.outputs):
         schedule.outputs[paths.base(number)] = place
     Lowering(schedule, threads).run()
