@@ -46,7 +46,7 @@ def test_three_epochs_compile_what_the_first_one_needs() -> None:
 
 
 def test_another_batch_runs_the_same_kernels() -> None:
-    """All but those of products of few rows, whose tiles are as high as the rows are many."""
+    """Rows of products are cut into tiles of the same heights, choices are made for the next power of two."""
     model = nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
@@ -67,4 +67,4 @@ def test_another_batch_runs_the_same_kernels() -> None:
 
     with settings.override(tier="compiled"):
         kernels_of_steps(16)
-        assert max(kernels_of_steps(batch) for batch in (12, 20, 24)) <= 6
+        assert [kernels_of_steps(batch) for batch in (12, 10, 15)] == [0, 0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lampas.engine.dtype import bool_, dtype, int64
 from lampas.engine.loops.nest import (
@@ -87,6 +88,8 @@ class NestBuilder:
     def build(self) -> Nest:
         """Return the verified nest."""
         operands, instructions = tuple(self.operands), tuple(self.instructions)
-        nest = Nest(self.kept, self.reduced, operands, instructions, self.blocked, self.narrow)
+        nest = Nest(self.kept, self.reduced, operands, instructions, self.blocked)
+        if self.narrow and nest.mode == "row":  # else lanes run across the rows as it is
+            nest = replace(nest, narrow=True)
         verify(nest)
         return nest

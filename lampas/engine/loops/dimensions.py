@@ -94,7 +94,12 @@ def collapse(
     listed = [*groups[0], *groups[1]]
     if not listed:
         return Dimensions(1, (1,), tuple((0,) for _ in strides), ((),))
-    walked = tuple(tuple(stride_of(group, sizes, own) for group in listed) for own in strides)
+    walked = tuple(tuple([stride_of(group, sizes, own) for group in listed]) for own in strides)
+    if len(inner) == 1 and sizes[inner[0]] == 1 and inner[0] not in fixed:
+        # The only point of a reduction is walked as the operands say.
+        walked = tuple(
+            [(*own[:-1], given[inner[0]]) for own, given in zip(walked, strides, strict=True)]
+        )
     return Dimensions(
         len(groups[0]), tuple(product(group, sizes) for group in listed), walked, tuple(listed)
     )

@@ -140,8 +140,9 @@ class BlockedRegion:
         for member in self.reductions:
             kind = widened(self.entries[member].dtype)
             place = ("scratch", self.partials[member])
-            operand = DraftOperand(place, kind, "input", stepped(strides, space), 0)
-            value = writer.draft.load(operand)
+            # One block is walked as many would be: by the same kernel.
+            walked = (strides[0], *stepped(strides, space)[1:])
+            value = writer.draft.load(DraftOperand(place, kind, "input", walked, 0))
             value = writer.draft.reduce(self.entries[member].op.name, value, kind)
             own = self.entries[member].dtype
             writer.values[member] = (

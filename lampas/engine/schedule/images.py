@@ -246,9 +246,9 @@ def margined(
         return x, sizes
     low, high = zip(*[line.margins() for line in sizes.lines], strict=True)
     d, h, w = (line.widened() for line in sizes.lines)
-    wide = replace(sizes, lines=(d, h, w))
-    added = wide.in_steps[0] * sizes.images * COPIED
-    if direct_cost(wide, kind) + added >= direct_cost(sizes, kind):
+    wide, usual = replace(sizes, lines=(d, h, w)), nominal(sizes)
+    added = wide.in_steps[0] * usual.images * COPIED
+    if direct_cost(nominal(wide), kind) + added >= direct_cost(usual, kind):
         return x, sizes
     spatial = len(shape) - 2
     zero = a.w.constant(0, kind)
@@ -310,6 +310,14 @@ def convolution_backward_weight(a: Arranger, number: int, entry: Entry) -> bool:
 # ---- the choice of the way ----------------------------------------------------------------------------------
 
 
+def nominal(sizes: ConvolutionSizes) -> ConvolutionSizes:
+    """The sizes for which a way is chosen: images are rounded up to a power of two.
+
+    An epoch's last, smaller batch is then computed by the kernels of the others, mostly.
+    """
+    return replace(sizes, images=1 << (sizes.images - 1).bit_length())
+
+
 def suits_winograd(sizes: ConvolutionSizes, kind: dtype) -> bool:
     """Whether a convolution is one of 3×3 without stride, dilation and groups, in whole vectors of float32."""
     d, *plane = sizes.lines
@@ -352,6 +360,7 @@ def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False, turns: bool
         return 0
     if settings.convolution in FORCED:
         return FORCED[settings.convolution]
+    sizes = nominal(sizes)
     filters = sizes.channels * sizes.filters
     costs = {0: sizes.multiplications * MULTIPLICATION}
     if kept:
@@ -375,6 +384,7 @@ def choose_weight(sizes: ConvolutionSizes, kind: dtype) -> int:
         return 0
     if settings.convolution in FORCED:
         return FORCED[settings.convolution]
+    sizes = nominal(sizes)
     costs = {0: sizes.multiplications * MULTIPLICATION}
     for way in ways_of(sizes):
         back = sizes.channels * sizes.filters * TURNED_BACK
@@ -384,9 +394,9 @@ def choose_weight(sizes: ConvolutionSizes, kind: dtype) -> int:
 
 
 def ways_of(sizes: ConvolutionSizes) -> tuple[int, ...]:
-    """Winograd's ways for a convolution."""
+    """Winograd's ways for a convolution; of equal ones the first is taken."""
     single = all(line.size == line.count == 2 and line.taps[0][0] == -1 for line in sizes.lines[1:])
-    return (SINGLE, 2, 4) if single else (2, 4)
+    return (SINGLE, 4, 2) if single else (4, 2)
 
 
 def transformed_cost(sizes: ConvolutionSizes, way: int) -> float:
