@@ -43,7 +43,8 @@ class Operation:
     """A named computation on nodes.
 
     `grad_name` is what `grad_fn` shows ("MulBackward0").  `saves` says whose values the derivative
-    reads: "both", "inputs", "outputs" or "none" (then only shapes and dtypes are kept).
+    reads: "both", "inputs", "outputs" or "none" (then only shapes and dtypes are kept).  The results of an
+    `untracked` operation are new values for tensors that there are: the door returns nodes, and no tape wants them.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Operation:
         "saves_inputs",
         "saves_outputs",
         "second",
+        "untracked",
         "vjp",
     )
 
@@ -68,12 +70,14 @@ class Operation:
         grad_name: str | None = None,
         saves: str = "both",
         multiple: bool = False,
+        untracked: bool = False,
     ) -> None:
         self.name = name
         self.forward = forward
         self.vjp = vjp
         self.grad_name = grad_name or _grad_name(name)
         self.multiple = multiple
+        self.untracked = untracked
         self.saves_inputs = saves in ("both", "inputs")
         self.saves_outputs = saves in ("both", "outputs")
         self.recipes = RecipeBook()

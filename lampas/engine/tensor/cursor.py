@@ -115,11 +115,13 @@ def write_recorder(
         checks += _check_tensor(number)
         a = f"a{number}"
         traced.append(f"{a}._requires_grad or {a}._edge is not None or {a}._base is not None")
-    checks.append(f"if grad_mode.enabled and ({' or '.join(traced)}): return None")
+    if not operation.untracked:
+        checks.append(f"if grad_mode.enabled and ({' or '.join(traced)}): return None")
     lines += ["try:", *[f"    {line}" for line in checks], "except AttributeError: return None"]
     results = range(len(recipe.results))
     lines += _make(recipe, names)
-    made = "".join(f"wrap(r{number}, cpu), " for number in results)
+    result = "r{}" if operation.untracked else "wrap(r{}, cpu)"
+    made = "".join(f"{result.format(number)}, " for number in results)
     lines.append(f"return ({made})" if operation.multiple else "return wrap(r0, cpu)")
     body = "\n".join(f"    {line}" for line in lines)
     exec(f"def record(inputs):\n{body}", names)

@@ -56,8 +56,8 @@ def record(
 ) -> Any:
     """Apply `operation`; inputs are tensors, or nodes for what has no gradient (Python numbers).
 
-    Returns a tensor, or a tuple of tensors for an operation with several results.  `hooked` is the door's own
-    word that the hooks have been run.
+    Returns a tensor, or a tuple of tensors for an operation with several results; nodes, if it is untracked.
+    `hooked` is the door's own word that the hooks have been run.
     """
     if HOOKS:
         if not hooked:
@@ -82,6 +82,7 @@ def record(
         if made is not None:
             return made
     nodes, place, traced = _read(operation, inputs)
+    traced = traced and not operation.untracked
     if traced and not (HOOKS or settings.eager or anomaly.state.enabled):
         tensors = _note(operation, inputs, nodes, attributes, place)
         if tensors is not None:
@@ -92,6 +93,8 @@ def record(
         outputs = tuple([alias(out) for out in outputs])
     if not traced:
         count_entry(operation, recipe, inputs, attributes)
+        if operation.untracked:
+            return outputs
         if operation.multiple:
             return tuple([wrap(node, place) for node in outputs])
         return wrap(outputs[0], place)

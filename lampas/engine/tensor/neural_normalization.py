@@ -17,6 +17,8 @@ from lampas.engine.tensor.neural_precision import wide
 from lampas.engine.tensor.operands import number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lampas.engine.graph.node import Node
 
 Dims = tuple[int, ...]
@@ -228,8 +230,21 @@ def _move_statistics(*nodes_and_numbers: Any) -> tuple[Node, Node]:
     )
 
 
-MOVE_STATISTICS = Operation("running_statistics", _move_statistics, saves="none", multiple=True)
-COUNT_BATCH = Operation("add", lambda count: g.add(count, g.like(count, 1)), saves="none")
+def _counted(count: Node) -> Node:
+    return g.add(count, g.like(count, 1))
+
+
+def _count_and_move(count: Node, *nodes_and_numbers: Any) -> tuple[Node, Node, Node]:
+    return (_counted(count), *_move_statistics(*nodes_and_numbers))
+
+
+def _inner(name: str, forward: Callable[..., Any]) -> Operation:
+    return Operation(name, forward, saves="none", multiple=True, untracked=True)
+
+
+MOVE_STATISTICS = _inner("running_statistics", _move_statistics)
+COUNT_AND_MOVE = _inner("running_statistics", _count_and_move)
+COUNT_BATCH = _inner("add", lambda count: (_counted(count),))
 MOVE_MEAN = Operation("running_mean", _moved, saves="none")
 MOVE_VARIANCE = Operation("running_var", _moved_variance, saves="none")
 
@@ -253,13 +268,18 @@ def move_statistics(
     rate: Tensor,
     momentum: float,
     scales: tuple[float, float],
+    count: Tensor | None = None,
 ) -> None:
-    """Move both running statistics in place, outside of the tape; `scales` are eps and factor."""
-    made = record(MOVE_STATISTICS, (mean, variance, latest, rate, number(momentum)), scales)
-    rebind((mean, variance), (made[0]._node, made[1]._node))
+    """Move both running statistics in place, and count the batch; `scales` are eps and factor."""
+    share = number(momentum)
+    if count is None:
+        made = record(MOVE_STATISTICS, (mean, variance, latest, rate, share), scales)
+        rebind((mean, variance), made)
+    else:
+        made = record(COUNT_AND_MOVE, (count, mean, variance, latest, rate, share), scales)
+        rebind((count, mean, variance), made)
 
 
 def count_batch(count: Tensor) -> None:
     """Add one to a counter of batches, outside of the tape."""
-    made = record(COUNT_BATCH, (count,))
-    rebind((count,), (made._node,))
+    rebind((count,), record(COUNT_BATCH, (count,)))

@@ -53,6 +53,23 @@ def batch_norm(
     Training takes the statistics of the batch and moves the running ones towards them (with the
     unbiased variance); otherwise the running statistics are used. Ioffe & Szegedy (2015).
     """
+    return count_and_normalize(
+        input, running_mean, running_var, weight, bias, training, momentum, eps, None
+    )
+
+
+def count_and_normalize(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    count: Tensor | None,
+) -> Tensor:
+    """As `batch_norm`; `count` goes up by one where both running statistics are moved."""
     size: tuple[int, ...] = input._shape
     if input.dim() < 2 and input.numel() == 0:
         return input.clone()
@@ -77,7 +94,7 @@ def batch_norm(
         operations.BATCH_NORM, input, weight, bias, plan.attributes
     )
     if running_mean is not None or running_var is not None:
-        _move_statistics(running_mean, running_var, mean, rate, momentum, plan.scales)
+        _move_statistics(running_mean, running_var, mean, rate, momentum, plan.scales, count)
     return result
 
 
@@ -115,14 +132,14 @@ def _move_statistics(
     rate: Tensor,
     momentum: float,
     scales: tuple[float, float],
+    counter: Tensor | None = None,
 ) -> None:
     """Move the running statistics; over several samples' statistics, towards their average."""
     eps, factor = scales
+    if running_mean is not None and running_var is not None:
+        operations.move_statistics(running_mean, running_var, mean, rate, momentum, scales, counter)
+        return
     with no_grad():
-        if running_mean is not None and running_var is not None:
-            return operations.move_statistics(
-                running_mean, running_var, mean, rate, momentum, scales
-            )
         if running_mean is not None:
             running_mean.copy_(operations.moved_mean(running_mean, mean, momentum))
         if running_var is not None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from lampas.engine.tensor import Tensor, empty, ones, tensor, zeros
 from lampas.engine.tensor.neural_normalization import count_batch
-from lampas.nn import functional as F
 from lampas.nn import init
+from lampas.nn.functional.normalization import count_and_normalize
 from lampas.nn.modules.lazy import LazyModuleMixin
 from lampas.nn.modules.module import Module
 from lampas.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
@@ -104,18 +104,20 @@ class _BatchNorm(_NormBase):
         self._check_input_dim(input)
         factor = 0.0 if self.momentum is None else self.momentum
         training = self.training
+        mean, variance = self.running_mean, self.running_var
+        use_batch = training or (mean is None and variance is None)
+        count = None
         if training and self.track_running_stats:
             count = self.num_batches_tracked
-            if count is not None:
+            if count is not None and (self.momentum is None or mean is None or variance is None):
                 count_batch(count)
                 if self.momentum is None:
                     factor = 1.0 / float(count)
-        mean, variance = self.running_mean, self.running_var
-        use_batch = training or (mean is None and variance is None)
-        if training and not self.track_running_stats:
+                count = None
+        elif training:
             mean = variance = None
-        return F.batch_norm(
-            input, mean, variance, self.weight, self.bias, use_batch, factor, self.eps
+        return count_and_normalize(
+            input, mean, variance, self.weight, self.bias, use_batch, factor, self.eps, count
         )
 
 
