@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,11 @@ from lampas.engine.dtype import dtype, float16, float32, float64, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import buffer_node, scalar_node
 from lampas.engine.realize import kernels
+from lampas.engine.realize import program as programs
 from lampas.engine.realize.program import build_program
 from lampas.engine.realize.statistics import statistics
+from lampas.engine.schedule.lower import make_schedule
+from lampas.engine.schedule.text import nests_text
 from lampas.engine.settings import settings
 from tests.unit.schedules import check, graph_of, leaf, leaves_of, records
 from tests.unit.training_graphs import training_step
@@ -264,3 +270,24 @@ def test_indices_of_known_range_need_no_guard() -> None:
     beyond = g.add(count, g.constant(1, int64))
     program = build_program(graph_of(g.index_select(x, 0, beyond)))
     assert len(program.schedule.guards) == 1
+
+
+def test_a_schedule_goes_with_its_making_and_comes_back_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program outlives its schedule, which is many times as large; whoever looks sees it made again."""
+    made: list[weakref.ref] = []
+
+    def noting(*arguments: Any) -> Any:
+        schedule = make_schedule(*arguments)
+        made.append(weakref.ref(schedule))
+        texts.append(nests_text(schedule))
+        return schedule
+
+    texts: list[str] = []
+    monkeypatch.setattr(programs, "make_schedule", noting)
+    x = leaf(40, 30)
+    program = build_program(graph_of(g.divide(x, g.sum_dims(g.exp(x), [1]))))
+    gc.collect()
+    assert made[0]() is None
+    assert nests_text(program.schedule) == texts[0]

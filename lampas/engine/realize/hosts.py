@@ -29,19 +29,36 @@ class HostCall:
     """One primitive computed by its reference rule."""
 
     def __init__(self, call: HostStep, schedule: Schedule, slots: Slots) -> None:
-        self.schedule, self.slots = schedule, slots
+        home = Home(schedule, slots)
         self.entry = schedule.graph.entries[call.entry]
         self.name = f"host {self.entry.op.name}"
-        self.stores = [(self.position(n), *self.home(n)) for n in call.stores]
-        self.sources = [self.source(number) for number in self.entry.sources]
+        self.stores = [(home.position(n), *home.place(n)) for n in call.stores]
+        self.sources = [home.source(number) for number in self.entry.sources]
         self.rule = REFERENCE_RULES[self.entry.op]
+
+    def run(self, memory: Sequence[Buffer], scalars: Sequence[Any]) -> None:
+        """Compute and store; errors of the rule (an index out of range) pass through."""
+        arrays = [source(memory, scalars) for source in self.sources]
+        with np.errstate(all="ignore"):
+            found = self.rule(arrays, *self.entry.attributes)
+        for position, slot, offset, kind, shape in self.stores:
+            result = found if position < 0 else found[position]
+            np.copyto(memory[slot].array(kind, shape, offset), result, casting="unsafe")
+
+
+@final
+class Home:
+    """Where the entries of a schedule lie."""
+
+    def __init__(self, schedule: Schedule, slots: Slots) -> None:
+        self.schedule, self.slots = schedule, slots
 
     def position(self, number: int) -> int:
         """Which of several results an entry is."""
         entry = self.schedule.graph.entries[number]
         return entry.attributes[0] if entry.op is p.OUTPUT else -1
 
-    def home(self, number: int) -> tuple[int, int, np.dtype[Any], tuple[int, ...]]:
+    def place(self, number: int) -> tuple[int, int, np.dtype[Any], tuple[int, ...]]:
         """Slot, offset, dtype and shape of a stored entry."""
         entry = self.schedule.graph.entries[number]
         slot, offset = self.slots.of_entry(number)
@@ -56,8 +73,8 @@ class HostCall:
             return self.leaf(number, path[0])
         reading = paths.reading(path)
         if reading is None:
-            raise InternalError("host step", "an operand has no strided reading", self.entry)
-        slot, start, kind, _ = self.home(path[0])
+            raise InternalError("host step", "an operand has no strided reading", base)
+        slot, start, kind, _ = self.place(path[0])
         shape = reading.shape
         if 0 in shape:
             return lambda memory, scalars: np.empty(shape, kind)
@@ -95,12 +112,3 @@ class HostCall:
             return array
 
         return make
-
-    def run(self, memory: Sequence[Buffer], scalars: Sequence[Any]) -> None:
-        """Compute and store; errors of the rule (an index out of range) pass through."""
-        arrays = [source(memory, scalars) for source in self.sources]
-        with np.errstate(all="ignore"):
-            found = self.rule(arrays, *self.entry.attributes)
-        for position, slot, offset, kind, shape in self.stores:
-            result = found if position < 0 else found[position]
-            np.copyto(memory[slot].array(kind, shape, offset), result, casting="unsafe")

@@ -11,8 +11,10 @@ the donated one.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -64,11 +66,36 @@ Segment = NativeProgram | HostCall | GuardCheck
 
 
 @final
-class Program:
-    """A compiled linear graph."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """What a schedule follows from."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+    graph: LinearGraph
+    fused: bool
+    verified: bool
+    threads: int
+
+    def make(self, arrangement: Arrangement | None = None) -> Schedule:
+        """The schedule; whoever has arranged the graph already gives the arrangement."""
+        arranged = arrange(self.graph) if arrangement is None else arrangement
+        return make_schedule(arranged, self.fused, self.verified, self.threads)
+
+
+@functools.lru_cache(maxsize=4)
+def schedule_of(origin: Origin) -> Schedule:
+    """A schedule made again."""
+    return origin.make()
+
+
+@final
+class Program:
+    """A compiled linear graph.
+
+    Its schedule is many times as large as what runs need: it goes, and `schedule` makes it again for those who look.
+    """
+
+    def __init__(self, schedule: Schedule, origin: Origin) -> None:
+        self.origin = origin
         graph = schedule.graph
         self.slots = Slots(schedule)
         self.output_bytes = [
@@ -86,7 +113,7 @@ class Program:
         self.arena_bytes = schedule.plan.nbytes
         self.costs: list[list[Cost]] = []
         self.preparations: list[Preparation] = []
-        self.segments: list[Segment] = self.bind()
+        self.segments: list[Segment] = self.bind(schedule)
         self.workspaces = WorkspaceLayout(
             self.slots.count, kinds, self.arena_bytes, len(schedule.guards)
         )
@@ -98,17 +125,22 @@ class Program:
             else None
         )
 
-    def bind(self) -> list[Segment]:
+    @property
+    def schedule(self) -> Schedule:
+        """How the program came about."""
+        return schedule_of(self.origin)
+
+    def bind(self, schedule: Schedule) -> list[Segment]:
         """Native programs with the host calls between them; `costs` goes along, record by record."""
         segments: list[Segment] = []
         records: list[Record] = []
         costs: list[Cost] = []
-        guards = self.schedule.guards
+        guards = schedule.guards
 
         def check(early: bool) -> None:
             chosen = [n for n, guard in enumerate(guards) if guard.early is early]
             if chosen:
-                found = [bind_call(guards[n].call, self.schedule, self.slots) for n in chosen]
+                found = [bind_call(guards[n].call, schedule, self.slots) for n in chosen]
                 records.extend(record for own, _ in found for record in own)
                 costs.extend(cost for _, own in found for cost in own)
                 close()
@@ -125,14 +157,14 @@ class Program:
                 costs.clear()
 
         check(early=True)
-        for place, calls in enumerate(self.schedule.calls):
+        for place, calls in enumerate(schedule.calls):
             for call in calls:
                 if isinstance(call, HostStep):
                     close()
-                    segments.append(HostCall(call, self.schedule, self.slots))
+                    segments.append(HostCall(call, schedule, self.slots))
                     self.costs.append([Cost(place=place)])
                     continue
-                found, own = self.bind_kernels(call)
+                found, own = self.bind_kernels(call, schedule)
                 records.extend(found)
                 costs.extend([cost.at(place) for cost in own])
         check(early=False)
@@ -140,13 +172,13 @@ class Program:
         return segments
 
     def bind_kernels(
-        self, call: NestCall | GemmCall | SerialCall
+        self, call: NestCall | GemmCall | SerialCall, schedule: Schedule
     ) -> tuple[list[Record], list[Cost]]:
         """A call's records for every run; those that make what outlives a run are put aside."""
-        records, costs = bind_call(call, self.schedule, self.slots)
+        records, costs = bind_call(call, schedule, self.slots)
         first = call.plan.preparing if isinstance(call, GemmCall) else 0
         if isinstance(call, GemmCall) and first:
-            leaf, nbytes = self.schedule.kept[call.places["kept"][0][1]]
+            leaf, nbytes = schedule.kept[call.places["kept"][0][1]]
             position = self.slots.leaves[leaf][0]
             made = Preparation(position, nbytes, records[:first], self.slots.count)
             self.preparations.append(made)
@@ -271,11 +303,11 @@ def build_program(graph: LinearGraph, arrangement: Arrangement | None = None) ->
 def schedule_and_bind(graph: LinearGraph, arrangement: Arrangement | None) -> Program:
     """What `build_program` does, unwatched."""
     start = time.perf_counter()
-    arranged = arrange(graph) if arrangement is None else arrangement
-    schedule = make_schedule(arranged, settings.fuse, settings.verify, get_num_threads())
+    origin = Origin(graph, settings.fuse, settings.verify, get_num_threads())
+    schedule = origin.make(arrangement)
     if settings.debug >= 2:
         show(graph, schedule)
-    program = Program(schedule)
+    program = Program(schedule, origin)
     statistics.programs += 1
     statistics.build_ms += (time.perf_counter() - start) * 1e3
     statistics.arena_bytes += program.arena_bytes

@@ -82,7 +82,6 @@ def record(
         if made is not None:
             return made
     nodes, place, traced = _read(operation, inputs)
-    traced = traced and not operation.untracked
     if traced and not (HOOKS or settings.eager or anomaly.state.enabled):
         tensors = _note(operation, inputs, nodes, attributes, place)
         if tensors is not None:
@@ -334,7 +333,8 @@ def _read(operation: Operation, inputs: tuple[Input, ...]) -> tuple[tuple[Node, 
             place = place or storage.device
         elif place is not storage.device:
             place = _common_device(operation, inputs)
-    return tuple(nodes), place or CPU, traced and grad_mode.enabled
+    traced = traced and grad_mode.enabled and not operation.untracked
+    return tuple(nodes), place or CPU, traced
 
 
 def _common_device(operation: Operation, inputs: tuple[Input, ...]) -> device:
