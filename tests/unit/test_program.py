@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from lampas.engine.realize import kernels
 from lampas.engine.realize import program as programs
 from lampas.engine.realize.program import build_program
 from lampas.engine.realize.statistics import statistics
-from lampas.engine.schedule.lower import make_schedule
+from lampas.engine.schedule.lower import Schedule, make_schedule
 from lampas.engine.schedule.text import nests_text
 from lampas.engine.settings import settings
 from tests.unit.schedules import check, graph_of, leaf, leaves_of, records
@@ -276,18 +275,18 @@ def test_a_schedule_goes_with_its_making_and_comes_back_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A program outlives its schedule, which is many times as large; whoever looks sees it made again."""
-    made: list[weakref.ref] = []
+    texts: list[str] = []
 
-    def noting(*arguments: Any) -> Any:
+    def noting(*arguments: Any) -> Schedule:
         schedule = make_schedule(*arguments)
-        made.append(weakref.ref(schedule))
         texts.append(nests_text(schedule))
         return schedule
 
-    texts: list[str] = []
     monkeypatch.setattr(programs, "make_schedule", noting)
     x = leaf(40, 30)
+    gc.collect()
+    before = sum(type(each) is Schedule for each in gc.get_objects())
     program = build_program(graph_of(g.divide(x, g.sum_dims(g.exp(x), [1]))))
     gc.collect()
-    assert made[0]() is None
+    assert sum(type(each) is Schedule for each in gc.get_objects()) == before
     assert nests_text(program.schedule) == texts[0]
