@@ -1,4 +1,4 @@
-"""Speed of fused loop kernels on one thread: bandwidth against memcpy, throughput of functions, compile time.
+"""Speed of fused loop kernels on one thread: bandwidth against a copy's, throughput of functions, compile time.
 
     python bench/nests.py
 
@@ -7,14 +7,19 @@ Each figure is the best of several runs; arrays of `LARGE` bytes do not fit cach
 
 from __future__ import annotations
 
-import ctypes
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from bench.machine import copy_rate
+from lampas.engine.device.launch import Program, Record
 from lampas.engine.dtype import dtype, float32, int64
 from lampas.engine.llvm.compiler import compile_function, object_code
 from lampas.engine.loops.construction import NestBuilder
@@ -22,10 +27,8 @@ from lampas.engine.loops.emit import emit
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Nest
 from lampas.engine.settings import settings
 
-KERNEL = ctypes.CFUNCTYPE(
-    None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64
-)
 LARGE, SMALL = 256 << 20, 96 << 10
+REPEATED = 16 << 20  # bytes that a run goes over at least
 
 
 @dataclass
@@ -104,17 +107,21 @@ def relu(nest: NestBuilder, values: list[int]) -> int:
 def measured(case: Case) -> float:
     """Return seconds of the best run."""
     name, text, signature = emit(case.nest)
-    kernel = KERNEL(compile_function(text, name))
     arrays = [
         np.random.default_rng(0)
         .random(span(case.sizes, own), dtype=np.float32)
         .astype(kind_of(operand.dtype))
         for own, operand in zip(case.strides, case.nest.operands, strict=True)
     ]
-    integers = np.array(signature.integers(case.sizes, case.strides), dtype=np.int64)
-    pointers = np.array([array.ctypes.data for array in arrays], dtype=np.int64)
-    extent = signature.extent(case.sizes)
-    return best(lambda: kernel(pointers.ctypes.data, integers.ctypes.data, 0, extent, 0))
+    operands = tuple([(place, 0) for place in range(len(arrays))])
+    integers = tuple(signature.integers(case.sizes, case.strides))
+    record = Record(compile_function(text, name), operands, integers, signature.extent(case.sizes))
+    times = max(
+        1, REPEATED // arrays[0].nbytes
+    )  # small ones often, so that starting does not count
+    program = Program([record] * times, len(arrays), 1)
+    pointers = [array.__array_interface__["data"][0] for array in arrays]
+    return best(lambda: program.run(pointers)) / times
 
 
 def kind_of(kind: dtype) -> np.dtype[Any]:
@@ -174,23 +181,14 @@ def cases(size: int) -> list[Case]:
 
 def main() -> None:
     for size in (LARGE, SMALL):
-        source = np.zeros(size, np.uint8)
-        target = np.zeros(size, np.uint8)
-        memcpy = (
-            2
-            * size
-            / best(
-                lambda s=source, t=target: ctypes.memmove(t.ctypes.data, s.ctypes.data, s.nbytes)
-            )
-            / 1e9
-        )
-        print(f"\narrays of {size >> 10} KiB; memcpy {memcpy:.1f} GB/s")
+        copying = copy_rate(size, 1, 0.4)
+        print(f"\narrays of {size >> 10} KiB; a copy {copying:.1f} GB/s")
         for case in cases(size):
             seconds = measured(case)
             rate = case.moved * size / seconds / 1e9
             written, compiled, lines = compile_time(case.nest)
             print(
-                f"{case.name:16} {rate:7.1f} GB/s {rate / memcpy:6.0%} {seconds / (size / 4) * 1e9:7.3f} ns/element"
+                f"{case.name:16} {rate:7.1f} GB/s {rate / copying:6.0%} {seconds / (size / 4) * 1e9:7.3f} ns/element"
                 f"   text {written:4.1f} ms, compiled {compiled:5.1f} ms, {lines} lines"
             )
 

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from lampas.engine.llvm.target import Target
+from lampas.engine.llvm.target import ELEMENT_BYTES, Target
 from lampas.engine.llvm.text import Module, Value, vector
 from lampas.engine.loops.brgemm import KernelCall
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_tile import transpose
 
-STRETCH = 64
+STRETCH = 128
+LINE = 64  # bytes of a cache line
 FEW = 4  # rows
 OUTER = 4
 
@@ -113,17 +114,32 @@ class TranspositionWriter:
                     b.store(value, b.element_pointer(end, row, self.element, inside=False))
 
     def write_squares(self, source: Value, target: Value, first: Value, last: Value) -> None:
+        """Squares side by side, as many as fill a cache line of the target."""
         b, lanes, across = self.b, self.lanes, self.got[TranspositionInteger.ACROSS]
-        with b.loop(0, across, lanes) as row, b.loop(first, last, lanes) as column:
+        width = max(LINE // ELEMENT_BYTES[self.element], lanes)
+        with b.loop(0, across, width) as row, b.loop(first, last, lanes) as column:
             rows, columns = b.subtract(across, row), b.subtract(last, column)
-            whole = b.bit_and(b.compare("sge", rows, lanes), b.compare("sge", columns, lanes))
+            whole = b.bit_and(b.compare("sge", rows, width), b.compare("sge", columns, lanes))
             with b.branch(whole) as (full, part):
                 with full:
-                    square = [self.read(source, b.add(row, i), column, None) for i in range(lanes)]
-                    for i, line in enumerate(transpose(b, square)):
-                        b.store(line, self.spot(target, row, b.add(column, i)))
-                with part:
-                    self.write_edge(source, target, (row, column), (rows, columns))
+                    self.write_whole(source, target, row, column, width)
+                with part, b.loop(0, b.minimum(rows, width), lanes) as beside:
+                    start, left = b.add(row, beside), b.subtract(rows, beside)
+                    self.write_edge(source, target, (start, column), (left, columns))
+
+    def write_whole(
+        self, source: Value, target: Value, row: Value, column: Value, width: int
+    ) -> None:
+        """Whole squares from a place on: each target row gets its line at once."""
+        b, lanes = self.b, self.lanes
+        lines: list[list[Value]] = []
+        for beside in range(0, width, lanes):
+            rows = [b.add(row, beside + i) for i in range(lanes)]
+            lines.append(transpose(b, [self.read(source, each, column, None) for each in rows]))
+        for i in range(lanes):
+            for place, square in enumerate(lines):
+                start = b.add(row, place * lanes)
+                b.store(square[i], self.spot(target, start, b.add(column, i)))
 
     def write_edge(
         self, source: Value, target: Value, start: tuple[Value, Value], left: tuple[Value, Value]
