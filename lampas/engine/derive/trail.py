@@ -71,6 +71,7 @@ class Step:
         "differentiable",
         "first",
         "follow",
+        "kept",
         "key",
         "kinds",
         "next",
@@ -78,6 +79,7 @@ class Step:
         "recipe",
         "results",
         "sources",
+        "spare",
         "taken",
         "unsaved",
         "walks",
@@ -109,6 +111,8 @@ class Step:
         self.walks: dict[Any, Walk] = {}
         self.taken = 0  # times
         self.follow: Any = None  # a function that takes it once more: see `tensor.cursor`
+        self.spare: Any = None  # a function for what that one does not take
+        self.kept: Any = None  # what a native function refers to
 
     @property
     def last(self) -> int:

@@ -20,7 +20,9 @@ away must look whether it is in use twice.
 
 from __future__ import annotations
 
+import struct
 import threading
+from enum import IntEnum
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Protocol, final
 
@@ -69,14 +71,17 @@ class Entry:
         "branches",
         "flushes",
         "follow",
+        "kept",
         "key",
         "made",
         "next",
         "operation",
+        "packed",
         "parent",
         "recipe",
         "recorder",
         "sources",
+        "spare",
         "taken",
         "trees",
     )
@@ -101,7 +106,10 @@ class Entry:
         self.operation: Any = None
         self.attributes: Any = None
         self.key: Any = None
+        self.packed: bytes | None = None  # what a native function compares: see `pack_entry`
         self.recorder: Any = None
+        self.spare: Any = None  # a recorder for what the first one does not take
+        self.kept: Any = None  # what a native recorder refers to
         self.flushes: dict[Any, Any] = {}  # what was run when values were wanted here
 
 
@@ -164,6 +172,7 @@ class Journal:
         entry.taken += 1
         if entry.taken == OFTEN:
             entry.follow = write_entry(entry, used, len(values))
+            entry.packed = pack_entry(entry, used, len(values))
         values.extend(fresh.values())
         results = tuple([_promise(self, made + n, *kind) for n, kind in enumerate(recipe.kinds)])
         values.extend(results)
@@ -300,6 +309,38 @@ def _promise(journal: Journal, number: int, shape: Shape, kind: Any) -> Node:
     node.buffer = node.value = None
     node.journal, node.number = journal, number
     return node
+
+
+class Origin(IntEnum):
+    """What a recipe's used node is: the second word says which."""
+
+    VALUE = 0  # one that the journal has, by its number
+    STORED = 1  # a stored leaf that is met here
+    SCALAR = 2  # a Python number that is met here
+    SAME = 3  # what is used in an earlier place of this recipe
+
+
+class EntryWord(IntEnum):
+    """Places in a packed entry: the number of the first result, then two words for each used node."""
+
+    MADE, ORIGINS = 0, 1
+
+
+def pack_entry(entry: Entry, used: Sequence[Node], first: int) -> bytes | None:
+    """What `write_entry` writes as Python, as 64-bit words; None where a source is a tree."""
+    if entry.trees:
+        return None
+    words = [entry.made]
+    fresh: dict[int, int] = {}
+    for place, number in enumerate(entry.sources):
+        if number < first:
+            words += (Origin.VALUE, number)
+        elif number in fresh:
+            words += (Origin.SAME, fresh[number])
+        else:
+            fresh[number] = place
+            words += (Origin.SCALAR if used[place].buffer is None else Origin.STORED, 0)
+    return struct.pack(f"{len(words)}q", *words)
 
 
 def write_entry(entry: Entry, used: Sequence[Node], first: int) -> Callable[..., Any]:

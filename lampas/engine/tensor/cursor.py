@@ -31,6 +31,7 @@ from lampas.engine.derive.trail import Mark
 from lampas.engine.graph.journal import CURRENT, OFTEN
 from lampas.engine.graph.node import Node
 from lampas.engine.tensor.core import wrap
+from lampas.engine.tensor.cursor_binding import bind_recorder
 from lampas.engine.tensor.device import CPU
 from lampas.engine.tensor.grad_mode import grad_mode
 
@@ -94,6 +95,7 @@ def count_entry(
         return
     entry.operation, entry.attributes, entry.key = operation, attributes, exact(attributes)
     entry.recorder = write_recorder(operation, recipe, inputs)
+    bind_recorder(entry, operation, recipe, inputs)
 
 
 def write_recorder(

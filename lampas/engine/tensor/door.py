@@ -23,6 +23,7 @@ from lampas.engine.realize.realize import COMPUTING, PENDING
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.cursor import count_entry, write_step
+from lampas.engine.tensor.cursor_binding import bind_step
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading
@@ -76,6 +77,8 @@ def record(
                 and (step.attributes is attributes or step.key == exact(attributes))
             ):
                 made = step.follow(trail, inputs)
+                if made is None and step.spare is not None:
+                    made = step.spare(trail, inputs)
                 if made is not None:
                     return made
         made = _record_plainly(operation, inputs, attributes)
@@ -92,13 +95,18 @@ def record(
         outputs = tuple([alias(out) for out in outputs])
     if not traced:
         count_entry(operation, recipe, inputs, attributes)
-        if operation.untracked:
-            return outputs
-        if operation.multiple:
-            return tuple([wrap(node, place) for node in outputs])
-        return wrap(outputs[0], place)
+        return _untraced(operation, outputs, place)
     tensors = _write_entry(operation, inputs, nodes, outputs, attributes, place)
     return tensors if operation.multiple else tensors[0]
+
+
+def _untraced(operation: Operation, outputs: tuple[Node, ...], place: device) -> Any:
+    """What an operation gives that no tape wants."""
+    if operation.untracked:
+        return outputs
+    if operation.multiple:
+        return tuple([wrap(node, place) for node in outputs])
+    return wrap(outputs[0], place)
 
 
 def _write_entry(
@@ -132,7 +140,8 @@ def _record_plainly(
         and entry.recorder is not None
         and (entry.attributes is attributes or entry.key == exact(attributes))
     ):
-        return entry.recorder(inputs)
+        made = entry.recorder(inputs)
+        return entry.spare(inputs) if made is None and entry.spare is not None else made
     return None
 
 
@@ -190,6 +199,8 @@ def _trace_view(
             and step.key == exact(attributes)
         ):
             made = step.follow(trail, (source,))
+            if made is None and step.spare is not None:
+                made = step.spare(trail, (source,))
             if made is not None:
                 return made
         leaves = len(trail.leaves)
@@ -254,6 +265,8 @@ def _count(step: Step, inputs: tuple[Input, ...], place: int, leaves: int, view:
     step.taken += 1
     if step.taken == OFTEN:
         step.follow = write_step(step, inputs, place, leaves, view)
+        if step.follow is not None:
+            bind_step(step, inputs, place, leaves, view)
 
 
 def _outputs(step: Step, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
