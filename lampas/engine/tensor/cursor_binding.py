@@ -18,7 +18,7 @@ from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import SCALAR
 from lampas.engine.realize.realize import PENDING
 from lampas.engine.settings import settings
-from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.core import Tensor, wrap
 from lampas.engine.tensor.cursor_table import (
     INPUT_WORDS,
     KIND_WORDS,
@@ -52,6 +52,9 @@ _COMMON: dict[Common, Any] = {
     Common.GRAD_MODE: grad_mode, Common.ENABLED: "enabled", Common.SCALAR: SCALAR,
 }  # fmt: skip
 _COMMON_TABLE = struct.pack(f"{len(Common)}q", *[id(_COMMON[each]) for each in Common])
+# A tensor on the CPU for a node: `core.wrap`, and the native function once there is one.
+PLAIN_TENSOR: list[Callable[[Node], Tensor]] = [lambda node: wrap(node, CPU)]
+_DEFINITIONS: list[Any] = []  # builtin functions refer to them
 TABLE_BYTES = bytes.__basicsize__ - 1  # of a bytes object before its contents
 
 
@@ -66,9 +69,15 @@ def entrance() -> Callable[[bytes], Callable[..., Any]] | None:
         return None
     native = importlib.import_module("lampas.engine.tensor.cursor_native")
     compiler = importlib.import_module("lampas.engine.llvm.compiler")
-    address = compiler.compile_function(native.follow_module(), native.FOLLOW)
-    definition = objects.MethodDefinition(b"follow", address, objects.FAST_CALL, None)
-    return functools.partial(objects.make_function, definition)
+    names = [native.FOLLOW, importlib.import_module("lampas.engine.tensor.cursor_parts").WRAP]
+    found = compiler.compile_functions(native.follow_module(), names)
+    follow, wrapping = (
+        objects.MethodDefinition(name.encode(), found[name], objects.FAST_CALL, None)
+        for name in names
+    )
+    PLAIN_TENSOR[:] = [objects.make_function(wrapping, _COMMON_TABLE)]
+    _DEFINITIONS.extend((follow, wrapping))
+    return functools.partial(objects.make_function, follow)
 
 
 class Table:

@@ -20,6 +20,7 @@ from lampas.engine.tensor.cursor_parts import (
     write_mark,
     write_node,
     write_tensor,
+    write_wrap,
 )
 from lampas.engine.tensor.cursor_table import (
     INPUT_WORDS,
@@ -45,6 +46,7 @@ def follow_module() -> Module:
     write_node(module)
     write_mark(module)
     write_tensor(module)
+    write_wrap(module)
     parameters = [("ptr", "own"), ("ptr", "arguments"), ("i64", "count")]
     FollowWriter(module.function(FOLLOW, parameters, "ptr")).write()
     return module

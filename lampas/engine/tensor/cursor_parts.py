@@ -1,6 +1,6 @@
 """Parts of the cursor's native function: new nodes, marks and tensors, as `_promise`, `Mark` and `wrap` make them.
 
-Each is an internal function of the module that returns an owned reference, or null where memory ran out.
+Each is a function of the module that returns an owned reference, or null where memory ran out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lampas.engine.tensor.cursor_table import Common
 from lampas.engine.tensor.storage import Storage
 
 MAKE_NODE, MAKE_TENSOR, MAKE_MARK = "lampas_node", "lampas_tensor", "lampas_mark"
+WRAP = "lampas_wrap"
 CLASSES = {kind.__name__: kind for kind in (Tensor, Storage, Node, Mark, Trail, Journal, Entry)}
 
 
@@ -80,7 +81,8 @@ def write_tensor(module: Module) -> None:
     reference = b.call("PyWeakref_NewRef", "ptr", [storage, NULL])
     o.leave_if(o.is_same(reference, NULL), "failed")
     o.give(storage, place("Storage.reference"), reference)
-    o.append(o.word(common, Common.PENDING, "ptr"), reference)
+    with b.when(o.is_same(o.at(node, place("Node.buffer")), none)):
+        o.append(o.word(common, Common.PENDING, "ptr"), reference)
     new, kind = o.word(common, Common.NEW, "ptr"), o.word(common, Common.TENSOR, "ptr")
     made = b.call("PyObject_CallOneArg", "ptr", [new, kind])
     o.leave_if(o.is_same(made, NULL), "failed")
@@ -94,3 +96,14 @@ def write_tensor(module: Module) -> None:
     b.ret(made)
     b.begin("failed")
     b.ret(NULL)
+
+
+def write_wrap(module: Module) -> None:
+    """A builtin function of its own: a tensor on the CPU for a node, which no tape knows."""
+    parameters = [("ptr", "own"), ("ptr", "arguments"), ("i64", "count")]
+    b = module.function(WRAP, parameters, "ptr")
+    o = ObjectBuilder(b)
+    own, arguments, _ = b.arguments
+    common = b.call("PyBytes_AsString", "ptr", [own])
+    none = o.word(common, Common.NONE, "ptr")
+    b.ret(b.call(MAKE_TENSOR, "ptr", [common, o.word(arguments, 0, "ptr"), none]))
