@@ -41,6 +41,8 @@ STEPS_FIGHT = 1.6  # slowdown when successive steps of k in A fall into the same
 STEPS_SPARSE = 1.12  # when there are many of them, each on a cache line of its own
 PANEL_FIGHTS = 1.8  # the same in a panel of B that is read many times
 PANEL_SPARSE = 1.08  # when a panel of B that is read many times is not packed
+STREAMED = 1.2  # when a long and narrow A or B is packed, or read by panels that it throws out of the first cache
+LONG = 8  # times as long as C is high and wide
 SPARSE_BYTES = 512  # rows of B further apart than this are
 TOO_DEEP = 1.1  # when K had to stay in one long block
 TOO_BIG = 1.05  # when A does not stay in the second cache from panel to panel
@@ -52,6 +54,7 @@ CACHE_WAY = 4096  # bytes between addresses that share a set of the first cache
 CACHE_WAYS = 10  # lines that share a set of the first cache (8 ways) before it shows
 CACHE_LINE = 64
 UNITS_WANTED = 32
+UNITS_OF_ROWS = 8  # where a row of A is fetched whole for the tiles of a unit
 UNITS_OF_PANELS = 12  # where each unit that shares a panel has to read or copy it again
 FEW_PANELS = 4
 PANELS_IN_TURN = 16  # packed panels that a group of tiles meets before it leaves the second cache
@@ -166,6 +169,15 @@ def fights(stride: int, problem: Problem) -> bool:
     return stride * element_bytes(problem.element) % CACHE_WAY == 0 and stride > 0
 
 
+def streams(problem: Problem, layout: Layout) -> bool:
+    """Tell whether K is far longer than C is high and wide, and successive steps of k in A lie close together.
+
+    This is the derivative by a narrow layer's weight. Packing would take as long as the product.
+    """
+    dense = problem.a.row == 1 and problem.a.column * element_bytes(problem.element) <= SPARSE_BYTES
+    return dense and layout == "across" and problem.k >= LONG * max(problem.m, problem.n)
+
+
 def crowding_rows(stride: int, rows: int, problem: Problem) -> int:
     """Return how many of a tile's rows, `stride` elements apart, find no place in a cache set that they share.
 
@@ -255,6 +267,8 @@ def choice(
         unit_tiles = max(1, min(unit_tiles, cut.tiles // groups))
     else:
         wanted = UNITS_WANTED if feed == "pack" else UNITS_OF_PANELS
+        if access == "column" and streams(problem, layout):
+            wanted = UNITS_OF_ROWS
         wanted = -(-wanted // problem.batches)
         unit_tiles, unit_panels = shrink(cut, unit_tiles, unit_panels, wanted)
     return Choice(swapped, layout, access, feed, unit_tiles, unit_panels, block)
@@ -302,6 +316,8 @@ def estimate(problem: Problem, made: Choice, target: Target) -> float:
 
 def slowdown(turned: Problem, made: Choice, cut: Cut, target: Target) -> float:
     """Return the factor by which memory slows the tiles down."""
+    if streams(turned, made.layout):
+        return 1.0 if (made.access, made.feed) == ("column", "copy") else STREAMED
     factor = 1.0
     row_bytes = turned.b.row * element_bytes(turned.element)
     if made.access == "row":
