@@ -71,7 +71,38 @@ class Fuser:
         if self.fused:
             self.merge_siblings()
         self.mark_stores()
+        self.let_readers_pass()
         return self.order.listed()
+
+    def let_readers_pass(self) -> None:
+        """A step that replaces a stored value runs after all others that read it.
+
+        The new value may then take the old one's memory: the derivative by an input goes before the update of the weight
+        in the epilogue of the derivative by it.
+        """
+        readers: dict[int, set[int]] = {}
+        elementwise: dict[int, set[int]] = {}
+        for key, step in self.order.steps.items():
+            region = step.region if isinstance(step, Contraction) else step
+            own = self.leaves(region.members) if isinstance(region, Region) else set()
+            elementwise[key] = own
+            whole = own if isinstance(step, Region) else own | self.leaves([step.entry])
+            for leaf in whole:
+                readers.setdefault(leaf, set()).add(key)
+        outputs = set(self.graph.outputs)
+        for key, step in self.order.steps.items():
+            made = {self.entries[n].numel for n in step.stores if n in outputs}
+            for leaf in sorted(elementwise[key]):
+                others = readers[leaf] - {key}
+                entry = self.entries[leaf]
+                replaced = entry.op is p.BUFFER and entry.numel in made
+                if replaced and others and self.order.can_follow(key, others):
+                    self.order.extend(key, others)
+
+    def leaves(self, numbers: list[int]) -> set[int]:
+        """The leaves that entries read."""
+        bases = {base for number in numbers for base, _ in self.paths.operands(number)}
+        return {base for base in bases if self.entries[base].op.kind == "leaf"}
 
     # ---- single steps ---------------------------------------------------------------------------------------
 

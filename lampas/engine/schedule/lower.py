@@ -153,8 +153,8 @@ class Lowering:
         if turned is not None:
             return [turned]
         calls = region_calls(step, self.paths, schedule.cells, schedule.scratch)
-        if len(calls) == 1:
-            self.find_heirs(place, calls[0])
+        if calls:  # of two, the first has read all that it reads when the second begins
+            self.find_heirs(place, calls[-1])
         return list(calls)
 
     def serial(self, place: int, step: HostStep) -> list[Call]:
