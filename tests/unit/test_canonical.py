@@ -37,6 +37,17 @@ def test_all_orders_of_equal_parts_are_one_nest() -> None:
     assert len(nests) == 1
 
 
+def test_a_value_that_is_stored_twice_is_told_from_others() -> None:
+    """Which of three sums it is makes no other nest."""
+    nests = set()
+    for twice in range(3):
+        draft = sums_and_products((0, 1, 2))
+        stored = DraftOperand(("entry", 30), float32, "output", (1, 0), 0)
+        draft.store(stored, draft.reduce("sum", draft.load(operand(twice, "input")), float32))
+        nests.add(draft.finish().nest)
+    assert len(nests) == 1
+
+
 def test_each_operand_keeps_its_place() -> None:
     call = sums_and_products((2, 0, 1)).finish()
     by_operand = {n: place for n, ((_, place), _) in enumerate(call.places)}

@@ -4,8 +4,8 @@ The same computation comes to the scheduler in many orders: another batch size, 
 layer lists its outputs differently.  Kernels are told apart by their text, so the instructions are numbered anew:
 from the stores down, arguments first, and operands as they are met.
 
-Stores are taken in the order of what they compute, a number that is made of operations, dtypes and operands' classes
-alone.  Where two of them compute alike, the one goes first that uses what was numbered earlier; where that is the
+Stores are taken in the order of what they compute and of what is computed of that, a number that is made of operations,
+dtypes and operands' classes alone.  Where two of them compute alike, the one goes first that uses what was numbered earlier; where that is the
 same too, their exchange changes nothing, or (rarely) an order is kept that another graph would not have.  The numbers
 only ever decide an order: two that happen to be equal cost a kernel, never an answer.
 """
@@ -35,6 +35,7 @@ def canonical_order(
     `operands` describes each one by all that a kernel may know of it; those that are never used go last.
     """
     meanings = meanings_of(instructions, [hash(described(each)) for each in operands])
+    tell_users(instructions, meanings)
     waiting = sorted(
         (number for number, each in enumerate(instructions) if each[0] == "store"),
         key=lambda number: meanings[number],
@@ -95,6 +96,17 @@ def meanings_of(instructions: Sequence[Listed], operands: list[int]) -> list[int
         own = operands[attribute] if op in MEMORY else word(repr(attribute))
         found.append(hash((word(op), word(kind.name), own, *[found[a] for a in arguments])))
     return found
+
+
+def tell_users(instructions: Sequence[Listed], meanings: list[int]) -> None:
+    """Add to each store's number who else uses what it stores: a sum that is stored twice is another than one stored once."""
+    users = [0] * len(instructions)
+    for number in range(len(instructions) - 1, -1, -1):
+        for place, argument in enumerate(instructions[number][1]):
+            users[argument] += hash((meanings[number], users[number], place))
+    for number, (op, arguments, _, _) in enumerate(instructions):
+        if op == "store":
+            meanings[number] = hash((meanings[number], hash(users[arguments[0]])))
 
 
 def described(operand: tuple[Any, ...]) -> tuple[int, ...]:
