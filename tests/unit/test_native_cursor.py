@@ -15,8 +15,9 @@ from lampas import nn
 from lampas.engine.derive import trail as trails
 from lampas.engine.graph import journal as journals
 from lampas.engine.llvm import python_objects
+from lampas.engine.llvm.text import Module
 from lampas.engine.settings import settings
-from lampas.engine.tensor import cursor_binding
+from lampas.engine.tensor import cursor_binding, cursor_native
 from lampas.engine.tensor.device import CPU
 
 if TYPE_CHECKING:
@@ -213,6 +214,21 @@ def test_an_interpreter_of_another_kind_keeps_the_functions_written_in_python(
     noted = [each.follow for each in steps_of(trails._ROOT[0]) if getattr(each, "follow", None)]
     assert noted
     assert not any(type(each) is BuiltinFunctionType for each in noted)
+
+
+@needs_native
+def test_an_interpreter_that_hides_its_functions_keeps_them_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unlinked() -> Module:
+        module = Module()
+        for name in ("lampas_follow", "lampas_wrap"):
+            b = module.function(name, [("ptr", "own")], "ptr")
+            b.ret(b.call("Py_FunctionThatIsNotThere", "ptr", [b.arguments[0]]))
+        return module
+
+    monkeypatch.setattr(cursor_native, "follow_module", unlinked)
+    assert cursor_binding.entrance.__wrapped__() is None
 
 
 @needs_native

@@ -60,7 +60,8 @@ TABLE_BYTES = bytes.__basicsize__ - 1  # of a bytes object before its contents
 
 @functools.cache
 def entrance() -> Callable[[bytes], Callable[..., Any]] | None:
-    """What makes a step's function from its table; None where this interpreter has another layout of objects.
+    """What makes a step's function from its table; None where this interpreter has another layout of objects, or
+    does not let its functions be found.
 
     The compiler is loaded when it is first wanted: start-up stays quick.
     """
@@ -70,7 +71,10 @@ def entrance() -> Callable[[bytes], Callable[..., Any]] | None:
     native = importlib.import_module("lampas.engine.tensor.cursor_native")
     compiler = importlib.import_module("lampas.engine.llvm.compiler")
     names = [native.FOLLOW, importlib.import_module("lampas.engine.tensor.cursor_parts").WRAP]
-    found = compiler.compile_functions(native.follow_module(), names)
+    try:
+        found = compiler.compile_functions(native.follow_module(), names)
+    except RuntimeError:  # the linker's: a function of Python is not exported
+        return None
     follow, wrapping = (
         objects.MethodDefinition(name.encode(), found[name], objects.FAST_CALL, None)
         for name in names
