@@ -17,7 +17,8 @@ from lampas.engine.graph import journal as journals
 from lampas.engine.llvm import python_objects
 from lampas.engine.llvm.text import Module
 from lampas.engine.settings import settings
-from lampas.engine.tensor import cursor_binding, cursor_native
+from lampas.engine.tensor import backward, cursor_binding, cursor_native
+from lampas.engine.tensor.core import wrap
 from lampas.engine.tensor.device import CPU
 
 if TYPE_CHECKING:
@@ -248,3 +249,35 @@ def test_places_of_slots_are_those_of_the_objects() -> None:
             place = cursor_parts.place(f"{type(thing).__name__}.{name}")
             found = ctypes.c_void_p.from_address(id(thing) + place).value
             assert found is None or found == id(getattr(thing, name)), name
+
+
+@needs_native
+def test_new_objects_have_the_slots_that_python_gives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slot that is added to a class must be filled here too."""
+
+    def filled() -> list[set[str]]:
+        w = nn.Parameter(lampas.ones(3))
+        for _ in range(6):
+            y = w * 2
+            y.sum().backward()
+        things: list[Any] = [y, y._storage, y._node, y._edge, w.grad, w.grad._storage]
+        return [
+            {name for name in type(each).__slots__ if name[:2] != "__" and has(each, name)}
+            for each in things
+        ]
+
+    def has(thing: Any, name: str) -> bool:
+        try:
+            type(thing).__dict__[name].__get__(thing)
+        except AttributeError:
+            return False
+        return True
+
+    native = filled()
+    forget()
+    monkeypatch.setattr(cursor_binding, "entrance", lambda: None)
+    monkeypatch.setattr(cursor_binding, "PLAIN_TENSOR", [lambda node: wrap(node, CPU)])
+    monkeypatch.setattr(backward, "PLAIN_TENSOR", cursor_binding.PLAIN_TENSOR)
+    assert filled() == native
