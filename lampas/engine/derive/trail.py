@@ -79,7 +79,6 @@ class Step:
         "recipe",
         "results",
         "sources",
-        "spare",
         "taken",
         "unsaved",
         "walks",
@@ -111,8 +110,7 @@ class Step:
         self.walks: dict[Any, Walk] = {}
         self.taken = 0  # times
         self.follow: Any = None  # a function that takes it once more: see `tensor.cursor`
-        self.spare: Any = None  # a function for what that one does not take
-        self.kept: Any = None  # what a native function refers to
+        self.kept: Any = None  # what that one refers to, if it is native
 
     @property
     def last(self) -> int:

@@ -81,7 +81,6 @@ class Entry:
         "recipe",
         "recorder",
         "sources",
-        "spare",
         "taken",
         "trees",
     )
@@ -108,8 +107,7 @@ class Entry:
         self.key: Any = None
         self.packed: bytes | None = None  # what a native function compares: see `pack_entry`
         self.recorder: Any = None
-        self.spare: Any = None  # a recorder for what the first one does not take
-        self.kept: Any = None  # what a native recorder refers to
+        self.kept: Any = None  # what that one refers to, if it is native
         self.flushes: dict[Any, Any] = {}  # what was run when values were wanted here
 
 
@@ -311,7 +309,7 @@ def _promise(journal: Journal, number: int, shape: Shape, kind: Any) -> Node:
     return node
 
 
-class Origin(IntEnum):
+class Use(IntEnum):
     """What a recipe's used node is: the second word says which."""
 
     VALUE = 0  # one that the journal has, by its number
@@ -334,12 +332,12 @@ def pack_entry(entry: Entry, used: Sequence[Node], first: int) -> bytes | None:
     fresh: dict[int, int] = {}
     for place, number in enumerate(entry.sources):
         if number < first:
-            words += (Origin.VALUE, number)
+            words += (Use.VALUE, number)
         elif number in fresh:
-            words += (Origin.SAME, fresh[number])
+            words += (Use.SAME, fresh[number])
         else:
             fresh[number] = place
-            words += (Origin.SCALAR if used[place].buffer is None else Origin.STORED, 0)
+            words += (Use.SCALAR if used[place].buffer is None else Use.STORED, 0)
     return struct.pack(f"{len(words)}q", *words)
 
 

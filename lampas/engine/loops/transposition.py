@@ -17,10 +17,10 @@ from lampas.engine.llvm.target import ELEMENT_BYTES, Target
 from lampas.engine.llvm.text import Module, Value, vector
 from lampas.engine.loops.brgemm import KernelCall
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
+from lampas.engine.loops.brgemm_plan import CACHE_LINE
 from lampas.engine.loops.brgemm_tile import transpose
 
 STRETCH = 128
-LINE = 64  # bytes of a cache line
 FEW = 4  # rows
 OUTER = 4
 
@@ -116,7 +116,7 @@ class TranspositionWriter:
     def write_squares(self, source: Value, target: Value, first: Value, last: Value) -> None:
         """Squares side by side, as many as fill a cache line of the target."""
         b, lanes, across = self.b, self.lanes, self.got[TranspositionInteger.ACROSS]
-        width = max(LINE // ELEMENT_BYTES[self.element], lanes)
+        width = max(CACHE_LINE // ELEMENT_BYTES[self.element], lanes)
         with b.loop(0, across, width) as row, b.loop(first, last, lanes) as column:
             rows, columns = b.subtract(across, row), b.subtract(last, column)
             whole = b.bit_and(b.compare("sge", rows, width), b.compare("sge", columns, lanes))

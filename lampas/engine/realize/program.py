@@ -67,7 +67,7 @@ Segment = NativeProgram | HostCall | GuardCheck
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Origin:
+class Blueprint:
     """What a schedule follows from."""
 
     graph: LinearGraph
@@ -82,9 +82,9 @@ class Origin:
 
 
 @functools.lru_cache(maxsize=4)
-def schedule_of(origin: Origin) -> Schedule:
+def schedule_of(blueprint: Blueprint) -> Schedule:
     """A schedule made again."""
-    return origin.make()
+    return blueprint.make()
 
 
 @final
@@ -94,8 +94,8 @@ class Program:
     Its schedule is many times as large as what runs need: it goes, and `schedule` makes it again for those who look.
     """
 
-    def __init__(self, schedule: Schedule, origin: Origin) -> None:
-        self.origin = origin
+    def __init__(self, schedule: Schedule, blueprint: Blueprint) -> None:
+        self.blueprint = blueprint
         graph = schedule.graph
         self.slots = Slots(schedule)
         self.output_bytes = [
@@ -128,7 +128,7 @@ class Program:
     @property
     def schedule(self) -> Schedule:
         """How the program came about."""
-        return schedule_of(self.origin)
+        return schedule_of(self.blueprint)
 
     def bind(self, schedule: Schedule) -> list[Segment]:
         """Native programs with the host calls between them; `costs` goes along, record by record."""
@@ -303,11 +303,11 @@ def build_program(graph: LinearGraph, arrangement: Arrangement | None = None) ->
 def schedule_and_bind(graph: LinearGraph, arrangement: Arrangement | None) -> Program:
     """What `build_program` does, unwatched."""
     start = time.perf_counter()
-    origin = Origin(graph, settings.fuse, settings.verify, get_num_threads())
-    schedule = origin.make(arrangement)
+    blueprint = Blueprint(graph, settings.fuse, settings.verify, get_num_threads())
+    schedule = blueprint.make(arrangement)
     if settings.debug >= 2:
         show(graph, schedule)
-    program = Program(schedule, origin)
+    program = Program(schedule, blueprint)
     statistics.programs += 1
     statistics.build_ms += (time.perf_counter() - start) * 1e3
     statistics.arena_bytes += program.arena_bytes

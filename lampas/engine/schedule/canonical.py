@@ -16,6 +16,8 @@ import functools
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from lampas.engine.loops.nest import MEMORY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 Listed = tuple[str, tuple[int, ...], "dtype", Any]
 """Operation, arguments, dtype, attribute: an operand's number for loads, gathers and stores."""
-
-MEMORY = frozenset({"load", "gather", "store"})
 
 
 def canonical_order(

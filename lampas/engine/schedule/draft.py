@@ -17,6 +17,7 @@ from lampas.engine.dtype import bool_, float32, int64
 from lampas.engine.errors import InternalError
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.dimensions import collapse
+from lampas.engine.loops.nest import MEMORY
 from lampas.engine.schedule.canonical import canonical_order
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Draft:
         numbers: dict[int, int] = {}
         for number in listed:
             op, arguments, kind, attribute = self.instructions[number]
-            if op in ("load", "gather", "store"):
+            if op in MEMORY:
                 attribute = operands[attribute]
             elif op == "index":
                 attribute = place[attribute]

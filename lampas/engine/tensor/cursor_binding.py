@@ -1,7 +1,7 @@
 """Binding the cursor's native function to steps: their tables, and the builtin functions that the door calls.
 
-Where the interpreter is not as the native function assumes, where a step is too large for a table, and as long as nothing
-is to be compiled, a step keeps the function that is written in Python; it also takes what the native one refuses.
+Where the interpreter is not as the native function assumes, where a step is too large for a table, and where nothing is
+to be compiled (the reference tier, eager mode), a step keeps the function that is written in Python alone.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ def fits(recipe: Recipe, inputs: Sequence[Any]) -> bool:
     """Whether a table holds a step."""
     few = max(len(recipe.kinds), len(recipe.results)) <= MOST_RESULTS
     whole = not recipe.hands_on and None not in recipe.results and bool(recipe.kinds)
-    return few and whole and len(inputs) <= MOST_INPUTS and settings.tier != "reference"
+    compiles = settings.tier != "reference" and not settings.eager
+    return few and whole and len(inputs) <= MOST_INPUTS and compiles
 
 
 def bind_step(step: Step, inputs: Sequence[Any], place: int, leaves: int, view: bool) -> None:
@@ -158,7 +159,8 @@ def bind_step(step: Step, inputs: Sequence[Any], place: int, leaves: int, view: 
             table.words[row + ResultWord.HAS_MARK] = 1
             table.refer(row + ResultWord.INDEX, number)
             table.refer(row + ResultWord.SOURCE, Mark(None, place, number).source)  # type: ignore[arg-type]
-    step.kept, step.spare, step.follow = table.kept, step.follow, table.function(make)
+    table.refer(Word.WRITTEN, step.follow)
+    step.kept, step.follow = table.kept, table.function(make)
 
 
 def write_sources(table: Table, step: Step, inputs: Sequence[Any], leaves: int) -> None:
@@ -197,4 +199,5 @@ def bind_recorder(
         return
     table = Table(Mode.UNTRACKED if operation.untracked else Mode.PLAIN, recipe, inputs)
     table.words[Word.MULTIPLE] = int(operation.multiple)
-    entry.kept, entry.spare, entry.recorder = table.kept, entry.recorder, table.function(make)
+    table.refer(Word.WRITTEN, entry.recorder)
+    entry.kept, entry.recorder = table.kept, table.function(make)

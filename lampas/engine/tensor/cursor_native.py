@@ -1,15 +1,15 @@
 """The cursor's native function: what `cursor.write_step` and `write_recorder` write in Python, once for all steps.
 
-    follow(trail, inputs) -> results, or None where the step is another or anything is not as it was
+    follow(trail, inputs) -> results, or what the written function says where anything is not as it was
 
 It is one function for every step; what differs is in the step's table (`cursor_table`), which is the function's own
-object.  The order is that of the Python functions: all comparisons first, so that None has changed nothing; then the
+object.  The order is that of the Python functions: all comparisons first, so that nothing has changed where one fails; then the
 journal's promises, the trail's notes, the tensors.  Where memory runs out the function raises, as Python would.
 """
 
 from __future__ import annotations
 
-from lampas.engine.graph.journal import MOST_VALUES, EntryWord, Origin
+from lampas.engine.graph.journal import MOST_VALUES, EntryWord, Use
 from lampas.engine.llvm.python_objects import NULL, ObjectBuilder, write_equality
 from lampas.engine.llvm.text import Builder, Module, Value, constant
 from lampas.engine.tensor.cursor_parts import (
@@ -127,8 +127,8 @@ class FollowWriter:
             self.write_notes()
         self.write_results()
         b.begin("other")
-        o.keep(self.none)
-        b.ret(self.none)
+        written = self.word(Word.WRITTEN, "ptr")
+        b.ret(b.call("PyObject_Vectorcall", "ptr", [written, self.arguments, self.count, NULL]))
         b.begin("failed")
         b.ret(NULL)
 
@@ -274,7 +274,7 @@ class FollowWriter:
             self.set_each(self.made, number, node)
         with b.loop(0, used) as number:
             origin = self.origin(origins, number)
-            with b.when(b.bit_or(*(self.is_origin(origin, e) for e in (Origin.STORED, Origin.SCALAR)))):  # fmt: skip
+            with b.when(b.bit_or(*(self.is_origin(origin, e) for e in (Use.STORED, Use.SCALAR)))):  # fmt: skip
                 o.append(values, self.used(number))
         with b.loop(0, self.word(Word.KINDS)) as number:
             o.append_owned(values, self.each(self.made, number))
@@ -290,7 +290,7 @@ class FollowWriter:
         at = self.b.add(self.b.multiply(number, 2), int(EntryWord.ORIGINS))
         return self.b.element_pointer(origins, at, "i64", inside=False)
 
-    def is_origin(self, origin: Value, kind: Origin) -> Value:
+    def is_origin(self, origin: Value, kind: Use) -> Value:
         return self.b.compare("eq", self.o.word(origin, 0), int(kind))
 
     def write_origin(self, origins: Value, values: Value, number: Value) -> None:
@@ -298,14 +298,14 @@ class FollowWriter:
         b, o = self.b, self.o
         node, origin = self.used(number), self.origin(origins, number)
         target = o.word(origin, 1)
-        with b.when(self.is_origin(origin, Origin.VALUE)):
+        with b.when(self.is_origin(origin, Use.VALUE)):
             self.expect_true(b.compare("slt", target, b.call("PyList_Size", "i64", [values])))
             self.expect(node, o.item(values, target))
-        with b.when(self.is_origin(origin, Origin.SAME)):
+        with b.when(self.is_origin(origin, Use.SAME)):
             self.expect(node, self.used(target))
-        with b.when(self.is_origin(origin, Origin.STORED)):
+        with b.when(self.is_origin(origin, Use.STORED)):
             o.leave_if(o.is_same(self.slot(node, "Node.buffer"), self.none), "other")
-        with b.when(self.is_origin(origin, Origin.SCALAR)):
+        with b.when(self.is_origin(origin, Use.SCALAR)):
             self.expect(self.slot(node, "Node.journal"), self.none)
             self.expect(self.slot(node, "Node.op"), self.shared(Common.SCALAR))
 

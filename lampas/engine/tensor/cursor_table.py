@@ -42,11 +42,15 @@ class Common(IntEnum):
 
 
 class Word(IntEnum):
-    """Places in a step's table; `LEAVES` is how many the trail must have met, -1 where that does not matter."""
+    """Places in a step's table.
+
+    `LEAVES` is how many the trail must have met, -1 where that does not matter; `WRITTEN` is the function that is written
+    in Python, which takes what the native one refuses.
+    """
 
     # fmt: off
     (COMMON, MODE, INPUTS, LEAVES, RECIPE, USED, KINDS, RESULTS, MULTIPLE, STEP, PLACE, KEEPS_INPUTS,
-     KEEPS_OUTPUTS) = range(13)
+     KEEPS_OUTPUTS, WRITTEN) = range(14)
     # fmt: on
     USED_PLACES = 16
     INPUT_ROWS = 32

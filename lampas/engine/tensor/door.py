@@ -77,8 +77,6 @@ def record(
                 and (step.attributes is attributes or step.key == exact(attributes))
             ):
                 made = step.follow(trail, inputs)
-                if made is None and step.spare is not None:
-                    made = step.spare(trail, inputs)
                 if made is not None:
                     return made
         made = _record_plainly(operation, inputs, attributes)
@@ -140,8 +138,7 @@ def _record_plainly(
         and entry.recorder is not None
         and (entry.attributes is attributes or entry.key == exact(attributes))
     ):
-        made = entry.recorder(inputs)
-        return entry.spare(inputs) if made is None and entry.spare is not None else made
+        return entry.recorder(inputs)
     return None
 
 
@@ -199,8 +196,6 @@ def _trace_view(
             and step.key == exact(attributes)
         ):
             made = step.follow(trail, (source,))
-            if made is None and step.spare is not None:
-                made = step.spare(trail, (source,))
             if made is not None:
                 return made
         leaves = len(trail.leaves)
