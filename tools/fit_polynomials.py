@@ -129,7 +129,7 @@ FITS: dict[str, Fit] = {
     "EXP32": Fit(near_zero(exp_tail, lambda r: mpf(1) / 2 + r / 6), -HALF_LN2, HALF_LN2, 4, lambda r: r * r + mpf(10) ** -6),
     "EXP64": Fit(near_zero(exp_tail, lambda r: mpf(1) / 2 + r / 6), -HALF_LN2, HALF_LN2, 10, lambda r: r * r + mpf(10) ** -6),
     # 2^r = 1 + r·p(r)
-    "EXP2_32": Fit(near_zero(lambda r: (2**r - 1) / r, lambda r: mp.log(2)), -0.50001, 0.50001, 6),
+    "EXP2_32": Fit(near_zero(lambda r: (2**r - 1) / r, lambda r: mp.log(2)), -0.50001, 0.50001, 4, lambda r: abs(r) + mpf(10) ** -6),
     # log(1+f) = f - f²/2 + f³·p(f)
     "LOG32": Fit(near_zero(log_tail, lambda f: mpf(1) / 3 - f / 4), 1 / ROOT - 1, ROOT - 1, 8, lambda f: f * f + mpf(10) ** -5),
     # log(1+f) = 2s + s·z·p(z), z = s², s = f/(2+f)

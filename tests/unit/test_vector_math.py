@@ -14,7 +14,7 @@ from lampas.engine.dtype import dtype, float32, float64
 from lampas.engine.llvm.compiler import compile_function
 from lampas.engine.llvm.text import Builder, Module, Value
 from lampas.engine.llvm.vector_math import VECTOR_MATH
-from lampas.engine.llvm.vector_math_exponential import exp_negative, quick_sigmoid, quick_tanh
+from lampas.engine.llvm.vector_math_exponential import exp2_negative, quick_sigmoid, quick_tanh
 from tests.unit.nests import run, simple
 
 Array = np.ndarray[Any, Any]
@@ -129,7 +129,7 @@ def applied(function: Callable[[Builder, Value], Value], source: Array) -> Array
 @pytest.mark.parametrize(
     ("function", "exact", "low", "high", "most", "ends"),
     [
-        (exp_negative, np.exp, -86.9, 0.0, 1.05, (0.0, None)),
+        (exp2_negative, np.exp2, -126.4, 0.0, 2.5, (0.0, None)),
         (quick_sigmoid, logistic, -86.9, 86.9, 2.6, (0.0, 1.0)),
         (quick_tanh, np.tanh, -30.0, 30.0, 2.6, (-1.0, 1.0)),
     ],

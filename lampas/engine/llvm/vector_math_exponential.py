@@ -32,6 +32,7 @@ LN2_HIGH32, LN2_LOW32 = 0.693359375, -2.12194440054690583e-4
 LN2_HIGH64, LN2_LOW64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 LOG2_E, LOG10_2 = 1 / math.log(2), math.log10(2)
 EXP32 = (0.500000009518, 0.166665188404, 0.0416662058144, 0.00836888928687, 0.00139504904127)
+EXP2_32 = (0.693147214916, 0.240222345904, 0.0555030835418, 0.00967187724015, 0.00134072619115)
 EXP64 = (
     0.49999999999999999966, 0.16666666666666683845, 0.041666666666666724277, 0.0083333333333167382526,
     0.0013888888888858547937, 0.00019841269897059783137, 0.000024801587373543952481, 2.755723423601222845e-6,
@@ -66,7 +67,7 @@ def exp(b: Builder, x: Value) -> Value:
     """e^x for all x."""
     low, high = (-104.0, 89.0) if is_single(x) else (-746.0, 710.0)
     count, _, less_one = reduced_exp(b, clamp_high(b, clamp_low(b, x, low), high))
-    return scale(b, b.add(less_one, 1.0), count)
+    return scale(b, b.add(less_one, 1.0), count, x)
 
 
 def exp_plain(b: Builder, x: Value) -> Value:
@@ -75,13 +76,16 @@ def exp_plain(b: Builder, x: Value) -> Value:
     return b.multiply(b.add(less_one, 1.0), power_of_two(b, count))
 
 
-def exp_negative(b: Builder, x: Value) -> Value:
-    """e^x of floats that are not above 0 (NaN passes): 0 below -87, where the result is hardly a normal number."""
-    low = -87.0
-    count, _, less_one = reduced_exp(b, clamp_low(b, x, low))
-    power = bits_of_float(b, b.add(less_one, 1.0))
-    result = float_of_bits(b, b.add(power, b.shift_left(count, 23)))
-    return b.select(b.compare("olt", x, low), constant(0, x.type), result)
+def exp2_negative(b: Builder, x: Value) -> Value:
+    """2^x of floats that are not above 0 (NaN passes): 0 below -126.5, where the result is hardly a normal number.
+
+    At -127 the power's bits are those of 0.
+    """
+    x = clamp_low(b, x, -127.0)
+    whole, count = nearest(b, x)
+    rest = b.subtract(x, whole)
+    fraction = b.multiply_add(polynomial(b, rest, EXP2_32), rest, constant(1.0, x.type))
+    return b.multiply(fraction, power_of_two(b, count))
 
 
 def exp2(b: Builder, x: Value) -> Value:
@@ -92,7 +96,7 @@ def exp2(b: Builder, x: Value) -> Value:
     rest = b.multiply(b.subtract(x, whole), math.log(2))
     tail = polynomial(b, rest, EXP32 if is_single(x) else EXP64)
     less_one = b.multiply_add(b.multiply(rest, rest), tail, rest)
-    return scale(b, b.add(less_one, 1.0), count)
+    return scale(b, b.add(less_one, 1.0), count, x)
 
 
 def expm1(b: Builder, x: Value) -> Value:

@@ -100,16 +100,22 @@ def power_of_two(b: Builder, exponent: Value) -> Value:
     return float_of_bits(b, b.shift_left(b.add(exponent, bias), place))
 
 
-def scale(b: Builder, x: Value, exponent: Value) -> Value:
-    """Return x·2^exponent, by AVX-512's instruction or in two steps, which reach denormals and infinity."""
+def scale(b: Builder, x: Value, exponent: Value, sign: Value) -> Value:
+    """Return x·2^exponent where the exponent has the sign of a number, or is 0.
+
+    By AVX-512's instruction, or as two products, which reach denormals and infinity: a power that stays normal
+    because it is nearer to 1 by a fixed one, and that one.
+    """
     target = target_of(b)
     if target is not None and target.vector_bytes == 64 and lanes_of(x.type) >= 8:
         name = f"llvm.ldexp.{suffix_of(x.type)}.{suffix_of(exponent.type)}"
         return b.call(name, x.type, [x, exponent])
-    half = b.shift_right(exponent, 1)
-    return b.multiply(
-        b.multiply(x, power_of_two(b, half)), power_of_two(b, b.subtract(exponent, half))
-    )
+    bias, place, apart = (127, 23, 64) if is_single(x) else (1023, 52, 512)
+    below = b.compare("slt", bits_of_float(b, sign), 0)
+    biases = [constant(bias + part, exponent.type) for part in (apart, -apart)]
+    factors = [constant(2.0**part, x.type) for part in (-apart, apart)]
+    power = float_of_bits(b, b.shift_left(b.add(exponent, b.select(below, *biases)), place))
+    return b.multiply(b.multiply(x, power), b.select(below, *factors))
 
 
 def absolute(b: Builder, x: Value) -> Value:

@@ -139,6 +139,8 @@ class BackwardWriter(BlockWriter):
             place = self.line(flows, key)
             rest = b.subtract(b.load(kind, place), loop.results[0])
             b.store(b.multiply(b.load(kind, self.line(panel, key)), rest), place)
+        if self.causal:
+            self.clear_next_keys(flows, limit)
 
     def write_key_sums(
         self, routine: TileRoutine, left: Value, operand: tuple[Value, Value], block: Block

@@ -5,8 +5,8 @@ keys and values are only brought together, never turned.  A block has up to `blo
 thread's own memory, the whole matrix never exists (the idea of Dao et al., "FlashAttention", 2022; as a row of scores
 fits the second cache, its softmax is the plain one).
 
-Under a causal mask a group of queries meets only the keys up to its last query, and one tile's height more, which the
-mask makes zero: tiles of the products that follow do not end where groups of lanes do.
+Under a causal mask a group of queries meets only the keys up to its last query.  Zeros stand in the rows that follow, as
+many as a tile is high: tiles of the products that come after do not end where groups of lanes do.
 
 Operands and integers are named by `AttentionInteger`; strides are in elements.
 """
@@ -20,7 +20,7 @@ from enum import IntEnum
 from lampas.engine.dtype import float32
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
-from lampas.engine.llvm.vector_math_exponential import exp_negative
+from lampas.engine.llvm.vector_math_exponential import LOG2_E, exp2_negative
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_pack import PackKernel, StretchWriter
 from lampas.engine.loops.brgemm_tile import (
@@ -235,9 +235,9 @@ class BlockWriter:
         return b.minimum(self.keys, last) if self.causal else self.keys
 
     def group_limit(self, first: Value, group: Value) -> Value:
-        """Keys that a group of queries meets, and those that the tiles of later products read with them."""
+        """Keys that a group of queries meets."""
         b = self.b
-        return self.key_limit(b.add(b.add(first, group), self.columns + self.height))
+        return self.key_limit(b.add(b.add(first, group), self.columns))
 
     def write_scores(
         self, matrix: Value, packed: Value, depth: Value, target: Value, block: Block
@@ -265,16 +265,23 @@ class BlockWriter:
         return self.at(panel, (key, self.stride))
 
     def hide_later_keys(self, panel: Value, first: Value, limit: Value) -> None:
-        """−inf where a key comes after the query."""
+        """−inf where a key comes after the query: as a minimum, since a choice becomes a store under a mask, which is slow."""
         b = self.b
         whole = vector("i64", self.columns)
         numbers = b.module.table(f"lanes{self.columns}", "i64", range(self.columns))
         lanes = b.add(b.load(whole, numbers), b.splat(first, whole))
-        lowest = constant(float("-inf"), self.kind)
+        bounds = [constant(float(bound), self.kind) for bound in ("inf", "-inf")]
         with b.loop(first, limit) as key:
             place = self.line(panel, key)
             seen = b.compare("sle", b.splat(key, whole), lanes)
-            b.store(b.select(seen, b.load(self.kind, place), lowest), place)
+            scores = b.load(self.kind, place)
+            b.store(b.intrinsic("minnum", self.kind, [scores, b.select(seen, *bounds)]), place)
+
+    def clear_next_keys(self, panel: Value, limit: Value) -> None:
+        """Zeros for as many keys after a group's last as tiles of later products may read with it."""
+        b = self.b
+        with b.loop(limit, b.add(limit, self.height)) as key:
+            b.store(constant(0, self.kind), self.line(panel, key))
 
     def add_bias(self, panel: Value, bias: Value, limit: Value, valid: Value) -> None:
         b = self.b
@@ -283,17 +290,17 @@ class BlockWriter:
         with b.loop(0, limit) as key:
             place = self.line(panel, key)
             extra = b.load(self.kind, self.at(self.bias_room, (key, self.columns)))
-            b.store(b.add(b.load(self.kind, place), extra), place)
+            b.store(b.multiply_add(extra, LOG2_E, b.load(self.kind, place)), place)
 
     def power(self, panel: Value, key: Value, largest: Value) -> Value:
-        """exp(score − largest) of one key, in place of the score."""
+        """2^(score − largest) of one key, in place of the score."""
         b, place = self.b, self.line(panel, key)
-        made = exp_negative(b, b.subtract(b.load(self.kind, place), largest))
+        made = exp2_negative(b, b.subtract(b.load(self.kind, place), largest))
         b.store(made, place)
         return made
 
     def exponentiate(self, panel: Value, limit: Value) -> Value:
-        """exp(score − largest) in place; returns the reciprocal of their sum, 0 where nothing may be seen."""
+        """2^(score − largest) in place; returns the reciprocal of their sum, 0 where nothing may be seen."""
         b = self.b
         lowest = constant(float("-inf"), self.kind)
         with b.carrying_loop(0, limit, 1, [lowest]) as loop:
@@ -313,14 +320,17 @@ class BlockWriter:
         return b.select(blind, constant(0, self.kind), inverse)
 
     def write_weights(self, query: Value, bias: Value | None, block: Block) -> None:
-        """exp(scores) of a block of queries, and the reciprocals of their sums as its factors."""
+        """exp(scores) of a block of queries, and the reciprocals of their sums as its factors.
+
+        Queries are made longer by 1/ln 2, and so is the bias: the powers are those of two.
+        """
         b, i = self.b, AttentionInteger
         row = self.integer(i.QUERY_ROW)
+        factor = b.splat(b.multiply(self.scale, LOG2_E), self.kind)
         self.pack_block(query, row, self.depth, self.packed, block)
         with b.loop(0, b.multiply(self.depth, self.rows), self.columns) as place:
             spot = b.element_pointer(self.packed, place, ELEMENT)
-            scaled = b.multiply(b.load(self.kind, spot), b.splat(self.scale, self.kind))
-            b.store(scaled, spot)
+            b.store(b.multiply(b.load(self.kind, spot), factor), spot)
         self.write_scores(self.key, self.packed, self.depth, self.weights, block)
         with b.loop(0, block.valid, self.columns) as group:
             limit = self.group_limit(block.first, group)
@@ -331,6 +341,8 @@ class BlockWriter:
             if self.causal:
                 self.hide_later_keys(panel, b.add(block.first, group), limit)
             inverse = self.exponentiate(panel, limit)
+            if self.causal:
+                self.clear_next_keys(panel, limit)
             b.store(inverse, b.element_pointer(self.factors, group, ELEMENT))
 
     # ---- products of scores ---------------------------------------------------------------------------------
