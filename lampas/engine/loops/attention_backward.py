@@ -7,7 +7,7 @@ With P = softmax(q·kᵀ·scale + bias), flow the result's cotangent and dP = fl
     unit        a head
     operands    scratch, query, key, value, result, flow, bias (if any)
 
-The result holds dq of all heads, then dk, then dv.  What keys and values get is summed in the thread's memory.
+Each of dq, dk and dv has its own place and strides in C.  What keys and values get is summed in the thread's memory.
 """
 
 from __future__ import annotations
@@ -79,18 +79,16 @@ class BackwardWriter(BlockWriter):
         self.fill(self.key_sums, self.depth)
         self.fill(self.value_sums, self.width)
         queries = self.integer(i.QUERIES)
-        c = self.operand(4)
-        own = self.at(c, (b.multiply(head, queries), self.depth))
         with b.loop(0, queries, self.rows) as first:
             valid = b.minimum(b.subtract(queries, first), self.rows)
-            result = self.at(own, (first, self.depth))
-            self.write_block(bias, Block(first, valid), result)
-        row = b.multiply(head, self.keys)
-        to_key = b.element_pointer(c, self.integer(i.KEY_RESULT), ELEMENT)
-        to_value = b.element_pointer(c, self.integer(i.VALUE_RESULT), ELEMENT)
-        self.copy(self.key_sums, self.at(to_key, (row, self.depth)), self.depth, self.scale)
+            self.write_block(bias, Block(first, valid), self.result(head, i.RESULT))
+        self.copy(
+            self.key_sums, self.result(head, i.KEY_RESULT), i.KEY_RESULT_ROW, self.depth, self.scale
+        )
         one = constant(1.0, ELEMENT)
-        self.copy(self.value_sums, self.at(to_value, (row, self.width)), self.width, one)
+        self.copy(
+            self.value_sums, self.result(head, i.VALUE_RESULT), i.VALUE_RESULT_ROW, self.width, one
+        )
 
     def fill(self, target: Value, size: Value) -> None:
         """Zeros for a matrix with a row for each key."""
@@ -98,12 +96,17 @@ class BackwardWriter(BlockWriter):
         with b.loop(0, b.multiply(self.keys, size), lanes) as place:
             b.store(constant(0, self.shape.kind), b.element_pointer(target, place, ELEMENT))
 
-    def copy(self, source: Value, target: Value, size: Value, factor: Value) -> None:
-        b, kind, lanes = self.b, self.shape.kind, self.shape.lanes
+    def copy(
+        self, source: Value, target: Value, row: AttentionInteger, size: Value, factor: Value
+    ) -> None:
+        """The sums of all keys by a factor, to rows of C."""
+        b, kind, stride = self.b, self.shape.kind, self.integer(row)
         spread = b.splat(factor, kind)
-        with b.loop(0, b.multiply(self.keys, size), lanes) as place:
-            value = b.load_element(kind, source, place)
-            b.store(b.multiply(value, spread), b.element_pointer(target, place, ELEMENT))
+        with b.loop(0, self.keys) as key:
+            sums, line = self.at(source, (key, size)), self.at(target, (key, stride))
+            with b.loop(0, size, self.shape.lanes) as column:
+                value = b.load_element(kind, sums, column)
+                b.store(b.multiply(value, spread), b.element_pointer(line, column, ELEMENT))
 
     def write_block(self, bias: Value | None, block: Block, result: Value) -> None:
         b, i = self.b, AttentionInteger

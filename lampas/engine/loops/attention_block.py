@@ -39,13 +39,15 @@ ROUND = 16  # elements: regions of scratch memory begin at cache lines
 
 
 class AttentionInteger(IntEnum):
-    """Places of the integers.  SCALE holds the bits of a double; the offsets are those of the results in C."""
+    """Places of the integers.  SCALE holds the bits of a double; a result's offset in C is followed by its strides."""
 
     # fmt: off
     (QUERIES, KEYS, DEPTH, WIDTH, UNITS, UNIT_ROWS, HEADS, SCALE, SCRATCH_STRIDE,
      QUERY_OUTER, QUERY_INNER, QUERY_ROW, KEY_OUTER, KEY_INNER, KEY_ROW,
      VALUE_OUTER, VALUE_INNER, VALUE_ROW, FLOW_OUTER, FLOW_INNER, FLOW_ROW,
-     BIAS_OUTER, BIAS_INNER, BIAS_ROW, KEY_RESULT, VALUE_RESULT) = range(26)
+     BIAS_OUTER, BIAS_INNER, BIAS_ROW, RESULT, RESULT_OUTER, RESULT_INNER, RESULT_ROW,
+     KEY_RESULT, KEY_RESULT_OUTER, KEY_RESULT_INNER, KEY_RESULT_ROW,
+     VALUE_RESULT, VALUE_RESULT_OUTER, VALUE_RESULT_INNER, VALUE_RESULT_ROW) = range(36)
     # fmt: on
 
 
@@ -195,6 +197,11 @@ class BlockWriter:
         b, heads = self.b, self.integer(AttentionInteger.HEADS)
         outer, inner = b.divide(head, heads), b.remainder(head, heads)
         return self.at(base, (outer, self.integer(first)), (inner, self.integer(first + 1)))
+
+    def result(self, head: Value, first: AttentionInteger) -> Value:
+        """Where a head's result lies in C; its offset and strides stand from `first` on."""
+        start = self.b.element_pointer(self.operand(4), self.integer(first), ELEMENT)
+        return self.of_head(start, head, AttentionInteger(first + 1))
 
     def gather_rows(self, source: Value, row: AttentionInteger, size: Value, target: Value) -> None:
         """The rows of a head's keys or values, one after the other: far apart they meet in few sets of a cache."""
@@ -375,12 +382,13 @@ class BlockWriter:
                     b.call(routine.name, "void", values)
 
     def write_rows(self, result: Value, size: Value, factors: Value | None, block: Block) -> None:
-        """The block's sums by a factor for each row, or by the scale."""
-        b, kind = self.b, self.shape.kind
+        """The block's sums by a factor for each row, or by the scale; `result` is where the head's first row goes."""
+        b, kind, row = self.b, self.shape.kind, self.integer(AttentionInteger.RESULT_ROW)
         with b.loop(0, block.valid) as query:
             factor = self.scale if factors is None else b.load_element(ELEMENT, factors, query)
             spread = b.splat(factor, kind)
-            source, target = (self.at(base, (query, size)) for base in (self.query_sums, result))
+            source = self.at(self.query_sums, (query, size))
+            target = self.at(result, (b.add(block.first, query), row))
             with b.loop(0, size, self.shape.lanes) as column:
                 total = b.load_element(kind, source, column)
                 b.store(b.multiply(total, spread), b.element_pointer(target, column, ELEMENT))

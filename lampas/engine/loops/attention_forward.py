@@ -59,7 +59,7 @@ class ForwardWriter(BlockWriter):
         b.ret()
 
     def write_block(self, head: Value, block: Block) -> None:
-        b, i = self.b, AttentionInteger
+        i = AttentionInteger
         query = self.of_head(self.operand(1), head, i.QUERY_OUTER)
         query = self.at(query, (block.first, self.integer(i.QUERY_ROW)))
         bias = None
@@ -68,6 +68,4 @@ class ForwardWriter(BlockWriter):
             bias = self.at(bias, (block.first, self.integer(i.BIAS_ROW)))
         self.write_weights(query, bias, block)
         self.write_query_sums(self.product, self.weights, self.value, self.width, block)
-        row = b.add(b.multiply(head, self.integer(i.QUERIES)), block.first)
-        result = self.at(self.operand(4), (row, self.width))
-        self.write_rows(result, self.width, self.factors, block)
+        self.write_rows(self.result(head, i.RESULT), self.width, self.factors, block)

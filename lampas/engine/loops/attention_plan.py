@@ -4,7 +4,8 @@
     plan = plan_attention(sizes, (query, key, value), scale, causal)                # C: (outer, heads, queries, width)
     plan = plan_attention_backward(sizes, (query, key, value, flow), scale, causal)
 
-Strides are (outer, head, row) in elements, of each operand; elements of a row lie side by side.  Operands are "a" query, "b" key,
+Strides are (outer, head, row) in elements, of each operand; elements of a row lie side by side.  `results` are the places in
+C of what is computed, as (offset, strides): the result, or dq, dk and dv; if not told, they are row-major, one after the other.  Operands are "a" query, "b" key,
 "extra0" value, "extra1" flow (backward), "extra2" bias.
 """
 
@@ -29,6 +30,7 @@ from lampas.engine.loops.brgemm import GemmPlan, KernelCall
 from lampas.engine.loops.convolution_forward import FMA_NANOSECONDS
 
 Strides = tuple[int, int, int]
+Result = tuple[int, Strides]
 POWER_NANOSECONDS = 0.6  # a weight's exponential, passes over its score and the like
 UNITS_WANTED = 16
 LEAST_KEYS = 16  # a tile is as high on any machine, or less
@@ -63,8 +65,34 @@ def whole(count: int) -> int:
     return -(-count // ROUND) * ROUND
 
 
+def side_by_side(sizes: AttentionSizes, backward: bool) -> list[Result]:
+    """Row-major results, one after the other."""
+    forms = [(sizes.queries, sizes.width)]
+    if backward:
+        forms = [(sizes.queries, sizes.depth), (sizes.keys, sizes.depth), (sizes.keys, sizes.width)]
+    results: list[Result] = []
+    offset = 0
+    for rows, size in forms:
+        results.append((offset, (sizes.heads * rows * size, rows * size, size)))
+        offset += sizes.outer * sizes.heads * rows * size
+    return results
+
+
+@dataclass(frozen=True)
+class Units:
+    """How many units a head has, rows of queries of each, and elements of scratch memory of a thread."""
+
+    count: int
+    rows: int
+    scratch: int
+
+
 def integers_of(
-    sizes: AttentionSizes, strides: Sequence[Strides], scale: float, units: int, rows: int, own: int
+    sizes: AttentionSizes,
+    strides: Sequence[Strides],
+    scale: float,
+    units: Units,
+    results: Sequence[Result],
 ) -> tuple[int, ...]:
     """The integers; `strides` of query, key, value, flow and bias."""
     i = AttentionInteger
@@ -72,18 +100,17 @@ def integers_of(
     (bits,) = struct.unpack("<q", struct.pack("<d", scale))
     for place, number in (
         (i.QUERIES, sizes.queries), (i.KEYS, sizes.keys), (i.DEPTH, sizes.depth), (i.WIDTH, sizes.width),
-        (i.UNITS, units), (i.UNIT_ROWS, rows), (i.HEADS, sizes.heads), (i.SCALE, bits), (i.SCRATCH_STRIDE, own),
+        (i.UNITS, units.count), (i.UNIT_ROWS, units.rows), (i.HEADS, sizes.heads), (i.SCALE, bits),
+        (i.SCRATCH_STRIDE, units.scratch),
     ):  # fmt: skip
         listed[place] = number
-    for first, three in zip(
-        (i.QUERY_OUTER, i.KEY_OUTER, i.VALUE_OUTER, i.FLOW_OUTER, i.BIAS_OUTER),
-        strides,
-        strict=True,
-    ):
+    operands = (i.QUERY_OUTER, i.KEY_OUTER, i.VALUE_OUTER, i.FLOW_OUTER, i.BIAS_OUTER)
+    for first, three in zip(operands, strides, strict=True):
         listed[first : first + 3] = three
-    count = sizes.outer * sizes.heads
-    listed[i.KEY_RESULT] = count * sizes.queries * sizes.depth
-    listed[i.VALUE_RESULT] = listed[i.KEY_RESULT] + count * sizes.keys * sizes.depth
+    for first, (offset, three) in zip(
+        (i.RESULT, i.KEY_RESULT, i.VALUE_RESULT), results, strict=False
+    ):
+        listed[first : first + 4] = offset, *three
     return tuple(listed)
 
 
@@ -115,6 +142,7 @@ def plan_attention(
     causal: bool,
     *,
     bias: Strides | None = None,
+    results: Sequence[Result] = (),
     threads: int = 1,
     target: Target | None = None,
 ) -> GemmPlan:
@@ -125,7 +153,9 @@ def plan_attention(
     rows = unit_rows(sizes, target)
     units = -(-sizes.queries // rows)
     own = block_scratch(target, sizes, bias is not None)
-    integers = integers_of(sizes, (*strides, NONE, bias or NONE), scale, units, rows, own)
+    found = results or side_by_side(sizes, backward=False)
+    listed = (*strides, NONE, bias or NONE)
+    integers = integers_of(sizes, listed, scale, Units(units, rows, own), found)
     work = work_of(sizes, causal, (sizes.depth + sizes.width) / sizes.depth)
     return planned(kernel, OPERANDS, sizes.outer * sizes.heads * units, integers, work, threads)
 
@@ -137,6 +167,7 @@ def plan_attention_backward(
     causal: bool,
     *,
     bias: Strides | None = None,
+    results: Sequence[Result] = (),
     threads: int = 1,
     target: Target | None = None,
 ) -> GemmPlan:
@@ -154,7 +185,9 @@ def plan_attention_backward(
     own += whole(sizes.width * block_rows(target)) + whole(tall * score_stride(target))
     own += whole(tall * sizes.depth) + whole(tall * sizes.width)
     assert shape.rows <= LEAST_KEYS
-    integers = integers_of(sizes, (*strides, bias or NONE), scale, 1, sizes.queries, own)
+    found = results or side_by_side(sizes, backward=True)
+    units = Units(1, sizes.queries, own)
+    integers = integers_of(sizes, (*strides, bias or NONE), scale, units, found)
     work = work_of(sizes, causal, (3 * sizes.depth + 2 * sizes.width) / sizes.depth)
     names = *OPERANDS, "extra1"
     return planned(kernel, names, sizes.outer * sizes.heads, integers, work, threads)

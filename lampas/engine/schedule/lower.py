@@ -19,6 +19,7 @@ from lampas.engine.schedule.attention import attention_call
 from lampas.engine.schedule.blocks import region_calls
 from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
 from lampas.engine.schedule.convolution import convolution_call, kernel_call
+from lampas.engine.schedule.delivery import deliver
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
@@ -75,6 +76,8 @@ def make_schedule(
     """Settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
     settled = settle(simplify(arrangement.graph))
     steps, paths = fuse(settled, fused)
+    if fused:
+        steps = deliver(steps, paths)
     schedule = Schedule(settled, steps, paths, layouts=arrangement.layouts)
     for place, number in enumerate(settled.outputs):
         schedule.outputs[paths.base(number)] = place
@@ -139,7 +142,8 @@ class Lowering:
         if isinstance(step, HostStep):
             given = self.paths, step.entry, schedule.scratch, self.threads
             made = own_call(self.paths, step.entry) or kernel_call(*given)
-            made = made or attention_call(*given) or recurrent_call(*given)
+            made = made or attention_call(self.paths, step, schedule.scratch, self.threads)
+            made = made or recurrent_call(*given)
             return [made] if made else self.serial(place, step) or [step]
         if isinstance(step, Contraction):
             return [self.product(place, step)]

@@ -74,10 +74,14 @@ class Assembly:
 @final
 @dataclass(slots=True)
 class HostStep:
-    """A reference rule called on views of the memory; `stores` are the entries it fills."""
+    """A kernel of its own, or else a reference rule called on views of the memory; `stores` are the entries that it fills.
+
+    Where `targets` are told, the kernel's results go there in the one entry that is stored, which is another one.
+    """
 
     entry: int
     stores: list[int]
+    targets: tuple[Reading, ...] = ()
 
 
 ScheduleStep = Region | Contraction | Assembly | HostStep
