@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Value, constant, element_of, lane_constants, vector
 from lampas.engine.loops.emit_elements import ELEMENT_RULES
@@ -233,6 +234,9 @@ class Scope:
             return gather_one(
                 self.b, pointer, operand.dtype, values[1] if len(values) > 1 else None
             )
+        beside = walked and operand.classes[self.plan.lane] == CONTIGUOUS
+        if beside and not any(self.plan.varies(argument) for argument in instruction.arguments):
+            return self.picked_row(place, operand.dtype, instruction, copy)
         values = [self.spread(argument, copy) for argument in instruction.arguments]
         offsets = values[0]
         if walked:
@@ -245,6 +249,17 @@ class Scope:
         return gather_lanes(
             self.b, lane_pointers(self.b, place, offsets, operand.dtype), operand.dtype, mask
         )
+
+    def picked_row(self, place: Value, kind: dtype, instruction: Instruction, copy: int) -> Value:
+        """Elements side by side, all of them picked by one offset; zeros where that is not valid."""
+        b, lanes = self.b, self.lanes
+        offset, *valid = [self.value(argument, copy) for argument in instruction.arguments]
+        start = b.element_pointer(place, offset, memory_type(kind), inside=False)
+        mask = self.mask
+        if valid:
+            allowed = b.splat(valid[0], vector("i1", lanes))
+            mask = allowed if mask is None else b.bit_and(mask, allowed)
+        return load_lanes(b, start, kind, lanes, mask)
 
     def store(self, instruction: Instruction, copy: int) -> None:
         """Write one store instruction; its value must be ready."""

@@ -157,7 +157,7 @@ class Nest:
             return self.kept - 1
         if self.kept == 0:
             return self.rank - 1
-        if self.narrow:
+        if self.narrow or self.picks_rows:
             return self.kept - 1
         across = sum(
             o.classes[self.kept - 1] == CONTIGUOUS
@@ -169,6 +169,22 @@ class Nest:
             self.kept - 1
             if across > along and not (self.blocked and self.kept == 1)
             else self.rank - 1
+        )
+
+    @property
+    def picks_rows(self) -> bool:
+        """Whether rows are picked from memory and reduced one with another: lanes run along those rows."""
+        if self.blocked and self.kept == 1:
+            return False
+        picked = {
+            int(instruction.attribute or 0)
+            for instruction, varies in zip(self.instructions, self.element_scoped, strict=True)
+            if instruction.op == "gather" and varies
+        }
+        return any(
+            self.operands[number].classes[self.kept - 1] == CONTIGUOUS
+            and not any(self.operands[number].classes[self.kept :])
+            for number in picked
         )
 
     @property
