@@ -31,7 +31,7 @@ from lampas.engine.realize.realize import (
 from lampas.engine.realize.replay import OBSERVERS, find_key
 from lampas.engine.settings import settings
 from lampas.engine.tensor.door import HOOKS, LOOKERS
-from lampas.engine.watch import WATCHERS
+from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS
 from lampas.optim.turns import GroupTurn
 from lampas.optim.update import APPLYING
 
@@ -84,7 +84,7 @@ class StepReplays:
         """Take a step that is known; False where it has to be taken the long way."""
         journal = CURRENT.journal
         path = self.paths.get(journal.entry)
-        if path is None or not path.takes or journal.written or not is_plain():
+        if path is None or not path.takes or journal.written or not may_be_taken():
             return False
         for told in COMPUTING:
             told()
@@ -110,10 +110,15 @@ class StepReplays:
         return None if key is None else StepWatcher(self.optimizer, path, journal, key)
 
 
+def may_be_taken() -> bool:
+    """Whether nobody must see single operations, or replays; who only wants names and times gets the step's own."""
+    looking = HOOKS or CLOSE_WATCHERS or OBSERVERS
+    return not (looking or settings.eager or settings.tier == "reference")
+
+
 def is_plain() -> bool:
-    """Whether nobody wants to see single operations, or replays."""
-    looking = HOOKS or LOOKERS or WATCHERS or OBSERVERS
-    return not (looking or settings.eager or settings.debug or settings.tier == "reference")
+    """Whether nobody looks on at all."""
+    return may_be_taken() and not (LOOKERS or WATCHERS or settings.debug)
 
 
 @final
@@ -190,7 +195,7 @@ class StepWriter:
         self.watcher, self.replay, self.rows = watcher, replay, rows
         self.program = replay.plan.program
         self.names: dict[str, Any] = {
-            "getrefcount": getrefcount, "allocate": Buffer.allocate, "run": self.program.run_into, "BUFFER": BUFFER,
+            "getrefcount": getrefcount, "allocate": Buffer.allocate, "run": self.program.run_given, "BUFFER": BUFFER,
             "buffer_node": buffer_node, "plan": replay.plan, "generation": GENERATION, "last": LAST, "pending": PENDING,
         }  # fmt: skip
         self.lines: list[str] = []

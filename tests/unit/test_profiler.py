@@ -3,6 +3,7 @@
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from lampas.engine.realize.replay import Replay
 from lampas.engine.settings import settings
 from lampas.engine.tensor.door import HOOKS, LOOKERS
 from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, watched
+from lampas.optim.step_replays import StepReplays
 from lampas.profiler import (
     ExecutionTraceObserver,
     ProfilerAction,
@@ -49,15 +51,21 @@ def train(model: nn.Module, optimizer: optim.Optimizer) -> None:
     optimizer.step()
 
 
+def note_calls(patch: pytest.MonkeyPatch, kind: type, name: str, results: list[bool]) -> None:
+    """Have a method append what it returns."""
+    call = getattr(kind, name)
+    patch.setattr(kind, name, lambda *given: results.append(call(*given)) or results[-1])
+
+
 # ---- what is seen ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("detailed", [False, True])
 def test_a_step_met_before_shows_the_same(detailed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names and times do not keep a step from being replayed; details do, and both see the same."""
-    replayed = []
-    run = Replay.run
-    monkeypatch.setattr(Replay, "run", lambda *given: replayed.append(run(*given)) or replayed[-1])
+    replayed: list[bool] = []
+    note_calls(monkeypatch, Replay, "run", replayed)
+    note_calls(monkeypatch, StepReplays, "take", replayed)
     model = nn.Sequential(nn.Linear(8, 3), nn.ReLU())
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     with settings.override(tier="compiled"):
@@ -78,7 +86,7 @@ def test_a_step_met_before_shows_the_same(detailed: bool, monkeypatch: pytest.Mo
     ):
         assert found[name] == 1, name
     assert found["torch::autograd::AccumulateGrad"] == 2
-    assert found["lampas::run"] == 1
+    assert found["lampas::run"] == found["Optimizer.step#SGD.step"] == 1
     assert any(name.startswith("kernel::") and "sgd" in name for name in found)
 
 

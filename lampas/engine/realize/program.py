@@ -197,6 +197,15 @@ class Program:
         self.run_into(outputs, leaf_buffers, scalars)
         return outputs
 
+    def run_given(
+        self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
+    ) -> None:
+        """As `run`; the results go to `outputs`."""
+        if settings.debug or WATCHERS:
+            self.tell(self.run_timed_into(outputs, leaf_buffers, scalars))
+        else:
+            self.run_into(outputs, leaf_buffers, scalars)
+
     def run_into(
         self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
     ) -> None:
@@ -251,11 +260,15 @@ class Program:
     ) -> list[Buffer]:
         """As `run`, for those who look on: the debug table, and watchers."""
         outputs, times = self.run_timed(leaf_buffers, scalars, donated)
+        self.tell(times)
+        return outputs
+
+    def tell(self, times: RunTimes) -> None:
+        """Tell those who look on of a run."""
         if settings.debug:
             print_table(self, rows_of(self, times))
         for watcher in tuple(WATCHERS):
             watcher.ran(self, times)
-        return outputs
 
     def profile(
         self, leaf_buffers: Sequence[Buffer], scalars: Sequence[Any] = ()
@@ -273,6 +286,15 @@ class Program:
         """Run; return the buffer of each output, and the clock before and after every record."""
         start, before = now(), memory_statistics.live_bytes
         outputs = self.output_buffers(leaf_buffers, donated)
+        times = self.run_timed_into(outputs, leaf_buffers, scalars)
+        times.start, times.live = start, (before, *times.live[1:])
+        return outputs, times
+
+    def run_timed_into(
+        self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
+    ) -> RunTimes:
+        """Run; the results go to `outputs`; return the clock before and after every record."""
+        start, before = now(), memory_statistics.live_bytes
         workspace = self.start(leaf_buffers, outputs, scalars)
         arena = workspace.arena
         inside = memory_statistics.live_bytes
@@ -292,7 +314,7 @@ class Program:
                 readings.append((began, now()))
         after = memory_statistics.live_bytes - (0 if arena is None else arena.capacity)
         self.workspaces.give_back(workspace)
-        return outputs, RunTimes(start, now(), readings, (before, inside, after))
+        return RunTimes(start, now(), readings, (before, inside, after))
 
 
 def build_program(graph: LinearGraph, arrangement: Arrangement | None = None) -> Program:
