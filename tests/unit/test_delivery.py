@@ -1,13 +1,16 @@
-"""Delivery: what attention computes is written where a copy would bring it, and nowhere else where it is read twice."""
+"""Delivery: values are written where a copy would bring them, and nowhere else where they are read twice."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from lampas.engine.dtype import float32, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
+from lampas.engine.graph.node import buffer_node
 from tests.unit.schedules import check, leaf, records
 
 if TYPE_CHECKING:
@@ -78,3 +81,31 @@ def test_parts_of_others_are_copied() -> None:
 def test_rows_that_are_turned_over_are_copied() -> None:
     x = attention(projected())
     check(g.reshape(g.permute(x, (0, 3, 1, 2)), (BATCH, SIZE, HEADS * ROWS)))
+
+
+def added(base: Node, seed: int = 3) -> Node:
+    """A few rows added to a table's."""
+    rows = buffer_node(np.array([1, 4, 1, 0]), (4,), int64)
+    return g.make(p.INDEX_ADD, (base, rows, leaf(4, 6, seed=seed)), (0,))
+
+
+def names_of(*outputs: Node) -> list[str]:
+    """Kinds of the records, without those that look at the indices first."""
+    names = [name.replace("_", " ").split()[0] for name in records(check(*outputs))]
+    return [name for name in names if name != "row"]
+
+
+def test_sums_of_rows_begin_where_their_result_lies() -> None:
+    zeros = g.expand(g.constant(0, float32), (5, 6))
+    assert names_of(added(zeros)) == ["map", "scatter"]
+    assert names_of(added(zeros), added(zeros, 4)) == ["map", "scatter"] * 2
+    turned = g.permute(leaf(6, 5), (1, 0))
+    assert names_of(added(turned)) == ["map", "scatter"]
+
+
+def test_what_sums_begin_with_stays_where_it_is_read_again() -> None:
+    begun = g.permute(leaf(6, 5), (1, 0))
+    check(added(begun), g.exp(begun), begun)
+    check(g.add(added(g.exp(begun)), g.exp(begun)))
+    rows = buffer_node(np.array([1, 4, 1, 0, 2]), (5,), int64)
+    check(g.make(p.INDEX_ADD, (begun, rows, begun), (0,)))

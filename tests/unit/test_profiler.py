@@ -3,7 +3,6 @@
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Results of attention written where copies would bring them.
+"""Values written where copies would bring them.
 
 A result of attention has its heads outside its rows, and a layer that follows wants them side by side; the derivatives of
 query, key and value are wanted side by side as well, as those of one projection.  Where nobody else reads the results,
@@ -6,6 +6,9 @@ the kernel writes each row where its copy would go, and the copy's step is left 
 
     host scaled_dot_product_attention -> %43                     host scaled_dot_product_attention -> %47
     region [8, 128, 6, 32] %47 -> %47                      =>
+
+What scattered writes begin with, if that is a copy which nobody else reads (of zeros, most of the time), is made where
+each result lies.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.attention import has_attention_kernel
 from lampas.engine.schedule.reading import Reading, plain_reading
+from lampas.engine.schedule.serial import serial_form
 from lampas.engine.schedule.steps import Assembly, HostStep, Region
 from lampas.engine.shape import contiguous_strides, numel
 
@@ -34,7 +38,14 @@ def deliver(steps: Sequence[ScheduleStep], paths: Paths) -> list[ScheduleStep]:
     maker_of = {stored: place for place, step in enumerate(steps) for stored in step.stores}
     kept: list[ScheduleStep | None] = list(steps)
     for place, step in enumerate(steps):
-        if not isinstance(step, HostStep) or not has_attention_kernel(paths, step.entry):
+        if not isinstance(step, HostStep):
+            continue
+        if is_scattered(step.entry, paths):
+            maker = maker_of.get(paths.entries[step.entry].sources[0])
+            if maker is not None and makes_beginning(steps[maker], paths):
+                (base,) = steps[maker].stores
+                paths.inline[base], kept[maker] = 1, None
+        if not has_attention_kernel(paths, step.entry):
             continue
         users = set(paths.final_users(step.entry))
         if len(users) != 1 or step.entry in paths.outputs:
@@ -46,6 +57,28 @@ def deliver(steps: Sequence[ScheduleStep], paths: Paths) -> list[ScheduleStep]:
         if maker is not None and targets is not None:
             kept[place], kept[maker] = HostStep(step.entry, [user], targets), None
     return [step for step in kept if step is not None]
+
+
+def is_scattered(entry: int, paths: Paths) -> bool:
+    """Whether an entry is a scattered write for which there is a kernel."""
+    form = serial_form(paths, entry)
+    return form is not None and form.index is not None
+
+
+def makes_beginning(step: ScheduleStep, paths: Paths) -> bool:
+    """Whether a step does nothing but copy a value with which scattered writes begin."""
+    if not isinstance(step, Region) or len(step.members) != 1 or step.stores != step.members:
+        return False
+    (base,) = step.members
+    copied = paths.entries[base]
+    if copied.op is not p.CAST or copied.dtype is not paths.entries[copied.sources[0]].dtype:
+        return False
+    if base in paths.outputs:
+        return False
+    return all(
+        is_scattered(user, paths) and base not in paths.entries[user].sources[1:]
+        for user in paths.users[base]
+    )
 
 
 def parts_of(step: ScheduleStep, entry: int, user: int, paths: Paths) -> list[Part] | None:
