@@ -13,15 +13,20 @@ import lampas as torch
 from lampas import nn
 from lampas.engine.settings import settings
 from lampas.nn import functional as F
+from lampas.optim import step_native
 from lampas.optim.step_replays import StepReplays
 
 STEPS = 24
 
 
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """What each attempt to take a known step returned."""
+@pytest.fixture(params=["native", "plain"])
+def taken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """What each attempt to take a known step returned, with native functions and without."""
     found: list[bool] = []
+    if request.param == "plain":
+        monkeypatch.setattr(step_native, "entrances", lambda: None)
+    elif step_native.entrances() is None:
+        pytest.skip("this interpreter lays objects out otherwise")
     take = StepReplays.take
 
     def told(self: StepReplays) -> bool:
