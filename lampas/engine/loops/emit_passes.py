@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lampas.engine.llvm.text import Value, constant
+from lampas.engine.llvm.text import Value, constant, lane_constants, vector
 from lampas.engine.loops.emit_reductions import Reduction, State
 from lampas.engine.loops.emit_scope import UNIFORM, Scope
 from lampas.engine.loops.nest import Instruction
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROW_CHAIN = 64  # values that one float32 lane adds up before joining in float64
 COLUMN_CHAIN = 128
+LONG_STRETCH = 1 << 30  # elements: positions within a stretch have 32 bits
 
 
 class ReductionPass:
@@ -37,7 +38,9 @@ class ReductionPass:
         self.row = self.nest.mode == "row"
         self.lanes = writer.lanes if self.row else scope.lanes
         self.needed = writer.closure([reduction.argument for reduction in found])
-        self.blocks = any(reduction.widened for reduction in found)
+        self.blocks = any(reduction.staged for reduction in found)
+        self.short = any(reduction.widened for reduction in found)
+        self.stretch: Value = constant(0, "i64")  # where the current one begins
 
     def accumulators(self, reduction: Reduction) -> int:
         """How many states a reduction keeps in the sweep."""
@@ -52,7 +55,7 @@ class ReductionPass:
         states = [
             state
             for r in self.found
-            for state in [r.start(self.lanes_of(r), r.widened)] * self.outer_count(r)
+            for state in [r.start(self.lanes_of(r), r.staged)] * self.outer_count(r)
         ]
         results = self.loops(self.nest.kept, self.scope, states)
         for reduction in self.found:
@@ -60,8 +63,8 @@ class ReductionPass:
             self.finish(reduction, own)
 
     def outer_count(self, reduction: Reduction) -> int:
-        """A widened reduction in row mode joins its accumulators at the end of each stretch."""
-        return 1 if self.row and reduction.widened else self.accumulators(reduction)
+        """A staged reduction in row mode joins its accumulators at the end of each stretch."""
+        return 1 if self.row and reduction.staged else self.accumulators(reduction)
 
     def finish(self, reduction: Reduction, states: list[State]) -> None:
         if self.row:
@@ -89,38 +92,53 @@ class ReductionPass:
         zero = constant(0, "i64")
         if not self.blocks:
             return self.sweep(scope, zero, extent, states)
-        length = ROW_CHAIN * self.lanes * self.writer.copies if self.row else COLUMN_CHAIN
+        length = LONG_STRETCH
+        if self.short:
+            length = ROW_CHAIN * self.lanes * self.writer.copies if self.row else COLUMN_CHAIN
         with self.b.carrying_loop(0, extent, length, flat(states)) as loop:
+            self.stretch = loop.index
             stop = self.b.minimum(self.b.add(loop.index, length), extent)
             outer = shaped(loop.values, states)
             inner = self.sweep(scope, loop.index, stop, self.inner_states(outer))
-            loop.carry(flat(self.joined(outer, inner)))
+            loop.carry(flat(self.joined(outer, inner, self.beginning(scope))))
         return shaped(loop.results, states)
 
+    def beginning(self, scope: Scope) -> Value:
+        """The position of a stretch's first element in the whole reduction, for those that want it."""
+        total = constant(0, "i64")
+        if not any(reduction.positional for reduction in self.found):
+            return total
+        for dimension in range(self.nest.kept, self.nest.rank - 1):
+            total = self.b.add(total, scope.positions[dimension])
+            total = self.b.multiply(total, self.writer.plan.sizes[dimension + 1])
+        return self.b.add(total, self.stretch)
+
     def inner_states(self, outer: list[State]) -> list[State]:
-        """Fresh float32 states for widened reductions, the running ones for the others."""
+        """Fresh states for staged reductions, the running ones for the others."""
         left = list(outer)
         chosen: list[State] = []
         for reduction in self.found:
             own = [left.pop(0) for _ in range(self.outer_count(reduction))]
-            if reduction.widened:
+            if reduction.staged:
                 fresh = reduction.start(self.lanes_of(reduction))
                 own = [fresh] * self.accumulators(reduction)
             chosen.extend(own)
         return chosen
 
-    def joined(self, outer: list[State], inner: list[State]) -> list[State]:
-        """Join each stretch's float32 states into the float64 ones."""
+    def joined(self, outer: list[State], inner: list[State], start: Value) -> list[State]:
+        """Join the states of a stretch that begins at `start` with those of the ones before."""
         before, after = list(outer), list(inner)
         merged: list[State] = []
         for reduction in self.found:
             old = [before.pop(0) for _ in range(self.outer_count(reduction))]
             new = [after.pop(0) for _ in range(self.accumulators(reduction))]
-            if reduction.widened:
+            if reduction.staged:
                 if self.row:
                     new = [reduction.join_all(self.b, new)]
                 pairs = zip(old, new, strict=True)
-                new = [reduction.join(self.b, o, reduction.widen(self.b, n)) for o, n in pairs]
+                new = [
+                    reduction.join(self.b, o, reduction.widen(self.b, n, start)) for o, n in pairs
+                ]
             merged.extend(new)
         return merged
 
@@ -204,18 +222,17 @@ class ReductionPass:
         return reduction.take(self.b, state, value, position, scope.mask if across else None)
 
     def position(self, scope: Scope, copy: int, across: bool) -> Value:
-        """Return the row-major position among the reduced dimensions."""
-        total = constant(0, "i64")
-        for dimension in range(self.nest.kept, self.nest.rank):
-            total = self.b.multiply(total, self.writer.plan.sizes[dimension])
-            if dimension != self.writer.plan.lane:
-                total = self.b.add(total, scope.positions[dimension])
-        if self.row:
-            own = scope.index(self.writer.plan.lane, copy)
-            return (
-                self.b.add(scope.widened(total), own) if scope.lanes > 1 else self.b.add(total, own)
-            )
-        return scope.widened(total) if across and scope.lanes > 1 else total
+        """Return the position within the stretch, of 32 bits."""
+        b, last = self.b, self.nest.rank - 1
+        place = b.cast("trunc", b.subtract(scope.positions[last], self.stretch), "i32")
+        if not across or scope.lanes <= 1:
+            return place
+        kind = vector("i32", scope.lanes)
+        spread = b.splat(place, kind)
+        if not self.row:
+            return spread
+        first = copy * scope.lanes
+        return b.add(spread, lane_constants(range(first, first + scope.lanes), "i32"))
 
 
 def flat(states: Sequence[State]) -> list[Value]:
