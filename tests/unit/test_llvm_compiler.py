@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
@@ -20,7 +21,14 @@ from lampas.engine.llvm.cache import (
     prepare_directory,
     unpack_entry,
 )
-from lampas.engine.llvm.compiler import compile_function, compile_functions, object_code
+from lampas.engine.llvm.compiler import (
+    compile_function,
+    compile_functions,
+    compile_objects,
+    long_functions,
+    object_code,
+    ready,
+)
 from lampas.engine.llvm.target import (
     aarch64_neon,
     from_bits,
@@ -42,6 +50,7 @@ def adding(amount: int, name: str = "f") -> Module:
 
 @pytest.fixture
 def directory(tmp_path: Path):
+    ready.clear()
     place = tmp_path / "objects"
     with settings.override(cache=True, cache_dir=str(place)):
         yield place
@@ -96,6 +105,77 @@ def test_many_functions_in_a_module(directory: Path) -> None:
     found = compile_functions(module, ["one", "two"])
     signature = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
     assert [signature(found[name])(5) for name in ("one", "two")] == [6, 7]
+
+
+def texts_of(*amounts: int) -> list[str]:
+    return [str(adding(amount, f"f{amount}")) for amount in amounts]
+
+
+def test_many_objects_at_once(directory: Path) -> None:
+    """They are those that one thread makes, from the cache or not, and are linked without another look."""
+    texts = texts_of(*range(20, 26))
+    first = object_code(texts[2])
+    before = counters.compiled
+    compile_objects(iter(texts))
+    assert counters.compiled == before + 5
+    made = [ready[key_of(text), host()] for text in texts]
+    assert made[2] == first
+    with settings.override(cache=False):
+        assert made == [object_code(text) for text in texts]
+    before = counters.compiled, counters.disk_hits
+    for amount, text in enumerate(texts, 20):
+        address = compile_function(text, f"f{amount}")
+        assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(1) == amount + 1
+    assert (counters.compiled, counters.disk_hits) == before
+    assert not ready
+
+
+def test_objects_for_another_machine_are_not_linked(directory: Path) -> None:
+    """A text may be alike for machines with vectors of one size."""
+    (text,) = texts_of(40)
+    ready[key_of(text), aarch64_neon()] = b"for another machine"
+    address = compile_function(text, "f40")
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(2) == 42
+    ready.clear()
+
+
+def test_one_invalid_text_among_many(directory: Path) -> None:
+    texts = texts_of(30, 31)
+    with pytest.raises(RuntimeError, match="expected top-level entity"):
+        compile_objects([texts[0], "not a module", texts[1]])
+    assert {key for key, _ in ready} == {key_of(text) for text in texts}
+    ready.clear()
+
+
+def test_what_fails_while_texts_are_written_passes_on(directory: Path) -> None:
+    def writing() -> Iterator[str]:
+        yield from texts_of(32)
+        raise ValueError("no text")
+
+    with pytest.raises(ValueError, match="no text"):
+        compile_objects(writing())
+    assert object_code(texts_of(32)[0])
+    ready.clear()
+
+
+def test_long_functions_that_are_not_found(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llvmlite's own, which wait for one another, do as well."""
+    text = texts_of(33)[0]
+    expected = object_code(text)
+
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    long_functions.cache_clear()
+    try:
+        with settings.override(cache=False):
+            assert object_code(text) == expected
+    finally:
+        monkeypatch.undo()
+        long_functions.cache_clear()
 
 
 def test_invalid_text_is_refused(directory: Path) -> None:

@@ -14,6 +14,7 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import dtype, float16, float32, float64, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import buffer_node, scalar_node
+from lampas.engine.llvm import compiler
 from lampas.engine.realize import kernels
 from lampas.engine.realize import program as programs
 from lampas.engine.realize.program import build_program
@@ -31,6 +32,20 @@ def test_another_batch_size_compiles_no_nest() -> None:
     known = set(kernels.nests)
     check(*training_step(56, (12, 40, 40, 10), "adam"), tolerance=1e-3)
     assert set(kernels.nests) == known
+
+
+def test_kernels_of_a_program_are_compiled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is left that waits for being linked, though some have equal texts, and all compute what they did."""
+    monkeypatch.setattr(kernels, "nests", {})
+    monkeypatch.setattr(kernels, "products", {})
+    counted = []
+    prepared = kernels.compile_objects
+    monkeypatch.setattr(kernels, "compile_objects", lambda texts: counted.append(prepared(texts)))
+    compiler.ready.clear()
+    check(*training_step(24, (12, 40, 40, 10), "adam"), tolerance=1e-3)
+    assert len(counted) == 1
+    assert len(kernels.nests) + len(kernels.products) > 4
+    assert not compiler.ready
 
 
 def test_scalars_are_arguments() -> None:

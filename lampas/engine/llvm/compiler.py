@@ -3,19 +3,25 @@
 Text -> parse and verify -> a short list of passes -> object code -> linked into this process by LLJIT. The kernels
 come already tiled and vectorised, so the passes only clean up; the whole -O3 would cost ten times as much and, with
 LLVM's assertions on, sometimes undo the register tiles. llvmlite is imported on first use: importing Lampas must
-stay fast. One lock guards everything here, since llvmlite serialises its calls anyway.
+stay fast.
+
+One lock guards the tables and the linker.  Modules are compiled without it, several at a time where many are wanted at once
+(`compile_objects`): each has a context of its own and each thread its own machine.  llvmlite lets one thread in at a time,
+so its two long functions are called past its lock.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import itertools
 import os
 import threading
 import time
 from collections.abc import Iterable
+from queue import SimpleQueue
 from types import ModuleType
-from typing import Any
+from typing import Any, final
 
 from lampas.engine.llvm.cache import counters, disk_cache, key_of
 from lampas.engine.llvm.support import EXTEND, TRUNCATE, TRUNCATE_DOUBLE, support_module
@@ -29,8 +35,11 @@ PASSES = (
     "add_simplify_cfg_pass", "add_new_gvn_pass", "add_dead_code_elimination_pass",
 )
 # fmt: on
+LONG = ("LLVMPY_RunNewModulePassManager", "LLVMPY_TargetMachineEmitToMemory")
 lock = threading.RLock()
+counting = threading.Lock()
 addresses: dict[tuple[str, str], int] = {}  # by the text's key, not the text, which is long
+ready: dict[tuple[str, Target], bytes] = {}  # objects that are to be linked, by their texts' keys
 serials = itertools.count()
 if hasattr(os, "register_at_fork"):
     # No child may find the lock held by a thread that it does not have.
@@ -59,9 +68,26 @@ def versions() -> str:
     return f"{FORMAT} {llvmlite.__version__} {llvm().llvm_version_info}"
 
 
-@functools.cache
+class Machines(threading.local):
+    """This thread's TargetMachines: none may serve two threads at once."""
+
+    def __init__(self) -> None:
+        self.made: dict[Target, Any] = {}
+
+
+machines = Machines()
+
+
 def machine(target: Target) -> Any:
-    """Return llvmlite's TargetMachine for a target."""
+    """Return this thread's TargetMachine for a target."""
+    found = machines.made.get(target)
+    if found is None:
+        found = machines.made[target] = make_machine(target)
+    return found
+
+
+def make_machine(target: Target) -> Any:
+    """A new TargetMachine."""
     chosen = llvm().Target.from_triple(target.triple)
     return chosen.create_target_machine(
         cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small", jit=False
@@ -69,9 +95,25 @@ def machine(target: Target) -> Any:
 
 
 @functools.cache
-def linker() -> Any:
-    """Return this process's LLJIT."""
-    return llvm().create_lljit_compiler(machine(host()), use_jit_link=False)
+def long_functions() -> tuple[Any, ...]:
+    """llvmlite's functions that take long, past its lock; its own where they are found otherwise than expected."""
+    foreign = llvm().ffi.lib
+    wrapped = [getattr(foreign, name) for name in LONG]
+    try:
+        plain = ctypes.CDLL(foreign._name)
+        found = [getattr(plain, name) for name in LONG]
+        for function, known in zip(found, wrapped, strict=True):
+            function.argtypes, function.restype = known.argtypes, known.restype
+    except (AttributeError, OSError):
+        return tuple(wrapped)
+    return tuple(found)
+
+
+@functools.cache
+def linker() -> tuple[Any, Any]:
+    """Return this process's LLJIT, and the machine that it refers to as long as it lives."""
+    own = make_machine(host())
+    return llvm().create_lljit_compiler(own, use_jit_link=False), own
 
 
 def object_code(module: Module | str, target: Target | None = None) -> bytes:
@@ -80,20 +122,104 @@ def object_code(module: Module | str, target: Target | None = None) -> bytes:
     Raises RuntimeError with LLVM's message if the text is not valid IR.
     """
     text, target = str(module), target or host()
-    key = key_of(versions(), target.triple, target.cpu, target.features, ",".join(PASSES), text)
+    return stored_object(text, target) or built_object(text, target)
+
+
+def disk_key(text: str, target: Target) -> str:
+    """The key of a module's object on disk: everything that it depends on."""
+    return key_of(versions(), target.triple, target.cpu, target.features, ",".join(PASSES), text)
+
+
+def stored_object(text: str, target: Target) -> bytes | None:
+    """A module's object from the disk cache."""
     disk = disk_cache()
-    found = disk.read(key) if disk else None
+    found = disk.read(disk_key(text, target)) if disk else None
     if found is not None:
         counters.disk_hits += 1
-        return found
+    return found
+
+
+def built_object(text: str, target: Target) -> bytes:
+    """A module's object, compiled and put into the disk cache."""
     start = time.perf_counter()
-    with lock:
-        built = machine(target).emit_object(optimized(text, target))
-    counters.compiled += 1
-    counters.compile_ms += (time.perf_counter() - start) * 1e3
+    built = emitted(optimized(text, target), target)
+    with counting:
+        counters.compiled += 1
+        counters.compile_ms += (time.perf_counter() - start) * 1e3
+    disk = disk_cache()
     if disk:
-        disk.write(key, built)
+        disk.write(disk_key(text, target), built)
     return built
+
+
+def emitted(module: Any, target: Target) -> bytes:
+    """The object file of a parsed module."""
+    foreign = llvm().ffi
+    with foreign.OutputString() as message:
+        buffer = long_functions()[1](machine(target), module, 1, message)
+        if not buffer:
+            raise RuntimeError(str(message))
+    try:
+        start, size = (
+            getattr(foreign.lib, f"LLVMPY_GetBuffer{what}")(buffer) for what in ("Start", "Size")
+        )
+        return ctypes.string_at(start, size)
+    finally:
+        foreign.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def compile_objects(texts: Iterable[str]) -> None:
+    """Have the objects of many modules ready to be linked, compiled on as many threads as there are processors.
+
+    Texts are taken one by one while others are compiled.  Raises RuntimeError as `object_code` does.
+    """
+    with lock:
+        target = host()
+        compilers: list[Compiler] = []
+        waiting: SimpleQueue[str | None] = SimpleQueue()
+        try:
+            for text in texts:
+                found = stored_object(text, target)
+                if found is not None:
+                    ready[key_of(text), target] = found
+                    continue
+                if len(compilers) < processors():
+                    compilers.append(Compiler(waiting, target))
+                waiting.put(text)
+        finally:
+            for _ in compilers:
+                waiting.put(None)
+            for compiler in compilers:
+                compiler.join()
+        for compiler in compilers:
+            ready.update(compiler.made)
+            if compiler.failure is not None:
+                raise compiler.failure
+
+
+@final
+class Compiler(threading.Thread):
+    """Compiles the modules of a queue up to a None."""
+
+    def __init__(self, waiting: SimpleQueue[str | None], target: Target) -> None:
+        super().__init__(name="lampas compiler", daemon=True)
+        self.waiting, self.target = waiting, target
+        self.made: dict[tuple[str, Target], bytes] = {}
+        self.failure: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        while (text := self.waiting.get()) is not None:
+            try:
+                self.made[key_of(text), self.target] = built_object(text, self.target)
+            except Exception as error:
+                self.failure = error
+
+
+def processors() -> int:
+    """How many threads may run at once."""
+    known = getattr(os, "sched_getaffinity", None)
+    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def optimized(text: str, target: Target) -> Any:
@@ -108,7 +234,7 @@ def optimized(text: str, target: Target) -> Any:
     manager = binding.create_new_module_pass_manager()
     for name in PASSES:
         getattr(manager, name)()
-    manager.run(parsed, builder)
+    long_functions()[0](manager, parsed, builder)
     return parsed
 
 
@@ -135,6 +261,7 @@ def compile_functions(module: Module | str, names: Iterable[str]) -> dict[str, i
     with lock:
         if all((key, name) in addresses for name in wanted):
             counters.memory_hits += 1
+            ready.pop((key, host()), None)
         else:
             link(key, text, wanted)
         return {name: addresses[key, name] for name in wanted}
@@ -142,7 +269,7 @@ def compile_functions(module: Module | str, names: Iterable[str]) -> dict[str, i
 
 def link(key: str, text: str, names: list[str]) -> None:
     """Load a module's object into the process under a library name of its own."""
-    code = object_code(text)
+    code = ready.pop((key, host()), None) or object_code(text)
     start = time.perf_counter()
     imports = support_functions() if "half" in text else {}
     for name, address in load(code, names, imports).items():
@@ -157,7 +284,7 @@ def load(code: bytes, names: list[str], imports: dict[str, int]) -> dict[str, in
         library.import_symbol(name, address)
     for name in names:
         library.export_symbol(name)
-    tracker = library.link(linker(), f"lampas{next(serials)}")
+    tracker = library.link(linker()[0], f"lampas{next(serials)}")
     found = {name: tracker[name] for name in names}
     tracker.detach()  # the code is never unloaded: threads may be inside it when Python shuts down
     return found

@@ -16,6 +16,7 @@ from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.serial import SerialCall
 
 if TYPE_CHECKING:
+    from lampas.engine.realize.kernels import AnyKernel
     from lampas.engine.schedule.contract import GemmCall
     from lampas.engine.schedule.lower import Schedule
 
@@ -88,6 +89,15 @@ def bind_call(
     if isinstance(call, SerialCall):
         return [serial_record(call, slots)], [serial_cost(call)]
     return gemm_records(call, slots), product_costs(call, schedule.graph.entries)
+
+
+def kernels_of(call: NestCall | GemmCall | SerialCall) -> list[AnyKernel]:
+    """The kernels of a call."""
+    if isinstance(call, NestCall):
+        return [call.nest]
+    if isinstance(call, SerialCall):
+        return [call.kernel]
+    return [part.kernel for part in call.plan.calls]
 
 
 def nest_record(call: NestCall, slots: Slots) -> Record:

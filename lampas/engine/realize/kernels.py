@@ -14,19 +14,23 @@ from typing import TYPE_CHECKING
 
 from lampas.engine import llvm, loops
 from lampas.engine.llvm.cache import disk_cache, key_of
-from lampas.engine.llvm.compiler import compile_function
+from lampas.engine.llvm.compiler import compile_function, compile_objects
 from lampas.engine.llvm.target import host
 from lampas.engine.loops.emit import emit
+from lampas.engine.loops.nest import Nest
 from lampas.engine.loops.signature import Signature
 from lampas.engine.realize.statistics import statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from lampas.engine.loops.brgemm import Kernel
-    from lampas.engine.loops.nest import Nest
     from lampas.engine.loops.pooling import PoolKernel
     from lampas.engine.loops.serial import SerialKernel
+
+    AnyKernel = Nest | Kernel | SerialKernel | PoolKernel
+
+TOGETHER = 2  # kernels that are worth threads of their own
 
 nests: dict[Nest, tuple[int, Signature]] = {}
 products: dict[Kernel | SerialKernel | PoolKernel, int] = {}
@@ -58,27 +62,59 @@ def remembered(structure: str, write: Callable[[], tuple[str, int, str]]) -> tup
     return name, int(stretch_word), text
 
 
+Written = tuple[str, int, str]  # name, stretch and text of a kernel
+
+
+def written(kernel: AnyKernel) -> Written:
+    """The name, the stretch (of a nest) and the text of a kernel."""
+    if not isinstance(kernel, Nest):
+        structure = f"{type(kernel).__name__} {kernel!r}"
+        return remembered(structure, lambda: (kernel.name, 0, str(kernel.module())))
+
+    def write() -> Written:
+        name, text, signature = emit(kernel)
+        return name, signature.stretch, text
+
+    return remembered(repr(kernel.key), write)
+
+
+def compile_written(kernel: AnyKernel, found: Written) -> None:
+    """Note the address of a kernel."""
+    name, stretch, text = found
+    address = compile_function(text, name)
+    if isinstance(kernel, Nest):
+        nests[kernel] = address, Signature(kernel, stretch)
+    else:
+        products[kernel] = address
+    statistics.kernels += 1
+
+
+def prepare_kernels(needed: Iterable[AnyKernel]) -> None:
+    """Have all kernels that are new to this process compiled together."""
+    missing = [k for k in dict.fromkeys(needed) if k not in nests and k not in products]
+    if len(missing) < TOGETHER:
+        return
+    found: list[Written] = []
+
+    def texts() -> Iterator[str]:
+        for kernel in missing:
+            found.append(written(kernel))
+            yield found[-1][2]
+
+    compile_objects(texts())
+    for kernel, each in zip(missing, found, strict=True):
+        compile_written(kernel, each)
+
+
 def nest_kernel(nest: Nest) -> tuple[int, Signature]:
     """The address and signature of a nest's kernel, compiled when it is new to this process."""
-    found = nests.get(nest)
-    if found is None:
-
-        def write() -> tuple[str, int, str]:
-            name, text, signature = emit(nest)
-            return name, signature.stretch, text
-
-        name, stretch, text = remembered(repr(nest.key), write)
-        found = nests[nest] = (compile_function(text, name), Signature(nest, stretch))
-        statistics.kernels += 1
-    return found
+    if nest not in nests:
+        compile_written(nest, written(nest))
+    return nests[nest]
 
 
 def product_kernel(kernel: Kernel | SerialKernel | PoolKernel) -> int:
     """The address of a kernel that describes itself."""
-    found = products.get(kernel)
-    if found is None:
-        structure = f"{type(kernel).__name__} {kernel!r}"
-        name, _, text = remembered(structure, lambda: (kernel.name, 0, str(kernel.module())))
-        found = products[kernel] = compile_function(text, name)
-        statistics.kernels += 1
-    return found
+    if kernel not in products:
+        compile_written(kernel, written(kernel))
+    return products[kernel]

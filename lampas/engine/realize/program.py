@@ -24,9 +24,10 @@ from lampas.engine.device.buffer import statistics as memory_statistics
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
 from lampas.engine.device.pool import get_num_threads
-from lampas.engine.realize.bind import Slots, bind_call
+from lampas.engine.realize.bind import Slots, bind_call, kernels_of
 from lampas.engine.realize.costs import Cost
 from lampas.engine.realize.hosts import HostCall
+from lampas.engine.realize.kernels import prepare_kernels
 from lampas.engine.realize.preparation import Preparation, find_prepared, make_prepared
 from lampas.engine.realize.profile import Row, RunTimes, print_table, rows_of
 from lampas.engine.realize.statistics import statistics
@@ -136,6 +137,7 @@ class Program:
         records: list[Record] = []
         costs: list[Cost] = []
         guards = schedule.guards
+        prepare_all(schedule)
 
         def check(early: bool) -> None:
             chosen = [n for n, guard in enumerate(guards) if guard.early is early]
@@ -315,6 +317,13 @@ class Program:
         after = memory_statistics.live_bytes - (0 if arena is None else arena.capacity)
         self.workspaces.give_back(workspace)
         return RunTimes(start, now(), readings, (before, inside, after))
+
+
+def prepare_all(schedule: Schedule) -> None:
+    """Have the kernels of all calls compiled together."""
+    listed = [call for calls in schedule.calls for call in calls if not isinstance(call, HostStep)]
+    listed.extend(guard.call for guard in schedule.guards)
+    prepare_kernels(kernel for call in listed for kernel in kernels_of(call))
 
 
 def build_program(graph: LinearGraph, arrangement: Arrangement | None = None) -> Program:
