@@ -120,7 +120,7 @@ class Plan:
             if any(moved):
                 self.rearranges += 1
                 return False
-        self.program = compiler.build_program(self.graph, arrangement)
+        self.program = compiler.schedule_and_bind(self.graph, arrangement)
         self.donor = Donor(self.skeleton, list(self.program.donations.values()))
         return True
 
@@ -247,7 +247,7 @@ def _run(targets: Sequence[Node], numbers: dict[int, int], watching: bool = Fals
     leaves = [nodes[number] for number in plan.leaves]
     if plan.program is None and plan.wants_program():
         with paused_collection():
-            compiled = plan.compile(leaves)
+            compiled = watched("compile", plan.graph, plan.compile, leaves)
         if not compiled:
             return _run(targets, numbers, watching)
     replay = None
