@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +138,20 @@ def test_objects_for_another_machine_are_not_linked(directory: Path) -> None:
     address = compile_function(text, "f40")
     assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(2) == 42
     ready.clear()
+
+
+def test_where_no_thread_can_be_had(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the interpreter's end: nothing is ready, and each module is compiled when it is linked."""
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    (text,) = texts_of(41)
+    compile_objects([text])
+    assert not ready
+    address = compile_function(text, "f41")
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(1) == 42
 
 
 def test_one_invalid_text_among_many(directory: Path) -> None:

@@ -12,6 +12,7 @@ so its two long functions are called past its lock.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import itertools
@@ -184,8 +185,10 @@ def compile_objects(texts: Iterable[str]) -> None:
                     ready[key_of(text), target] = found
                     continue
                 if len(compilers) < processors():
-                    compilers.append(Compiler(waiting, target))
-                waiting.put(text)
+                    with contextlib.suppress(RuntimeError):  # no more threads: who links compiles
+                        compilers.append(Compiler(waiting, target))
+                if compilers:
+                    waiting.put(text)
         finally:
             for _ in compilers:
                 waiting.put(None)
