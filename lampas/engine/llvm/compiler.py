@@ -196,6 +196,7 @@ def compile_objects(texts: Iterable[str]) -> None:
                 compiler.join()
         for compiler in compilers:
             ready.update(compiler.made)
+        for compiler in compilers:
             if compiler.failure is not None:
                 raise compiler.failure
 
