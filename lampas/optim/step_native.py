@@ -18,7 +18,7 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph.node import Node
 from lampas.engine.llvm import python_objects as objects
 from lampas.engine.llvm.compiler import compile_functions
-from lampas.engine.llvm.python_objects import NULL, ObjectBuilder, slot_place, write_equality
+from lampas.engine.llvm.python_objects import NULL, GuardWriter, slot_place, write_equality
 from lampas.engine.llvm.text import Builder, Module, Value
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.storage import Storage
@@ -68,11 +68,11 @@ def place(name: str) -> int:
     return slot_place(CLASSES[kind], slot)
 
 
-class RowsReader:
+class RowsReader(GuardWriter):
     """What both functions read."""
 
     def __init__(self, b: Builder) -> None:
-        self.b, self.o = b, ObjectBuilder(b)
+        super().__init__(b, EQUAL, place)
         own, self.arguments, _ = b.arguments
         self.table = b.call("PyBytes_AsString", "ptr", [own])
         self.none = self.header(StepWord.NONE)
@@ -120,45 +120,24 @@ class BeginWriter(RowsReader):
         self.scratch = self.header(StepWord.SCRATCH)
         with self.each(Section.ROWS) as (number, row):
             self.write_row(number, row)
-        leaves = b.call("PyList_New", "ptr", [b.value(0)])
-        o.leave_if(o.is_same(leaves, NULL), "failed")
-        outputs = b.call("PyList_New", "ptr", [b.value(0)])
-        o.leave_if(o.is_same(outputs, NULL), "failed")
-        self.write_outputs(outputs)  # first: the leaves' list holds the buffers too
-        wrong = b.allocate("i64", 1, 8)
-        b.store(b.value(0), wrong, 8)
-        self.write_leaves(leaves, wrong)
+        with self.each(Section.LEAVES) as (_, row):
+            attributes = self.slot(self.leaf(row), "Node.attributes")
+            self.expect_equal(attributes, self.pointer(row, 2))
+        lists = [b.call("PyList_New", "ptr", [b.value(0)]) for _ in range(2)]
         made = b.call("PyTuple_New", "ptr", [b.value(2)])
-        o.leave_if(o.is_same(made, NULL), "failed")
-        for number, listed in enumerate((leaves, outputs)):
+        for thing in (*lists, made):
+            o.leave_if(o.is_same(thing, NULL), "failed")
+        leaves, outputs = lists
+        self.write_outputs(outputs)  # first: the leaves' list holds the buffers too
+        with self.each(Section.LEAVES) as (_, row):
+            o.append(leaves, o.at(self.leaf(row), place("Node.buffer")))
+        for number, listed in enumerate(lists):
             b.call("PyTuple_SetItem", "i32", [made, b.value(number), listed])
-        with b.when(b.compare("ne", b.load("i64", wrong, 8), 0)):
-            o.drop(made)
-            self.result(self.none)
-            b.begin(b.label("unreached"))
         b.ret(made)
         b.begin("other")
         self.result(self.none)
         b.begin("failed")
         b.ret(NULL)
-
-    def slot(self, thing: Value, name: str) -> Value:
-        """What a slot holds; the function is left where it is empty."""
-        found = self.o.at(thing, place(name))
-        self.o.leave_if(self.o.is_same(found, NULL), "other")
-        return found
-
-    def expect(self, left: Value, right: Value) -> None:
-        """Leave unless the two are the same object."""
-        self.o.leave_if(self.o.differs(left, right), "other")
-
-    def expect_equal(self, left: Value, right: Value) -> None:
-        """Leave unless the two are equal."""
-        self.o.leave_if(self.differs(left, right), "other")
-
-    def differs(self, left: Value, right: Value) -> Value:
-        alike = self.b.call(EQUAL, "i1", [left, right])
-        return self.b.bit_xor(alike, Value("true", "i1"))
 
     def write_states(self) -> None:
         """The same tensors in the parameters' states."""
@@ -215,9 +194,6 @@ class BeginWriter(RowsReader):
         b.begin(own)
         return b.phi([(given, here), (found, last)])
 
-    def expect_not(self, left: Value, right: Value) -> None:
-        self.o.leave_if(self.o.is_same(left, right), "other")
-
     def note(self, number: Value, which: int, thing: Value) -> None:
         b = self.b
         at = b.add(b.multiply(number, 2), which)
@@ -252,27 +228,15 @@ class BeginWriter(RowsReader):
                         b.store(buffer, choice, 8)
             o.append(outputs, b.load("ptr", choice, 8))
 
-    def write_leaves(self, leaves: Value, wrong: Value) -> None:
-        """The buffers of what the program reads, all of them laid out as they were."""
-        b, o = self.b, self.o
-        node = b.allocate("ptr", 1, 8)
-        with self.each(Section.LEAVES) as (_, row):
-            number, value = o.word(row, 0), o.word(row, 1)
-            with b.branch(b.compare("sge", number, 0)) as (of_row, of_path):
-                with of_row:
-                    b.store(self.noted(number, 1), node, 8)
-                with of_path:
-                    b.store(self.value(value), node, 8)
-            found = b.load("ptr", node, 8)
-            o.append(leaves, o.at(found, place("Node.buffer")))
-            attributes = o.at(found, place("Node.attributes"))
-            with b.branch(o.is_same(attributes, NULL)) as (empty, given):
-                with empty:
-                    b.store(b.value(1), wrong, 8)
-                with given:
-                    other = self.differs(attributes, self.pointer(row, 2))
-                    with b.when(other):
-                        b.store(b.value(1), wrong, 8)
+    def leaf(self, row: Value) -> Value:
+        """The node of something that the program reads: a row's, or a value of the path."""
+        b, number = self.b, self.o.word(row, 0)
+        with b.branch(b.compare("sge", number, 0)) as (of_row, of_path):
+            with of_row:
+                own = self.noted(number, 1)
+            with of_path:
+                value = self.value(self.o.word(row, 1))
+        return b.phi([(own, of_row.end), (value, of_path.end)])
 
 
 class FinishWriter(RowsReader):

@@ -181,3 +181,41 @@ def write_equality(module: Module, name: str) -> None:
     b.ret(b.compare("eq", found, constant(1, "i32")))
     b.begin("yes")
     b.ret(Value("true", "i1"))
+
+
+class GuardWriter:
+    """Writes a function that compares Python objects with known ones, and goes on at its block "other" where one is not as
+    it should be.
+
+    `equality` is the module's function of `write_equality`; `places` gives a slot's place by its class and name, as "Node.shape".
+    """
+
+    def __init__(self, b: Builder, equality: str, places: Callable[[str], int]) -> None:
+        self.b, self.o = b, ObjectBuilder(b)
+        self.equality, self.places = equality, places
+
+    def slot(self, thing: Value, name: str) -> Value:
+        """What a slot holds; the function is left where it is empty."""
+        found = self.o.at(thing, self.places(name))
+        self.expect_not(found, NULL)
+        return found
+
+    def expect(self, left: Value, right: Value) -> None:
+        """Leave unless the two are the same object."""
+        self.o.leave_if(self.o.differs(left, right), "other")
+
+    def expect_not(self, left: Value, right: Value) -> None:
+        """Leave if the two are the same object."""
+        self.o.leave_if(self.o.is_same(left, right), "other")
+
+    def expect_equal(self, left: Value, right: Value) -> None:
+        """Leave unless the two are equal."""
+        self.o.leave_if(self.differ(left, right), "other")
+
+    def expect_true(self, condition: Value) -> None:
+        self.o.leave_if(self.b.bit_xor(condition, Value("true", "i1")), "other")
+
+    def differ(self, left: Value, right: Value) -> Value:
+        """Whether two objects are not equal."""
+        alike = self.b.call(self.equality, "i1", [left, right])
+        return self.b.bit_xor(alike, Value("true", "i1"))

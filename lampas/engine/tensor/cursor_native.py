@@ -10,7 +10,7 @@ journal's promises, the trail's notes, the tensors.  Where memory runs out the f
 from __future__ import annotations
 
 from lampas.engine.graph.journal import MOST_VALUES, EntryWord, Use
-from lampas.engine.llvm.python_objects import NULL, ObjectBuilder, write_equality
+from lampas.engine.llvm.python_objects import NULL, GuardWriter, write_equality
 from lampas.engine.llvm.text import Builder, Module, Value, constant
 from lampas.engine.tensor.cursor_parts import (
     MAKE_MARK,
@@ -52,12 +52,11 @@ def follow_module() -> Module:
     return module
 
 
-class FollowWriter:
+class FollowWriter(GuardWriter):
     """Writes `follow`."""
 
     def __init__(self, b: Builder) -> None:
-        self.b = b
-        self.o = ObjectBuilder(b)
+        super().__init__(b, EQUAL, place)
         own, self.arguments, self.count = b.arguments
         self.table = b.call("PyBytes_AsString", "ptr", [own])
         self.common = self.word(Word.COMMON, "ptr")
@@ -81,24 +80,6 @@ class FollowWriter:
         """The address of a row of the table."""
         at = self.b.add(self.b.multiply(number, words), int(rows))
         return self.b.element_pointer(self.table, at, "i64", inside=False)
-
-    def slot(self, thing: Value, name: str) -> Value:
-        """What a slot holds; the function is left where it is empty."""
-        found = self.o.at(thing, place(name))
-        self.o.leave_if(self.o.is_same(found, NULL), "other")
-        return found
-
-    def expect(self, left: Value, right: Value) -> None:
-        """Leave unless the two are the same object."""
-        self.o.leave_if(self.o.differs(left, right), "other")
-
-    def expect_equal(self, left: Value, right: Value) -> None:
-        """Leave unless the two are equal."""
-        alike = self.b.call(EQUAL, "i1", [left, right])
-        self.o.leave_if(self.b.bit_xor(alike, Value("true", "i1")), "other")
-
-    def expect_true(self, condition: Value) -> None:
-        self.o.leave_if(self.b.bit_xor(condition, Value("true", "i1")), "other")
 
     def each(self, array: Value, number: Value) -> Value:
         """An element of an array of pointers on the stack."""
