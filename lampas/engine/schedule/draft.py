@@ -139,9 +139,9 @@ class Draft:
         fixed = [order.index(d) for d in self.fixed]
         form = collapse(len(kept), sizes, walked, fixed, self.ordered)
         place = {order[group[0]]: n for n, group in enumerate(form.groups) if group}
-        at = {number: n for n, number in enumerate(ranked)}
+        at, classes = {number: n for n, number in enumerate(ranked)}, form.classes
         described = [
-            (operand.dtype.name, operand.role, form.classes[at[number]])
+            (operand.dtype.name, operand.role, classes[at[number]])
             for number, operand in enumerate(self.operands)
         ]
         listed, met = self.canonical(described, place)
@@ -149,7 +149,7 @@ class Draft:
         builder = NestBuilder(form.kept, form.reduced, narrow=form.narrow)
         for number in met:
             operand = self.operands[number]
-            builder.operand(operand.dtype, operand.role, form.classes[at[number]])
+            builder.operand(operand.dtype, operand.role, classes[at[number]])
         self.write(builder, listed, {number: n for n, number in enumerate(met)}, place)
         places = tuple(
             [(o.place, o.offset * o.dtype.itemsize) for o in map(self.operands.__getitem__, met)]
