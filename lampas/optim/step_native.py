@@ -14,42 +14,29 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lampas.engine.device.buffer import Buffer
-from lampas.engine.graph.node import Node
-from lampas.engine.llvm import python_objects as objects
-from lampas.engine.llvm.compiler import compile_functions
-from lampas.engine.llvm.python_objects import NULL, GuardWriter, slot_place, write_equality
+from lampas.engine.llvm.python_objects import (
+    NULL,
+    GuardWriter,
+    function_makers,
+    write_equality,
+)
 from lampas.engine.llvm.text import Builder, Module, Value
-from lampas.engine.tensor.core import Tensor
-from lampas.engine.tensor.storage import Storage
+from lampas.engine.tensor.cursor_parts import place
 from lampas.optim.step_table import WIDTHS, Section, StepWord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 BEGIN, FINISH, EQUAL = "lampas_step_begin", "lampas_step_finish", "lampas_step_equal"
-CLASSES = {kind.__name__: kind for kind in (Tensor, Storage, Node, Buffer)}
 REFERENCES = 0  # the place of an object's count of references
+SLOTS_OF_BUFFER = 1  # that refer to a tensor's buffer
 LOW_HALF = (1 << 32) - 1  # the count proper; newer interpreters keep flags above it
-_DEFINITIONS: list[Any] = []  # builtin functions refer to them
 
 
 @functools.cache
 def entrances() -> tuple[Callable[[bytes], Callable[..., Any]], ...] | None:
-    """What makes `begin` and `finish` from a table; None where this interpreter has another layout of objects, or does
-    not let its functions be found."""
-    if not objects.are_known():
-        return None
-    try:
-        found = compile_functions(step_module(), [BEGIN, FINISH])
-    except RuntimeError:  # the linker's: a function of Python is not exported
-        return None
-    makers = []
-    for name in (BEGIN, FINISH):
-        definition = objects.MethodDefinition(name.encode(), found[name], objects.FAST_CALL, None)
-        _DEFINITIONS.append(definition)
-        makers.append(functools.partial(objects.make_function, definition))
-    return tuple(makers)
+    """What makes `begin` and `finish` from a table; None where this interpreter has no native functions."""
+    return function_makers(step_module, [BEGIN, FINISH])
 
 
 def step_module() -> Module:
@@ -62,12 +49,6 @@ def step_module() -> Module:
     return module
 
 
-def place(name: str) -> int:
-    """The place of a slot, as "Tensor._node"."""
-    kind, _, slot = name.partition(".")
-    return slot_place(CLASSES[kind], slot)
-
-
 class RowsReader(GuardWriter):
     """What both functions read."""
 
@@ -78,8 +59,8 @@ class RowsReader(GuardWriter):
         self.none = self.header(StepWord.NONE)
         self.values = self.o.word(self.arguments, 0, "ptr")
 
-    def header(self, at: StepWord, kind: str = "ptr") -> Value:
-        return self.o.word(self.table, int(at), kind)
+    def header(self, at: StepWord) -> Value:
+        return self.o.word(self.table, int(at), "ptr")
 
     @contextmanager
     def each(self, section: Section) -> Generator[tuple[Value, Value], None, None]:
@@ -212,7 +193,6 @@ class BeginWriter(RowsReader):
     def write_outputs(self, outputs: Value) -> None:
         """The old value's memory for a result, where nobody else refers to it; else None."""
         b, o = self.b, self.o
-        alone = self.header(StepWord.BUFFER_ALONE, "i64")
         choice = b.allocate("ptr", 1, 8)
         with self.each(Section.OUTPUTS) as (_, row):
             b.store(self.none, choice, 8)
@@ -221,7 +201,7 @@ class BeginWriter(RowsReader):
                 node = self.noted(donor, 1)
                 buffer = o.at(node, place("Node.buffer"))
                 free = b.compare("eq", self.references(node), o.word(row, 1))
-                free = b.bit_and(free, b.compare("eq", self.references(buffer), alone))
+                free = b.bit_and(free, b.compare("eq", self.references(buffer), SLOTS_OF_BUFFER))
                 with b.when(b.bit_and(free, o.differs(buffer, self.none))):
                     shown = o.at(buffer, place("Buffer.exported"))
                     with b.when(o.is_same(shown, self.header(StepWord.FALSE))):

@@ -22,10 +22,10 @@ from typing import Any
 
 
 class StepWord(IntEnum):
-    """Words of the header; `SECTIONS` pairs of a count and the number of the first word begin at COUNTS."""
+    """Words of the header; from COUNTS on each `Section` has its number of rows and the place of its first word."""
 
     # fmt: off
-    (NONE, FALSE, ONE, BUFFER, EMPTY, BUFFER_NODE, STATES, SCRATCH, BUFFER_ALONE, COUNTS) = range(10)
+    (NONE, FALSE, ONE, BUFFER, EMPTY, BUFFER_NODE, STATES, SCRATCH, COUNTS) = range(9)
     # fmt: on
 
 
@@ -62,7 +62,7 @@ class StepTable:
             raise ValueError(f"rows of {section.name} have {WIDTHS[section]} words, not {words}")
         self.rows[section].append(words)
 
-    def packed(self, buffer_alone: int) -> bytes:
+    def packed(self) -> bytes:
         """The table; it has scratch memory for two addresses a row."""
         scratch = (ctypes.c_void_p * (2 * len(self.rows[Section.ROWS]) + 1))()
         self.kept.append(scratch)
@@ -70,7 +70,6 @@ class StepTable:
         for place, address in self.shared.items():
             words[place] = address
         words[StepWord.SCRATCH] = ctypes.addressof(scratch)
-        words[StepWord.BUFFER_ALONE] = buffer_alone
         for section in Section:
             rows = self.rows[section]
             words[StepWord.COUNTS + 2 * section] = len(rows)

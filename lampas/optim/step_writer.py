@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lampas.engine.tensor.core import Tensor
     from lampas.optim.turns import GroupTurn
 
-SLOTS_OF_NODE, SLOTS_OF_BUFFER = 2, 1  # that refer to a tensor's node, and to its buffer
+SLOTS_OF_NODE = 2  # that refer to a tensor's node
 
 
 class Row(NamedTuple):
@@ -271,7 +271,7 @@ class NativeStepWriter(StepWriter):
                 self.table.add(Section.VALUES, target.value, output, attributes)
             else:
                 self.table.add(Section.MOVED, target.row, output, attributes)
-        packed = self.table.packed(SLOTS_OF_BUFFER)
+        packed = self.table.packed()
         begin, finish = (make(packed) for make in self.native)
         self.names |= {"begin": begin, "move": finish, "kept": self.table.kept}
         self.lines.append("made = begin(values)")

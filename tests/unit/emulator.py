@@ -32,7 +32,7 @@ elffile = pytest.importorskip("elftools.elf.elffile")
 arm = pytest.importorskip("unicorn.arm64_const")
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PAGE = 4096
 STACK = 1 << 20
@@ -76,6 +76,10 @@ class Arm64:
         if text not in self.loaded:
             self.loaded[text] = self.load(object_code(text, aarch64_neon()), name)
         return self.loaded[text]
+
+    def compile_all(self, modules: Iterable[tuple[str, str]], _: int) -> list[int]:
+        """What `compile_together` does."""
+        return [self.compile(text, name) for text, name in modules]
 
     def load(self, code: bytes, name: str) -> int:
         """Lay out an object's sections in memory, relocate them, and return a function's address."""
@@ -159,7 +163,7 @@ def emulated() -> Iterator[Arm64]:
         patch.setattr(target, "detected", aarch64_neon)
         patch.setattr(target, "is_x86", lambda: False)
         patch.setattr(kernels, "compile_function", machine.compile)
-        patch.setattr(kernels, "compile_objects", list)  # only has the texts written
+        patch.setattr(kernels, "compile_together", machine.compile_all)
         patch.setattr(kernels, "nests", {})
         patch.setattr(kernels, "products", {})
         patch.setattr(launch.Program, "run_at", lambda *a: machine.run_at(*a))

@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import lampas as torch
 from lampas import nn
 from lampas.compiler import regions
 from lampas.compiler.report import Report
+from lampas.engine.realize import program
 from lampas.engine.realize.statistics import statistics
 from lampas.engine.settings import settings
 from lampas.engine.watch import WATCHERS
@@ -336,6 +338,24 @@ def test_marks_give_functions_back() -> None:
 
 
 # ---- explain ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_called_compiling_includes_arranging(monkeypatch: pytest.MonkeyPatch) -> None:
+    arranged: list[float] = []
+    arrange = program.arrange
+
+    def slowly(graph: Any) -> Any:
+        start = time.perf_counter_ns()
+        while time.perf_counter_ns() < start + 2_000_000:
+            pass
+        arranged.append(time.perf_counter_ns() - start)
+        return arrange(graph)
+
+    monkeypatch.setattr(program, "arrange", slowly)
+    with settings.override(tier="compiled"), torch.explain() as report:
+        (torch.ones(7, 3).cos() * 5).sum().item()
+    (flush,) = [flush for flush in report.flushes if flush.compilation is not None]
+    assert flush.compilation.nanoseconds > sum(arranged) > 0
 
 
 def branching(x: Any) -> Any:

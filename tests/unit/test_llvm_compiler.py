@@ -25,10 +25,9 @@ from lampas.engine.llvm.cache import (
 from lampas.engine.llvm.compiler import (
     compile_function,
     compile_functions,
-    compile_objects,
+    compile_together,
     long_functions,
     object_code,
-    ready,
 )
 from lampas.engine.llvm.target import (
     aarch64_neon,
@@ -51,7 +50,6 @@ def adding(amount: int, name: str = "f") -> Module:
 
 @pytest.fixture
 def directory(tmp_path: Path):
-    ready.clear()
     place = tmp_path / "objects"
     with settings.override(cache=True, cache_dir=str(place)):
         yield place
@@ -108,76 +106,63 @@ def test_many_functions_in_a_module(directory: Path) -> None:
     assert [signature(found[name])(5) for name in ("one", "two")] == [6, 7]
 
 
-def texts_of(*amounts: int) -> list[str]:
-    return [str(adding(amount, f"f{amount}")) for amount in amounts]
+def modules_of(*amounts: int) -> list[tuple[str, str]]:
+    """Texts and names."""
+    return [(str(adding(amount, f"f{amount}")), f"f{amount}") for amount in amounts]
 
 
-def test_many_objects_at_once(directory: Path) -> None:
-    """They are those that one thread makes, from the cache or not, and are linked without another look."""
-    texts = texts_of(*range(20, 26))
-    first = object_code(texts[2])
+def called(address: int, x: int) -> int:
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(x)
+
+
+def test_many_modules_together(directory: Path) -> None:
+    """Each is compiled once, unless it is on disk or linked already; the objects are those that one thread makes."""
+    modules = modules_of(*range(20, 26))
+    object_code(modules[2][0])
+    compile_function(*modules[3])
     before = counters.compiled
-    compile_objects(iter(texts))
-    assert counters.compiled == before + 5
-    made = [ready[key_of(text), host()] for text in texts]
-    assert made[2] == first
+    found = compile_together(iter([*modules, modules[4]]), 2)
+    assert counters.compiled == before + 4
+    assert [called(address, 1) for address in found] == [21, 22, 23, 24, 25, 26, 25]
+    stored = [object_code(text) for text, _ in modules]
     with settings.override(cache=False):
-        assert made == [object_code(text) for text in texts]
-    before = counters.compiled, counters.disk_hits
-    for amount, text in enumerate(texts, 20):
-        address = compile_function(text, f"f{amount}")
-        assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(1) == amount + 1
-    assert (counters.compiled, counters.disk_hits) == before
-    assert not ready
+        assert stored == [object_code(text) for text, _ in modules]
 
 
-def test_objects_for_another_machine_are_not_linked(directory: Path) -> None:
-    """A text may be alike for machines with vectors of one size."""
-    (text,) = texts_of(40)
-    ready[key_of(text), aarch64_neon()] = b"for another machine"
-    address = compile_function(text, "f40")
-    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(2) == 42
-    ready.clear()
+def test_an_invalid_module_among_many(directory: Path) -> None:
+    modules = modules_of(30, 31)
+    with pytest.raises(RuntimeError, match="expected top-level entity"):
+        compile_together([modules[0], ("not a module", "f"), modules[1]], 2)
+    before = counters.compiled
+    assert [called(address, 1) for address in compile_together(modules, 2)] == [31, 32]
+    assert counters.compiled == before
+
+
+def test_what_fails_while_modules_are_written_passes_on(directory: Path) -> None:
+    def writing() -> Iterator[tuple[str, str]]:
+        yield from modules_of(32)
+        raise ValueError("no text")
+
+    with pytest.raises(ValueError, match="no text"):
+        compile_together(writing(), 2)
+    assert not any(thread.name == "lampas compiler" for thread in threading.enumerate())
 
 
 def test_where_no_thread_can_be_had(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As at the interpreter's end: nothing is ready, and each module is compiled when it is linked."""
+    """As at the interpreter's end: each module is compiled when it is linked."""
 
     def refused(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
-    (text,) = texts_of(41)
-    compile_objects([text])
-    assert not ready
-    address = compile_function(text, "f41")
-    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)(1) == 42
-
-
-def test_one_invalid_text_among_many(directory: Path) -> None:
-    texts = texts_of(30, 31)
-    with pytest.raises(RuntimeError, match="expected top-level entity"):
-        compile_objects([texts[0], "not a module", texts[1]])
-    assert {key for key, _ in ready} == {key_of(text) for text in texts}
-    ready.clear()
-
-
-def test_what_fails_while_texts_are_written_passes_on(directory: Path) -> None:
-    def writing() -> Iterator[str]:
-        yield from texts_of(32)
-        raise ValueError("no text")
-
-    with pytest.raises(ValueError, match="no text"):
-        compile_objects(writing())
-    assert object_code(texts_of(32)[0])
-    ready.clear()
+    assert [called(address, 1) for address in compile_together(modules_of(41, 42), 2)] == [42, 43]
 
 
 def test_long_functions_that_are_not_found(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """llvmlite's own, which wait for one another, do as well."""
-    text = texts_of(33)[0]
+    text, _ = modules_of(33)[0]
     expected = object_code(text)
 
     def missing(name: str) -> None:

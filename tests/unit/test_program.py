@@ -14,7 +14,6 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import dtype, float16, float32, float64, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import buffer_node, scalar_node
-from lampas.engine.llvm import compiler
 from lampas.engine.realize import kernels
 from lampas.engine.realize import program as programs
 from lampas.engine.realize.program import build_program
@@ -35,17 +34,21 @@ def test_another_batch_size_compiles_no_nest() -> None:
 
 
 def test_kernels_of_a_program_are_compiled_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None is left that waits for being linked, though some have equal texts, and all compute what they did."""
+    """All that are new in one call, and they compute what they did."""
     monkeypatch.setattr(kernels, "nests", {})
     monkeypatch.setattr(kernels, "products", {})
-    counted = []
-    prepared = kernels.compile_objects
-    monkeypatch.setattr(kernels, "compile_objects", lambda texts: counted.append(prepared(texts)))
-    compiler.ready.clear()
+    counted: list[int] = []
+    together = kernels.compile_together
+
+    def noted(modules: Any, threads: int) -> list[int]:
+        made = together(modules, threads)
+        counted.append(len(made))
+        return made
+
+    monkeypatch.setattr(kernels, "compile_together", noted)
     check(*training_step(24, (12, 40, 40, 10), "adam"), tolerance=1e-3)
-    assert len(counted) == 1
-    assert len(kernels.nests) + len(kernels.products) > 4
-    assert not compiler.ready
+    assert counted == [len(kernels.nests) + len(kernels.products)]
+    assert counted[0] > 4
 
 
 def test_scalars_are_arguments() -> None:

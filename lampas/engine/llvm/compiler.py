@@ -6,7 +6,7 @@ LLVM's assertions on, sometimes undo the register tiles. llvmlite is imported on
 stay fast.
 
 One lock guards the tables and the linker.  Modules are compiled without it, several at a time where many are wanted at once
-(`compile_objects`): each has a context of its own and each thread its own machine.  llvmlite lets one thread in at a time,
+(`compile_together`): each has a context of its own and each thread its own machine.  llvmlite lets one thread in at a time,
 so its two long functions are called past its lock.
 """
 
@@ -40,7 +40,6 @@ LONG = ("LLVMPY_RunNewModulePassManager", "LLVMPY_TargetMachineEmitToMemory")
 lock = threading.RLock()
 counting = threading.Lock()
 addresses: dict[tuple[str, str], int] = {}  # by the text's key, not the text, which is long
-ready: dict[tuple[str, Target], bytes] = {}  # objects that are to be linked, by their texts' keys
 serials = itertools.count()
 if hasattr(os, "register_at_fork"):
     # No child may find the lock held by a thread that it does not have.
@@ -161,69 +160,10 @@ def emitted(module: Any, target: Target) -> bytes:
         if not buffer:
             raise RuntimeError(str(message))
     try:
-        start, size = (
-            getattr(foreign.lib, f"LLVMPY_GetBuffer{what}")(buffer) for what in ("Start", "Size")
-        )
-        return ctypes.string_at(start, size)
+        start = foreign.lib.LLVMPY_GetBufferStart(buffer)
+        return ctypes.string_at(start, foreign.lib.LLVMPY_GetBufferSize(buffer))
     finally:
         foreign.lib.LLVMPY_DisposeMemoryBuffer(buffer)
-
-
-def compile_objects(texts: Iterable[str]) -> None:
-    """Have the objects of many modules ready to be linked, compiled on as many threads as there are processors.
-
-    Texts are taken one by one while others are compiled.  Raises RuntimeError as `object_code` does.
-    """
-    with lock:
-        target = host()
-        compilers: list[Compiler] = []
-        waiting: SimpleQueue[str | None] = SimpleQueue()
-        try:
-            for text in texts:
-                found = stored_object(text, target)
-                if found is not None:
-                    ready[key_of(text), target] = found
-                    continue
-                if len(compilers) < processors():
-                    with contextlib.suppress(RuntimeError):  # no more threads: who links compiles
-                        compilers.append(Compiler(waiting, target))
-                if compilers:
-                    waiting.put(text)
-        finally:
-            for _ in compilers:
-                waiting.put(None)
-            for compiler in compilers:
-                compiler.join()
-        for compiler in compilers:
-            ready.update(compiler.made)
-        for compiler in compilers:
-            if compiler.failure is not None:
-                raise compiler.failure
-
-
-@final
-class Compiler(threading.Thread):
-    """Compiles the modules of a queue up to a None."""
-
-    def __init__(self, waiting: SimpleQueue[str | None], target: Target) -> None:
-        super().__init__(name="lampas compiler", daemon=True)
-        self.waiting, self.target = waiting, target
-        self.made: dict[tuple[str, Target], bytes] = {}
-        self.failure: Exception | None = None
-        self.start()
-
-    def run(self) -> None:
-        while (text := self.waiting.get()) is not None:
-            try:
-                self.made[key_of(text), self.target] = built_object(text, self.target)
-            except Exception as error:
-                self.failure = error
-
-
-def processors() -> int:
-    """How many threads may run at once."""
-    known = getattr(os, "sched_getaffinity", None)
-    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def optimized(text: str, target: Target) -> Any:
@@ -265,15 +205,14 @@ def compile_functions(module: Module | str, names: Iterable[str]) -> dict[str, i
     with lock:
         if all((key, name) in addresses for name in wanted):
             counters.memory_hits += 1
-            ready.pop((key, host()), None)
         else:
             link(key, text, wanted)
         return {name: addresses[key, name] for name in wanted}
 
 
-def link(key: str, text: str, names: list[str]) -> None:
-    """Load a module's object into the process under a library name of its own."""
-    code = ready.pop((key, host()), None) or object_code(text)
+def link(key: str, text: str, names: list[str], made: bytes | None = None) -> None:
+    """Load a module's object into the process under a library name of its own; `made` is the object, if it is at hand."""
+    code = made or object_code(text)
     start = time.perf_counter()
     imports = support_functions() if "half" in text else {}
     for name, address in load(code, names, imports).items():
@@ -309,3 +248,68 @@ def conversions() -> dict[str, int]:
 def compile_function(module: Module | str, name: str) -> int:
     """Compile a module for this machine and return the address of one function."""
     return compile_functions(module, [name])[name]
+
+
+def compile_together(modules: Iterable[tuple[str, str]], threads: int) -> list[int]:
+    """Return the address of one function of each of many modules (text, name), which are compiled on several threads.
+
+    Modules are taken one by one while others are compiled.  Raises RuntimeError as `object_code` does.
+    """
+    with lock:
+        compilers = Compilers(host(), threads)
+        listed: list[tuple[str, str, str]] = []
+        try:
+            for text, name in modules:
+                key = key_of(text)
+                listed.append((key, text, name))
+                if (key, name) not in addresses:
+                    compilers.add(key, text)
+        finally:
+            made = compilers.finish()
+        for key, text, name in listed:
+            if (key, name) not in addresses:
+                link(key, text, [name], made.get(key))
+        return [addresses[key, name] for key, _, name in listed]
+
+
+@final
+class Compilers:
+    """Threads that compile modules for a target, begun when there is something to compile."""
+
+    def __init__(self, target: Target, most: int) -> None:
+        self.target, self.most = target, most
+        self.threads: list[threading.Thread] = []
+        self.waiting: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        self.made: dict[str, bytes] = {}
+        self.asked: set[str] = set()
+
+    def add(self, key: str, text: str) -> None:
+        """Have a module's object made, unless it has been asked for or is on disk."""
+        if key in self.asked:
+            return
+        self.asked.add(key)
+        found = stored_object(text, self.target)
+        if found is not None:
+            self.made[key] = found
+            return
+        if len(self.threads) < self.most:
+            thread = threading.Thread(target=self.work, name="lampas compiler", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no more threads: who links compiles
+                thread.start()
+                self.threads.append(thread)
+        if self.threads:
+            self.waiting.put((key, text))
+
+    def work(self) -> None:
+        while (asked := self.waiting.get()) is not None:
+            key, text = asked
+            with contextlib.suppress(RuntimeError):  # LLVM's: who links meets it again
+                self.made[key] = built_object(text, self.target)
+
+    def finish(self) -> dict[str, bytes]:
+        """Wait for the threads; return what was made, by the texts' keys."""
+        for _ in self.threads:
+            self.waiting.put(None)
+        for thread in self.threads:
+            thread.join()
+        return self.made

@@ -20,16 +20,18 @@ import sysconfig
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
+from lampas.engine.llvm.compiler import compile_functions
 from lampas.engine.llvm.text import Builder, Module, Value, constant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NULL = Value("null", "ptr")
 TYPE_PLACE = 8  # of an object's pointer to its type, in bytes
 MEMBER_PLACE, OFFSET_PLACE = 40, 16
 EQUAL = 2  # Py_EQ
 FAST_CALL = 0x80  # METH_FASTCALL
+_DEFINITIONS: list[MethodDefinition] = []  # builtin functions refer to them
 
 
 class MethodDefinition(ctypes.Structure):
@@ -87,6 +89,22 @@ def make_function(definition: MethodDefinition, own: bytes) -> Callable[..., Any
     make.restype = ctypes.py_object
     make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     return make(ctypes.addressof(definition), own, None)
+
+
+def function_makers(
+    module: Callable[[], Module], names: Sequence[str]
+) -> tuple[Callable[[bytes], Callable[..., Any]], ...] | None:
+    """For each of a module's functions, what makes a builtin function of it and its own object; None where this
+    interpreter has another layout of objects, or does not let its functions be found."""
+    if not are_known():
+        return None
+    try:
+        found = compile_functions(module(), names)
+    except RuntimeError:  # the linker's: a function of Python is not exported
+        return None
+    made = [MethodDefinition(name.encode(), found[name], FAST_CALL, None) for name in names]
+    _DEFINITIONS.extend(made)
+    return tuple(functools.partial(make_function, definition) for definition in made)
 
 
 class ObjectBuilder:

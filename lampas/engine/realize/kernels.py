@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lampas.engine import llvm, loops
+from lampas.engine.device.pool import granted_threads
 from lampas.engine.llvm.cache import disk_cache, key_of
-from lampas.engine.llvm.compiler import compile_function, compile_objects
+from lampas.engine.llvm.compiler import compile_function, compile_together
 from lampas.engine.llvm.target import host
 from lampas.engine.loops.emit import emit
 from lampas.engine.loops.nest import Nest
@@ -78,43 +79,48 @@ def written(kernel: AnyKernel) -> Written:
     return remembered(repr(kernel.key), write)
 
 
-def compile_written(kernel: AnyKernel, found: Written) -> None:
-    """Note the address of a kernel."""
-    name, stretch, text = found
-    address = compile_function(text, name)
+def note_kernel(kernel: AnyKernel, found: Written, address: int) -> None:
+    """Remember where a kernel's code lies."""
     if isinstance(kernel, Nest):
-        nests[kernel] = address, Signature(kernel, stretch)
+        nests[kernel] = address, Signature(kernel, found[1])
     else:
         products[kernel] = address
     statistics.kernels += 1
 
 
+def compile_alone(kernel: AnyKernel) -> None:
+    """Compile one kernel."""
+    found = written(kernel)
+    note_kernel(kernel, found, compile_function(found[2], found[0]))
+
+
 def prepare_kernels(needed: Iterable[AnyKernel]) -> None:
-    """Have all kernels that are new to this process compiled together."""
+    """Have all kernels that are new to this process compiled together, on all processors that it may use."""
     missing = [k for k in dict.fromkeys(needed) if k not in nests and k not in products]
     if len(missing) < TOGETHER:
         return
     found: list[Written] = []
 
-    def texts() -> Iterator[str]:
+    def modules() -> Iterator[tuple[str, str]]:
         for kernel in missing:
             found.append(written(kernel))
-            yield found[-1][2]
+            name, _, text = found[-1]
+            yield text, name
 
-    compile_objects(texts())
-    for kernel, each in zip(missing, found, strict=True):
-        compile_written(kernel, each)
+    made = compile_together(modules(), granted_threads())
+    for kernel, each, address in zip(missing, found, made, strict=True):
+        note_kernel(kernel, each, address)
 
 
 def nest_kernel(nest: Nest) -> tuple[int, Signature]:
     """The address and signature of a nest's kernel, compiled when it is new to this process."""
     if nest not in nests:
-        compile_written(nest, written(nest))
+        compile_alone(nest)
     return nests[nest]
 
 
 def product_kernel(kernel: Kernel | SerialKernel | PoolKernel) -> int:
     """The address of a kernel that describes itself."""
     if kernel not in products:
-        compile_written(kernel, written(kernel))
+        compile_alone(kernel)
     return products[kernel]

@@ -44,7 +44,7 @@ def deliver(steps: Sequence[ScheduleStep], paths: Paths) -> list[ScheduleStep]:
             maker = maker_of.get(paths.entries[step.entry].sources[0])
             if maker is not None and makes_beginning(steps[maker], paths):
                 (base,) = steps[maker].stores
-                paths.inline[base], kept[maker] = 1, None
+                paths.inline[base], kept[maker] = 1, None  # each of its readers makes it
         if not has_attention_kernel(paths, step.entry):
             continue
         users = set(paths.final_users(step.entry))

@@ -54,7 +54,6 @@ _COMMON: dict[Common, Any] = {
 _COMMON_TABLE = struct.pack(f"{len(Common)}q", *[id(_COMMON[each]) for each in Common])
 # A tensor on the CPU for a node: `core.wrap`, and the native function once there is one.
 PLAIN_TENSOR: list[Callable[[Node], Tensor]] = [lambda node: wrap(node, CPU)]
-_DEFINITIONS: list[Any] = []  # builtin functions refer to them
 TABLE_BYTES = bytes.__basicsize__ - 1  # of a bytes object before its contents
 
 
@@ -66,22 +65,13 @@ def entrance() -> Callable[[bytes], Callable[..., Any]] | None:
     The compiler is loaded when it is first wanted: start-up stays quick.
     """
     objects = importlib.import_module("lampas.engine.llvm.python_objects")
-    if not objects.are_known():
-        return None
     native = importlib.import_module("lampas.engine.tensor.cursor_native")
-    compiler = importlib.import_module("lampas.engine.llvm.compiler")
-    names = [native.FOLLOW, importlib.import_module("lampas.engine.tensor.cursor_parts").WRAP]
-    try:
-        found = compiler.compile_functions(native.follow_module(), names)
-    except RuntimeError:  # the linker's: a function of Python is not exported
+    wrap_name = importlib.import_module("lampas.engine.tensor.cursor_parts").WRAP
+    makers = objects.function_makers(native.follow_module, [native.FOLLOW, wrap_name])
+    if makers is None:
         return None
-    follow, wrapping = (
-        objects.MethodDefinition(name.encode(), found[name], objects.FAST_CALL, None)
-        for name in names
-    )
-    PLAIN_TENSOR[:] = [objects.make_function(wrapping, _COMMON_TABLE)]
-    _DEFINITIONS.extend((follow, wrapping))
-    return functools.partial(objects.make_function, follow)
+    PLAIN_TENSOR[:] = [makers[1](_COMMON_TABLE)]
+    return makers[0]
 
 
 class Table:

@@ -6,6 +6,7 @@ Each is a function of the module that returns an owned reference, or null where 
 from __future__ import annotations
 
 from lampas.engine.derive.trail import Mark, Trail
+from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph.journal import Entry, Journal
 from lampas.engine.graph.node import Node
 from lampas.engine.llvm.python_objects import NULL, ObjectBuilder, slot_place
@@ -16,7 +17,9 @@ from lampas.engine.tensor.storage import Storage
 
 MAKE_NODE, MAKE_TENSOR, MAKE_MARK = "lampas_node", "lampas_tensor", "lampas_mark"
 WRAP = "lampas_wrap"
-CLASSES = {kind.__name__: kind for kind in (Tensor, Storage, Node, Mark, Trail, Journal, Entry)}
+CLASSES = {
+    kind.__name__: kind for kind in (Tensor, Storage, Node, Mark, Trail, Journal, Entry, Buffer)
+}
 
 
 def place(name: str) -> int:
