@@ -73,3 +73,55 @@ def test_gradients_reach_the_whole(stored: lampas.Tensor) -> None:
     expected = numpy.zeros((160, 4))
     expected[10:12] = 3
     numpy.testing.assert_array_equal(stored.grad.numpy(), expected)
+
+
+KEYS = [
+    3,
+    (3, 1),
+    (-1, -4),
+    (slice(2, 9), 2),
+    (slice(None), slice(1, 3)),
+    (slice(150, 999, 3),),
+    (5, slice(3, 1)),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_a_key_of_ints_and_slices_is_one_view(stored: lampas.Tensor, key) -> None:
+    expected = numpy.arange(640.0, dtype=numpy.float32).reshape(160, 4)[key]
+    part = stored[key]
+    numpy.testing.assert_array_equal(part.numpy(), expected)
+    assert part._base is stored
+    assert part.stride() == tuple(step // 4 for step in expected.strides) or not expected.size
+    part.add_(1000.0)
+    assert stored.sum().item() == 639 * 320 + 1000.0 * expected.size
+
+
+def test_a_part_of_shared_memory_is_no_copy_and_follows_the_array() -> None:
+    array = numpy.arange(640.0, dtype=numpy.float32).reshape(160, 4)
+    shared = lampas.from_numpy(array)
+    row, column = shared[3], shared[:, 1]
+    assert row.data_ptr() == array[3].__array_interface__["data"][0]
+    array[3] = -1.0
+    assert row.tolist() == [-1.0] * 4
+    assert column[3].item() == -1.0
+    row.mul_(5.0)
+    assert array[3].tolist() == [-5.0] * 4
+    copied = row + 0
+    array[3] = 9.0
+    del array
+    assert copied.tolist() == [-5.0] * 4
+    assert (row + 0).tolist() == [9.0] * 4
+
+
+def test_single_values_are_read_where_they_lie(stored: lampas.Tensor) -> None:
+    assert stored[7, 2].item() == 30.0
+    assert stored.t()[2, 7].item() == 30.0
+    assert stored[7].view(lampas.int32)[2].item() == numpy.float32(30.0).view(numpy.int32)
+    assert (stored.double()[7])[2].item() == 30.0
+
+
+@pytest.mark.parametrize("key", [160, -161, (0, 4), (slice(None), -5)], ids=str)
+def test_a_key_outside_is_an_index_error(stored: lampas.Tensor, key) -> None:
+    with pytest.raises(IndexError, match="out of (bounds|range)"):
+        stored[key]

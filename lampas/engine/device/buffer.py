@@ -126,14 +126,29 @@ class Buffer:
         made.exported = True
         return made
 
-    def array(self, dtype: Any, shape: tuple[int, ...], offset: int = 0) -> numpy.ndarray:
-        """Return a C-contiguous NumPy view of the bytes from `offset` on; it keeps the memory alive."""
+    def part(self, offset: int, nbytes: int) -> Buffer:
+        """Return a buffer over some of the bytes; either counts as seen by the other."""
         self.exported = True
-        if self.capacity:
-            start = self.pointer - self.block.__array_interface__["data"][0] + offset
-            return numpy.ndarray(shape, dtype, buffer=self.block, offset=start)
-        flat = self.block.reshape(-1).view(numpy.uint8)
-        return numpy.ndarray(shape, dtype, buffer=flat, offset=offset)
+        made = Buffer(self.pointer + offset, nbytes, self.block, 0)
+        made.exported = True
+        return made
+
+    def array(
+        self,
+        dtype: Any,
+        shape: tuple[int, ...],
+        offset: int = 0,
+        strides: tuple[int, ...] | None = None,
+    ) -> numpy.ndarray:
+        """Return a NumPy view of the bytes from `offset` on (C-contiguous but for strides, in bytes).
+
+        It keeps the memory alive.
+        """
+        self.exported = True
+        block = self.block
+        start = self.pointer - block.__array_interface__["data"][0] + offset
+        flat = block if self.capacity else block.reshape(-1).view(numpy.uint8)
+        return numpy.ndarray(shape, dtype, buffer=flat, offset=start, strides=strides)
 
     def is_seen_outside(self) -> bool:
         """Whether anybody else may hold an array over the memory."""

@@ -274,12 +274,11 @@ def item(self: Tensor) -> Any:
         raise RuntimeError(
             f"a Tensor with {self._node_count()} elements cannot be converted to Scalar"
         )
-    reader = _READERS.get(self._node.dtype.name)
-    if reader is not None and self._covers_storage():
-        storage = self._storage
-        storage.compute()
-        if not storage.node.attributes:
-            return reader.from_address(storage.node.buffer.pointer).value
+    kind = self._node.dtype
+    reader = _READERS.get(kind.name)
+    if reader is not None:
+        buffer = self._storage.buffer()
+        return reader.from_address(buffer.pointer + self._offset * kind.itemsize).value
     return array_of(self).item() if self.dtype.name != "bfloat16" else float(array_of(self).flat[0])
 
 

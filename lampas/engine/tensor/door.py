@@ -171,8 +171,29 @@ def record_view(
     elif output is None:
         if stored.buffer is not None:
             bound_journal(stored)
-        output = operation.compute((node,), attributes)[0]
+        output = recipe.make((node,))[0]
     return wrap_view(source, output, strides, offset, edge)
+
+
+def view_memory(
+    source: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> Tensor | None:
+    """A part of memory that is there, which no tape, trail or hook wants to know of; else None.
+
+    A loop over the rows of a data set takes this way; memory shared with NumPy is not copied for it.
+    """
+    storage = source._storage
+    stored = storage.node
+    if (
+        stored.buffer is None
+        or HOOKS
+        or LOOKERS
+        or source._node.dtype is not stored.dtype
+        or not 0 < prod(shape) < stored.numel
+        or (grad_mode.enabled and source.requires_grad)
+    ):
+        return None
+    return wrap_view(source, strided_reading(stored, shape, strides, offset), strides, offset)
 
 
 def bound_journal(stored: Node) -> None:

@@ -20,7 +20,7 @@ from lampas.engine.tensor.conversion import array_of, cast
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.creation import tensor as make_tensor
 from lampas.engine.tensor.declare import assign, check_in_place, method, public
-from lampas.engine.tensor.door import record
+from lampas.engine.tensor.door import record, view_memory
 from lampas.engine.tensor.operands import is_number
 from lampas.engine.tensor.parts import select, slice_view
 from lampas.engine.tensor.shaping import reshape, unsqueeze
@@ -105,6 +105,9 @@ def _select(source: Tensor, dim: int, index: int) -> Tensor:
 def resolve_basic(source: Tensor, key: Any) -> tuple[Tensor, Advanced]:
     """Apply the basic parts of an index; return the view and (dimension, index tensor) pairs."""
     parts = _expand_ellipsis(source, _parts(key))
+    part = _view_part(source, parts)
+    if part is not None:
+        return part, []
     viewed, dim = source, 0
     advanced: Advanced = []
     for part in parts:
@@ -123,6 +126,27 @@ def resolve_basic(source: Tensor, key: Any) -> tuple[Tensor, Advanced]:
         else:
             dim = _add_advanced(viewed, dim, part, advanced)
     return viewed, advanced
+
+
+def _view_part(source: Tensor, parts: list[Any]) -> Tensor | None:
+    """The view that ints and slices name, in one step, of memory that nobody traces; else None."""
+    layout, offset = source._layout(), source._offset
+    shape, strides = [], []
+    for part, size, stride in zip(parts, source._shape, layout, strict=False):
+        if type(part) is int:
+            if not -size <= part < size:
+                return None
+            offset += part % size * stride
+        elif type(part) is slice:
+            start, length, step = _range_of(part, size)
+            offset += start * stride
+            shape.append(length)
+            strides.append(stride * step)
+        else:
+            return None
+    shape.extend(source._shape[len(parts) :])
+    strides.extend(layout[len(parts) :])
+    return view_memory(source, tuple(shape), tuple(strides), offset)
 
 
 def _parts(key: Any) -> list[Any]:
@@ -181,15 +205,19 @@ def _expand_ellipsis(source: Tensor, parts: list[Any]) -> list[Any]:
 def _slice(source: Tensor, dim: int, part: slice) -> Tensor:
     if part.start is None and part.stop is None and part.step is None:
         return source
+    start, length, step = _range_of(part, source._shape[dim])
+    return slice_view(source, dim, start, length, step)
+
+
+def _range_of(part: slice, size: int) -> tuple[int, int, int]:
+    """Start, length and step of a slice of `size` places."""
     step = 1 if part.step is None else part.step.__index__()
     if step <= 0:
         raise ValueError("step must be greater than zero")
     bounds = [None if each is None else each.__index__() for each in (part.start, part.stop)]
-    start, stop, _ = slice(bounds[0], bounds[1], step).indices(source._shape[dim])
+    start, stop, _ = slice(bounds[0], bounds[1], step).indices(size)
     length = max(-(-(stop - start) // step), 0)
-    if start >= source._shape[dim]:
-        start, length = max(source._shape[dim], 0), 0
-    return slice_view(source, dim, start, length, step)
+    return (start, length, step) if start < size else (size, 0, step)
 
 
 def _constant(array: np.ndarray) -> Tensor:

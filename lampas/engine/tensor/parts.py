@@ -10,7 +10,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.shape import normalize_dim
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
-from lampas.engine.tensor.door import record_view
+from lampas.engine.tensor.door import record_view, view_memory
 
 if TYPE_CHECKING:
     from lampas.engine.graph.node import Node
@@ -32,12 +32,15 @@ def slice_view(
 ) -> Tensor:
     """`length` places along `dim` from `start` in steps of `step`."""
     rank = len(source._shape)
-    starts = tuple([start if d == dim else 0 for d in range(rank)])
     lengths = tuple([length if d == dim else n for d, n in enumerate(source._shape)])
-    steps = tuple([step if d == dim else 1 for d in range(rank)])
     layout = source._layout()
     strides = tuple([s * step if d == dim else s for d, s in enumerate(layout)])
     offset = source._offset + start * layout[dim]
+    made = view_memory(source, lengths, strides, offset)
+    if made is not None:
+        return made
+    starts = tuple([start if d == dim else 0 for d in range(rank)])
+    steps = tuple([step if d == dim else 1 for d in range(rank)])
     return record_view(operation, source, (starts, lengths, steps), strides, offset)
 
 
@@ -61,12 +64,15 @@ def select_view(input: Tensor, dim: int, index: int, operation: Operation) -> Te
             f"dimension {dim}"
         )
     index %= size
-    starts = tuple([index if d == dim else 0 for d in range(rank)])
-    lengths = tuple([1 if d == dim else n for d, n in enumerate(input._shape)])
     shape = (*input._shape[:dim], *input._shape[dim + 1 :])
     layout = input._layout()
     strides = (*layout[:dim], *layout[dim + 1 :])
     offset = input._offset + index * layout[dim]
+    made = view_memory(input, shape, strides, offset)
+    if made is not None:
+        return made
+    starts = tuple([index if d == dim else 0 for d in range(rank)])
+    lengths = tuple([1 if d == dim else n for d, n in enumerate(input._shape)])
     return record_view(operation, input, (starts, lengths, (1,) * rank, shape), strides, offset)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.device import selection
 from lampas.engine.dtype import bool_, int32, int64, uint8
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
@@ -55,18 +56,30 @@ def _sort(x: Node, dim: int, descending: bool) -> tuple[Node, Node]:
     return g.gather(x, dim, indices), indices
 
 
+@host_function("topk")
+def _topk_arrays(x: np.ndarray, dim: int, k: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
+    return selection.top(x, dim, k, largest)
+
+
 def _topk(x: Node, dim: int, k: int, largest: bool) -> tuple[Node, Node]:
     if not x.shape:
         return x, g.full((), 0, int64)
-    indices = g.narrow(g.sort_index(_order(x), dim, largest), dim, 0, k)
-    return g.gather(x, dim, indices), indices
+    shape = (*x.shape[:dim], k, *x.shape[dim + 1 :])
+    results = ((shape, x.dtype), (shape, int64))
+    values, indices = g.host("topk", (x,), results, (dim, k, largest))
+    return values, indices
+
+
+@host_function("kthvalue")
+def _kthvalue_arrays(x: np.ndarray, dim: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    return selection.kth(x, dim, k - 1)
 
 
 def _kthvalue(x: Node, dim: int, k: int, keepdim: bool) -> tuple[Node, Node]:
     if not x.shape:
         return x, g.full((), 0, int64)
-    indices = g.narrow(g.sort_index(_order(x), dim, False), dim, k - 1, 1)
-    values = g.gather(x, dim, indices)
+    kept = kept_shape(x.shape, (dim,))
+    values, indices = g.host("kthvalue", (x,), ((kept, x.dtype), (kept, int64)), (dim, k))
     if keepdim:
         return values, indices
     shape = dropped_shape(x.shape, (dim,))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.device import selection
 from lampas.engine.dtype import dtype, get_default_dtype, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
@@ -240,22 +241,19 @@ NANMEDIAN_RESULT = return_type("nanmedian", "values", "indices")
 MODE_RESULT = return_type("mode", "values", "indices")
 
 
+@host_function("median")
+def _median_arrays(x: np.ndarray, dim: int, ignore_nan: bool) -> tuple[np.ndarray, np.ndarray]:
+    return selection.median(x, dim, ignore_nan)
+
+
 def _median(ignore_nan: bool) -> Any:
     def forward(x: Node, dim: int, keepdim: bool) -> tuple[Node, Node]:
         """The lower of the two middle elements; a NaN (the first) unless they are ignored."""
         if not x.shape:
             return x, g.full((), 0, int64)
-        order = g.sort_index(x, dim)
-        size = x.shape[dim]
-        numbers = g.sum_dims(g.cast(g.logical_not(g.isnan(x)), int64), (dim,))
-        one, two = g.constant(1, int64), g.constant(2, int64)
-        middle = g.floor_divide(g.subtract(numbers, one), two)
-        middle = g.maximum(middle, g.constant(0, int64))
-        if not ignore_nan:
-            full = g.equal(numbers, g.constant(size, int64))
-            middle = g.where(full, middle, numbers)
-        indices = g.gather(order, dim, middle)
-        values = g.gather(x, dim, indices)
+        kept = kept_shape(x.shape, (dim,))
+        results = ((kept, x.dtype), (kept, int64))
+        values, indices = g.host("median", (x,), results, (dim, ignore_nan))
         return finish(values, (dim,), keepdim), finish(indices, (dim,), keepdim)
 
     return forward
@@ -293,14 +291,8 @@ def nanmedian(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 @host_function("mode")
-def _mode_array(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rows = x.reshape(-1, x.shape[-1])
-    found = np.zeros(len(rows), np.int64)
-    for number, row in enumerate(rows):
-        _, first, counts = np.unique(row[::-1], return_index=True, return_counts=True)
-        found[number] = len(row) - 1 - first[np.argmax(counts)]
-    values = rows[np.arange(len(rows)), found]
-    return values.reshape(x.shape[:-1]), found.reshape(x.shape[:-1])
+def _mode_arrays(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return selection.most_frequent(x)
 
 
 def _mode(x: Node, dim: int, keepdim: bool) -> tuple[Node, Node]:

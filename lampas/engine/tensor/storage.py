@@ -119,10 +119,9 @@ class Storage:
         self, kind: dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
     ) -> np.ndarray:
         """A strided reading of the memory as numbers of `kind`; strides and offset count those."""
-        buffer = self.buffer()
-        flat = buffer.array(kind.numpy, (buffer.nbytes // kind.itemsize,))
-        steps = tuple([stride * kind.itemsize for stride in strides])
-        return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)
+        size = kind.itemsize
+        steps = tuple([stride * size for stride in strides])
+        return self.buffer().array(kind.numpy, shape, offset * size, steps)
 
     def export(self) -> None:
         """Let arrays outside share the memory from now on; no other value lies in it then.
@@ -158,8 +157,9 @@ def strided_reading(
     """
     buffer = None if node.buffer is None else settle_row_major(node)
     if buffer is not None and 0 < prod(shape) < node.numel and is_contiguous(shape, strides):
-        part = buffer.array(node.dtype.numpy, shape, offset * node.dtype.itemsize)
-        return buffer_node(Buffer.from_array(part), shape, node.dtype)
+        kind = node.dtype
+        part = buffer.part(offset * kind.itemsize, prod(shape) * kind.itemsize)
+        return buffer_node(part, shape, kind)
     return g.as_strided(node, shape, strides, offset)
 
 

@@ -1,5 +1,6 @@
 """Layers, containers and losses, one file for each family."""
 
+from lampas import _lazy
 from lampas.nn.modules import (
     activation,
     activation_smooth,
@@ -81,3 +82,5 @@ __all__ = [
     *transformer.__all__,
     *upsampling.__all__,
 ]
+
+__getattr__, __dir__ = _lazy.attach(__name__, ["utils"])

@@ -1,5 +1,6 @@
 """Datasets, samplers, collation and the DataLoader: PyTorch's `torch.utils.data`."""
 
+from lampas import _lazy
 from lampas.utils.data.collate import default_collate, default_convert
 from lampas.utils.data.dataloader import DataLoader, _DatasetKind
 from lampas.utils.data.dataset import (
@@ -45,3 +46,5 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+__getattr__, __dir__ = _lazy.attach(__name__, ["_utils"])
