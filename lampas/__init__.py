@@ -24,6 +24,7 @@ from lampas.engine.dtype import (
     set_default_dtype,
 )
 from lampas.engine.numeric_limits import finfo, iinfo
+from lampas.engine.promises import PUBLIC as _PROMISES
 from lampas.engine.shape import Size, broadcast_shapes
 from lampas.engine.tensor import Tensor, device, is_grad_enabled, is_inference_mode_enabled
 from lampas.engine.tensor.autocast import (
@@ -64,6 +65,7 @@ from lampas.version import __version__
 
 globals().update(_DTYPES)
 globals().update(_ALIASES)
+globals().update(_PROMISES)
 globals().update(
     {name: entry.function for name, entry in _tensor.PUBLIC.items() if not entry.namespace}
 )
@@ -94,6 +96,7 @@ NEURAL_NAMES = (
 ).split()
 LAZY_NAMES = {
     **dict.fromkeys(NEURAL_NAMES, "lampas.nn.functional.toplevel"),
+    "GradScaler": "lampas.amp",
     "autocast": "lampas.amp",
     "compile": "lampas.compiler",
     "explain": "lampas.compiler",

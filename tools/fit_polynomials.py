@@ -151,6 +151,24 @@ FITS: dict[str, Fit] = {
     # erfinv x = x·p(w), w = -log(1 - x²); first below 6, then in sqrt(w)
     "ERFINV_NEAR": Fit(lambda w: inverse_erf_ratio(w + 3), -3.0, 3.0, 14),
     "ERFINV_FAR": Fit(lambda v: inverse_erf_ratio((v + 4) ** 2), mp.sqrt(6) - 4, 2.5, 14),
+    # the same of doubles: erf x = x·p(x²) below 1; (1 + 2y)·exp(y²)·erfc(y) = p((y - c)/(y + c)), y up to infinity
+    "ERF64": Fit(even(lambda x: mp.erf(x) / x, lambda z: 2 / mp.sqrt(pi)), 0, 1.0, 11),
+    "ERFCX64": Fit(lambda t: scaled_tail(t, mpf("3.75")), -1, 1, 22),
+    # lgamma(2 + s) = s·p(s)
+    "LGAMMA64": Fit(near_zero(lambda s: mp.loggamma(2 + s) / s, lambda s: 1 - mp.euler), -0.5, 0.5, 17),
+    # floats held in double: e^r = p(r), log(1+f) = f·p(f), and erfc as above, for y up to 10.3
+    "EXP_WIDE": Fit(mp.exp, -HALF_LN2, HALF_LN2, 7),
+    "LOG_WIDE": Fit(near_zero(lambda f: mp.log1p(f) / f, lambda f: 1 - f / 2), 1 / ROOT - 1, ROOT - 1, 11),
+    "ERFC_WIDE": Fit(lambda t: scaled_tail(t, mpf("2.5")), -1, 7.8 / 12.8, 12),
+    # lampas/engine/graph/series.py: exp(-x)·I(x)/x^order of t = x/4 - 1, from 8 on √x·exp(-x)·I(x) of t = 16/x - 1
+    "I0_NEAR_WIDE": Fit(lambda t: bessel_near(0, t), -1, 1, 19, lambda t: 1 / bessel_near(0, t)),
+    "I0_FAR_WIDE": Fit(lambda t: bessel_far(0, t), -1, 1, 7, lambda t: mpf("2.5")),
+    "I1_NEAR_WIDE": Fit(lambda t: bessel_near(1, t), -1, 1, 19, lambda t: 1 / bessel_near(1, t)),
+    "I1_FAR_WIDE": Fit(lambda t: bessel_far(1, t), -1, 1, 7, lambda t: mpf("2.5")),
+    "I0_NEAR64": Fit(lambda t: bessel_near(0, t), -1, 1, 28, lambda t: 1 / bessel_near(0, t)),
+    "I0_FAR64": Fit(lambda t: bessel_far(0, t), -1, 1, 22, lambda t: mpf("2.5")),
+    "I1_NEAR64": Fit(lambda t: bessel_near(1, t), -1, 1, 28, lambda t: 1 / bessel_near(1, t)),
+    "I1_FAR64": Fit(lambda t: bessel_far(1, t), -1, 1, 22, lambda t: mpf("2.5")),
 }
 # fmt: on
 
@@ -167,10 +185,40 @@ def inverse_erf_ratio(w: mpf) -> mpf:
     return mp.findroot(lambda y: mp.log(mp.erfc(y)) - mp.log(rest), guess) / x
 
 
+def scaled_tail(t: mpf, middle: mpf) -> mpf:
+    """(1 + 2y)·exp(y²)·erfc(y) of t = (y - middle)/(y + middle); far out by Abramowitz and Stegun 7.1.23."""
+    if t > 1 - mpf(10) ** -12:
+        return 2 / mp.sqrt(pi)
+    y = middle * (1 + t) / (1 - t)
+    if y < 50:
+        return (1 + 2 * y) * mp.exp(y * y) * mp.erfc(y)
+    total = term = mpf(1)
+    for k in range(1, 30):
+        term *= -(2 * k - 1) / (2 * y * y)
+        total += term
+    return (1 + 2 * y) * total / (y * mp.sqrt(pi))
+
+
+def bessel_near(order: int, t: mpf) -> mpf:
+    """exp(-x)·I(x)/x^order at x = 4·(1 + t)."""
+    x = 4 * (1 + t)
+    if x < mpf(10) ** -15:
+        return mpf(1) / (1 + order)
+    return mp.exp(-x) * mp.besseli(order, x) / x**order
+
+
+def bessel_far(order: int, t: mpf) -> mpf:
+    """√x·exp(-x)·I(x) at x = 16/(1 + t); the first terms of the asymptotic series at its end."""
+    if t < -1 + mpf(10) ** -8:
+        return (1 + (1 - 4 * order) * (1 + t) / 128) / mp.sqrt(2 * pi)
+    x = 16 / (1 + t)
+    return mp.exp(-x) * mp.besseli(order, x) * mp.sqrt(x)
+
+
 def main() -> None:
     for name in sys.argv[1:] or FITS:
         coefficients, error = remez(FITS[name])
-        digits = 20 if "64" in name else 12
+        digits = 20 if "64" in name else 17 if "WIDE" in name else 12
         listed = ", ".join(mp.nstr(c, digits) for c in coefficients)
         print(f"{name} = ({listed})  # error {mp.nstr(error, 3)}", flush=True)
 

@@ -1,7 +1,9 @@
 """Special functions and the rest of elementwise mathematics beside PyTorch."""
 
+import numpy as np
 import pytest
 
+import lampas
 from tests.parity.expressions import check, check_error
 
 torch = pytest.importorskip("torch")
@@ -50,3 +52,56 @@ def test_polynomials(name: str) -> None:
 )
 def test_errors(expression: str, phrase: str) -> None:
     check_error(torch, expression, phrase)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide", "nextafter"])
+def test_divisions_in_every_bit(name: str, kind: str) -> None:
+    """Random bits and large quotients; where PyTorch's own quotient overflows, its vectors give NaN."""
+    generator = np.random.default_rng(14)
+    size = np.dtype(kind).itemsize
+    bits = generator.integers(0, 2 ** (8 * size), (2, 20_000), dtype=np.uint64)
+    random = bits.astype(f"u{size}").view(kind)
+    normal = generator.normal(size=(2, 20_000)).astype(kind)
+    with np.errstate(all="ignore"):
+        random[0][np.isinf(random[0] / random[1])] = 0.5
+        cases = [random, normal, np.stack([normal[0] * 1e7, normal[1]]).astype(kind)]
+    for x, y in cases:
+        results = [
+            getattr(library, name)(library.from_numpy(x), library.from_numpy(y)).numpy()
+            for library in (lampas, torch)
+        ]
+        np.testing.assert_array_equal(*results)
+        decided = ~np.isnan(results[0])
+        np.testing.assert_array_equal(*(np.signbit(result[decided]) for result in results))
+
+
+SINGLE = "erfc erfinv lgamma digamma atanh asinh sinh".split()
+
+
+@pytest.mark.parametrize("name", [*SINGLE, *(f"special.{name}" for name in ONE[:8])])
+def test_many_floats(name: str) -> None:
+    """Single precision, where PyTorch itself is a few places off."""
+    source = np.random.default_rng(15).uniform(0.01, 0.99, 5000).astype(np.float32)
+    results = []
+    for library in (lampas, torch):
+        function = library
+        for part in name.split("."):
+            function = getattr(function, part)
+        x = library.from_numpy(source).requires_grad_()
+        y = function(x)
+        y.sum().backward()
+        results.append((y.detach().numpy(), x.grad.numpy()))
+    for found, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=3e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["i0e", "i1e", "erfcx", "ndtr", "log_ndtr"])
+def test_ends(name: str, kind: str) -> None:
+    source = np.array([0.0, np.inf, -np.inf, np.nan, 1e30, -1e30, -30.0, 30.0], kind)
+    found, wanted = (
+        getattr(library.special, name)(library.from_numpy(source)).numpy()
+        for library in (lampas, torch)
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=0)

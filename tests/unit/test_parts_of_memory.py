@@ -123,5 +123,10 @@ def test_single_values_are_read_where_they_lie(stored: lampas.Tensor) -> None:
 
 @pytest.mark.parametrize("key", [160, -161, (0, 4), (slice(None), -5)], ids=str)
 def test_a_key_outside_is_an_index_error(stored: lampas.Tensor, key) -> None:
-    with pytest.raises(IndexError, match="out of (bounds|range)"):
+    with pytest.raises(IndexError, match=r"out of (bounds|range)"):
         stored[key]
+
+
+def test_new_dimensions_behind_the_last_are_kept(stored: lampas.Tensor) -> None:
+    assert stored[0][1:3, None].shape == (2, 1)
+    assert stored[2, 1, None].tolist() == [9.0]

@@ -171,6 +171,31 @@ def given_gradients_and_unused_parts() -> Numbers:
     return found
 
 
+def functional_training() -> Numbers:
+    """Gradients are asked for, not accumulated: Newton's method, and steps written by hand."""
+    losses = []
+    x = torch.tensor(2.0, requires_grad=True)
+    for _ in range(4):
+        y = x**3 - 2 * x - 5
+        (slope,) = torch.autograd.grad(y, x)
+        x = (x - y / slope).detach().requires_grad_()
+        losses.append([x.item()])
+    model = network()
+    for step in range(4):
+        given, labels = batch()
+        loss = F.cross_entropy(model(given), labels)
+        parameters = list(model.parameters())
+        slopes = torch.autograd.grad(loss, parameters, retain_graph=step == 2)
+        if step == 2:
+            slopes = torch.autograd.grad(loss, parameters[:1]) + slopes[1:]
+        with torch.no_grad():
+            for parameter, slope in zip(parameters, slopes, strict=True):
+                parameter -= 0.1 * slope
+        assert all(parameter.grad is None for parameter in parameters)
+        losses.append([loss.item(), *[slope.sum().item() for slope in slopes]])
+    return losses
+
+
 def errors_in_forward() -> Numbers:
     model = network()
     found = []
@@ -187,7 +212,8 @@ def errors_in_forward() -> Numbers:
 
 PROGRAMS = [
     plain_training, branches, in_place_and_views, frozen_and_accumulated, two_models, hooks,
-    looking_in_between, same_operand_twice, given_gradients_and_unused_parts, errors_in_forward,
+    looking_in_between, same_operand_twice, given_gradients_and_unused_parts, functional_training,
+    errors_in_forward,
 ]  # fmt: skip
 
 
@@ -196,6 +222,41 @@ def test_trails_give_what_the_tape_gives(
     program: Callable[[], Numbers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both_ways(program, monkeypatch)
+
+
+def test_asking_for_some_gradients_releases_only_what_leads_there() -> None:
+    x, w = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    total = (x * x).sum() + (w * w).sum()
+    (first,) = torch.autograd.grad(total, x)
+    (second,) = torch.autograd.grad(total, w)
+    assert first.tolist() == second.tolist() == [2.0] * 3
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(total, w)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_what_saves_nothing_is_walked_again(eager: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "eager", eager)
+    x = torch.ones(3, 2, requires_grad=True)
+    total = (x.t().reshape(-1) + 1).sum()
+    total.backward()
+    total.backward()
+    assert x.grad.tolist() == [[2.0] * 2] * 3
+
+
+def test_gradients_of_leaves_are_asked_for_without_a_tape() -> None:
+    x, w = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    loss = (x * w).sum()
+    mark = loss._edge
+    torch.autograd.grad(loss, (x, w), retain_graph=True)
+    assert loss._edge is mark
+    assert mark.trail.entries is None
+    (twice,) = torch.autograd.grad(loss, (w,), torch.tensor(2.0), retain_graph=True)
+    assert twice.tolist() == [2.0] * 3
+    assert mark.trail.entries is None
+    torch.autograd.grad(loss, (x, w))
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(loss, (x, w))
 
 
 def test_second_derivatives_are_walked_on_the_tape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from lampas.engine.derive.attention_rules import attention_rule
 from lampas.engine.derive.movement_rules import MOVEMENT_VJP_RULES
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
+from lampas.engine.graph.series import trigamma
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,11 +285,6 @@ def _gauss(x: Node) -> Node:
     return _scaled(g.exp(g.negative(_square(x))), _TWO_OVER_SQRT_PI)
 
 
-def _trigamma(x: Node) -> Node:
-    order = g.full(x.shape, 1, x.dtype)
-    return g.host("special", (order, x), ((x.shape, x.dtype),), ("polygamma",))[0]
-
-
 def _missing(name: str) -> Callable[[Node, Node], Cotangents]:
     def rule(node: Node, ct: Node) -> Cotangents:
         raise NotImplementedError(f"the derivative of {name} is not implemented")
@@ -345,7 +341,7 @@ VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
     p.ERFC: _times(lambda x, y: g.negative(_gauss(x))),
     p.ERFINV: _times(lambda x, y: _scaled(g.exp(_square(y)), 1 / _TWO_OVER_SQRT_PI)),
     p.LGAMMA: _times(lambda x, y: g.digamma(x)),
-    p.DIGAMMA: _times(lambda x, y: _trigamma(x)),
+    p.DIGAMMA: _times(lambda x, y: trigamma(x)),
     p.SIGMOID: _times(lambda x, y: g.multiply(y, g.subtract(_one(y), y))),
     p.CONJUGATE: lambda node, ct: (g.conjugate(ct),),
     p.BITWISE_NOT: None,

@@ -125,7 +125,9 @@ class OperationGrad(GradNode):
         return self.operation.grad_name
 
     def release(self) -> None:
-        if self.edges:
+        """Forget the saved values; what has saved none can be walked again."""
+        operation = self.operation
+        if self.edges and (operation.saves_inputs or operation.saves_outputs):
             self.inputs = None
             self.outputs = ()
             self.guards = None
@@ -247,7 +249,7 @@ def walk(
                 flows = _run_tensor_hooks(node, flows, interface, captures)
             if only is None or id(node) in only:
                 results = _run(node, flows, create_graph, interface)
-        if not keep_graph:
+        if not keep_graph and (only is None or id(node) in only):
             node.release()
         for edge, result in zip(node.edges, results or (None,) * len(node.edges), strict=False):
             if edge is None:

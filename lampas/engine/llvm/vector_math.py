@@ -26,6 +26,7 @@ from collections.abc import Callable
 from lampas.engine.llvm import vector_math_exponential as exponential
 from lampas.engine.llvm import vector_math_special as special
 from lampas.engine.llvm import vector_math_trigonometric as trigonometric
+from lampas.engine.llvm import vector_math_wide as wide
 from lampas.engine.llvm.text import Builder, Value
 from lampas.engine.llvm.vector_math_parts import call_lanes, is_single, like
 
@@ -64,14 +65,14 @@ VECTOR_MATH: dict[str, Writer] = {
     "exp": direct(exponential.exp), "exp2": direct(exponential.exp2), "expm1": direct(exponential.expm1),
     "log": direct(exponential.log), "log2": direct(exponential.log2), "log10": direct(exponential.log10),
     "log1p": direct(exponential.log1p), "tanh": direct(exponential.tanh),
-    "sigmoid": direct(exponential.sigmoid), "sinh": in_double(exponential.sinh),
-    "cosh": in_double(exponential.cosh), "sin": direct(trigonometric.sin), "cos": direct(trigonometric.cos),
+    "sigmoid": direct(exponential.sigmoid), "sinh": in_double(wide.sinh, exponential.sinh),
+    "cosh": in_double(wide.cosh, exponential.cosh), "sin": direct(trigonometric.sin), "cos": direct(trigonometric.cos),
     "tan": in_double(trigonometric.tan), "asin": in_double(trigonometric.asin),
     "acos": in_double(trigonometric.acos), "atan": in_double(trigonometric.atan),
-    "atan2": in_double(trigonometric.atan2), "asinh": in_double(trigonometric.asinh),
-    "acosh": in_double(trigonometric.acosh), "atanh": in_double(trigonometric.atanh),
-    "erf": direct(special.erf), "erfc": in_double(special.erfc),
-    "erfinv": in_double(special.erfinv_float, special.erfinv), "lgamma": in_double(special.lgamma),
+    "atan2": in_double(trigonometric.atan2), "asinh": in_double(wide.asinh, trigonometric.asinh),
+    "acosh": in_double(wide.acosh, trigonometric.acosh), "atanh": in_double(wide.atanh, trigonometric.atanh),
+    "erf": direct(special.erf), "erfc": in_double(wide.erfc, special.erfc),
+    "erfinv": in_double(wide.erfinv, special.erfinv), "lgamma": in_double(special.lgamma),
     "digamma": in_double(special.digamma), "power": in_double(special.power, from_libm("pow")),
 }
 # fmt: on

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lampas.engine.dtype import bool_, dtype
+from lampas.engine.llvm import vector_math_division as division
 from lampas.engine.llvm.text import (
     Builder,
     Value,
@@ -20,7 +21,8 @@ from lampas.engine.llvm.text import (
     lanes_of,
     vector,
 )
-from lampas.engine.llvm.vector_math import VECTOR_MATH, call_lanes
+from lampas.engine.llvm.vector_math import VECTOR_MATH
+from lampas.engine.llvm.vector_math_parts import bits_of_float, float_of_bits, with_sign
 
 Rule = Callable[[Builder, list[Value], dtype], Value]
 
@@ -205,7 +207,7 @@ def remainder(b: Builder, values: list[Value], kind: dtype) -> Value:
 def fmod(b: Builder, values: list[Value], kind: dtype) -> Value:
     x, y = values
     if is_float(x.type):
-        return call_lanes(b, "fmod", values)
+        return division.fmod(b, x, y)
     rest = safe_divide(b, x, y, kind)[1]
     return b.select(b.compare("eq", y, 0), constant(0, x.type), rest)
 
@@ -273,6 +275,19 @@ def where(b: Builder, values: list[Value], kind: dtype) -> Value:
     return b.select(*values)
 
 
+def nextafter(b: Builder, values: list[Value], kind: dtype) -> Value:
+    """The next number by its bits, which are in order on either side of 0; -0 counts as 0."""
+    x, y = values
+    bits = bits_of_float(b, x)
+    outward = b.bit_xor(b.compare("olt", x, y), b.compare("olt", x, 0.0))
+    one, minus = constant(1, bits.type), constant(-1, bits.type)
+    moved = float_of_bits(b, b.add(bits, b.select(outward, one, minus)))
+    least = float_of_bits(b, one)
+    moved = b.select(b.compare("oeq", x, 0.0), with_sign(b, least, y), moved)
+    moved = b.select(b.compare("oeq", x, y), y, moved)
+    return b.select(b.compare("uno", x, y), b.add(x, y), moved)
+
+
 def bitwise(method: Callable[[Builder, Value, Value], Value]) -> Rule:
     return lambda b, values, kind: method(b, values[0], values[1])
 
@@ -294,7 +309,7 @@ ELEMENT_RULES: dict[str, Rule] = {
     "floor_divide": floor_divide, "remainder": remainder, "fmod": fmod, "power": power,
     "maximum": extreme(largest=True), "minimum": extreme(largest=False),
     "copysign": lambda b, values, kind: b.intrinsic("copysign", values[0].type, values),
-    "nextafter": lambda b, values, kind: call_lanes(b, "nextafter", values),
+    "nextafter": nextafter,
     "bitwise_and": bitwise(Builder.bit_and), "bitwise_or": bitwise(Builder.bit_or),
     "bitwise_xor": bitwise(Builder.bit_xor),
     "shift_left": shift(left=True), "shift_right": shift(left=False),

@@ -5,21 +5,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
+from lampas.engine.device.elements import pair, write_elements
+from lampas.engine.device.ordering import sort_index
 from lampas.engine.errors import InternalError
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.reference import REFERENCE_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lampas.engine.device.buffer import Buffer
+    from lampas.engine.graph.primitives import Primitive
     from lampas.engine.realize.bind import Slots
     from lampas.engine.schedule.lower import Schedule
     from lampas.engine.schedule.steps import HostStep
+
+
+def elements(function: Callable[..., object]) -> Callable[..., None]:
+    """The writer of an elementwise NumPy function."""
+
+    def write(out: np.ndarray, arrays: Sequence[np.ndarray]) -> None:
+        with np.errstate(all="ignore"):
+            write_elements(function, out, arrays)
+
+    return write
+
+
+# What has a quicker way than its reference rule, straight into the result's memory.
+WRITERS: Final[dict[Primitive, Callable[..., None]]] = {
+    p.SORT_INDEX: lambda out, arrays, dim, descending: sort_index(arrays[0], dim, descending, out),
+    p.NEGATIVE: elements(np.negative),
+    p.ABSOLUTE: elements(np.absolute),
+    p.CONJUGATE: elements(np.conjugate),
+    p.EXP: elements(np.exp),
+    p.ADD: elements(np.add),
+    p.SUBTRACT: elements(np.subtract),
+    p.MULTIPLY: elements(np.multiply),
+    p.DIVIDE: elements(np.true_divide),
+    p.COMPLEX: elements(pair),
+}
 
 Source = "Callable[[Sequence[Buffer], Sequence[Any]], np.ndarray]"
 
@@ -35,10 +63,15 @@ class HostCall:
         self.stores = [(home.position(n), *home.place(n)) for n in call.stores]
         self.sources = [home.source(number) for number in self.entry.sources]
         self.rule = REFERENCE_RULES[self.entry.op]
+        self.writer = WRITERS.get(self.entry.op)
 
     def run(self, memory: Sequence[Buffer], scalars: Sequence[Any]) -> None:
         """Compute and store; errors of the rule (an index out of range) pass through."""
         arrays = [source(memory, scalars) for source in self.sources]
+        if self.writer is not None:
+            _, slot, offset, kind, shape = self.stores[0]
+            self.writer(memory[slot].array(kind, shape, offset), arrays, *self.entry.attributes)
+            return
         with np.errstate(all="ignore"):
             found = self.rule(arrays, *self.entry.attributes)
         for position, slot, offset, kind, shape in self.stores:

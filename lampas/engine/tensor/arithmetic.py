@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation, Saved
@@ -11,6 +12,7 @@ from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import (
+    accumulation_dtype,
     as_inputs,
     common_dtype,
     float_dtype,
@@ -52,25 +54,42 @@ def _subtract_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
     )
 
 
+def _by_number(build: Callable[[Node, Node], Node], a: Node, b: Node, kind: dtype) -> Node:
+    """The operation in `kind`; a number on the right of a half tensor is not rounded to that half type.
+
+    So PyTorch multiplies and divides on a CPU (not adds): in float32, and rounds the result.
+    """
+    wide = accumulation_dtype(kind)
+    if wide is not kind and not b.shape and b.dtype is not kind:
+        return g.cast(build(g.cast(a, wide), g.cast(b, wide)), kind)
+    return build(g.cast(a, kind), g.cast(b, kind))
+
+
 def _multiply_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
     (a, b), (need_a, need_b) = saved.inputs, saved.needed
     kind = saved.attributes[0]
     return (
-        sum_back(g.multiply(ct, g.conjugate(g.cast(b, kind))), a) if need_a else None,
-        sum_back(g.multiply(ct, g.conjugate(g.cast(a, kind))), b) if need_b else None,
+        sum_back(_by_number(_times_conjugate, ct, b, kind), a) if need_a else None,
+        sum_back(_by_number(_times_conjugate, ct, a, kind), b) if need_b else None,
     )
 
 
+def _times_conjugate(flow: Node, factor: Node) -> Node:
+    return g.multiply(flow, g.conjugate(factor))
+
+
 def _divide_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    """ct / b, and -ct · ((a / b) / b) in PyTorch's order."""
     (a, b), (need_a, need_b) = saved.inputs, saved.needed
     kind = saved.attributes[0]
-    below = g.conjugate(g.cast(b, kind))
-    scaled = g.divide(ct, below)
-    to_b = None
+    to_a = to_b = None
+    if need_a:
+        to_a = _by_number(lambda flow, below: g.divide(flow, g.conjugate(below)), ct, b, kind)
     if need_b:
-        ratio = g.divide(g.conjugate(g.cast(a, kind)), below)
-        to_b = sum_back(g.negative(g.multiply(scaled, ratio)), b)
-    return (sum_back(scaled, a) if need_a else None, to_b)
+        below = g.cast(b, kind)
+        slope = g.conjugate(g.divide(_by_number(g.divide, a, b, kind), below))
+        to_b = g.multiply(g.negative(ct), slope)
+    return (to_a and sum_back(to_a, a), to_b and sum_back(to_b, b))
 
 
 def binary_operation(
@@ -80,11 +99,19 @@ def binary_operation(
     vjp: Callable[..., Any] | None = None,
     grad_name: str | None = None,
     saves: str = "inputs",
+    by_number: bool = False,
 ) -> Operation:
-    """An elementwise operation of two operands; attribute: the dtype in which it computes."""
+    """An elementwise operation of two operands; attribute: the dtype in which it computes.
+
+    `by_number`: numbers on the right are rounded as `_by_number` has it.
+    """
+
+    def in_kind(a: Node, b: Node, kind: dtype) -> Node:
+        return build(g.cast(a, kind), g.cast(b, kind))
+
     return Operation(
         name,
-        lambda a, b, kind: build(g.cast(a, kind), g.cast(b, kind)),
+        functools.partial(_by_number, build) if by_number else in_kind,
         vjp=vjp,
         grad_name=grad_name,
         saves=saves,
@@ -98,15 +125,24 @@ SUBTRACT = binary_operation(
 REVERSE_SUBTRACT = Operation(
     "rsub", lambda a, b, kind: g.subtract(g.cast(b, kind), g.cast(a, kind)), saves="none"
 )
-MULTIPLY = binary_operation("mul", g.multiply, vjp=_multiply_vjp)
-DIVIDE = binary_operation("div", g.divide, vjp=_divide_vjp)
-SCALED_ADD = Operation(
-    "add",
-    lambda a, b, alpha, kind: g.add(
-        g.cast(a, kind), g.multiply(g.cast(b, kind), g.cast(alpha, kind))
-    ),
-    saves="inputs",
-)
+MULTIPLY = binary_operation("mul", g.multiply, vjp=_multiply_vjp, by_number=True)
+DIVIDE = binary_operation("div", g.divide, vjp=_divide_vjp, by_number=True)
+
+
+def _scaled_add_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    (a, b, alpha, *_), needed, kind = saved.inputs, saved.needed, saved.attributes[0]
+    to_b = _by_number(_times_conjugate, ct, alpha, kind) if needed[1] else None
+    return (sum_back(ct, a) if needed[0] else None, to_b and sum_back(to_b, b), None)
+
+
+def _scaled_add(a: Node, b: Node, alpha: Node, kind: dtype) -> Node:
+    """a + alpha · b; half types round alpha, then the sum once, as PyTorch does."""
+    wide = accumulation_dtype(kind)
+    first, second, factor = [g.cast(g.cast(each, kind), wide) for each in (a, b, alpha)]
+    return g.cast(g.add(first, g.multiply(second, factor)), kind)
+
+
+SCALED_ADD = Operation("add", _scaled_add, vjp=_scaled_add_vjp, saves="inputs")
 
 
 _ALONE: dict[dtype, tuple[dtype]] = {}
@@ -219,7 +255,7 @@ def _zero_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
 
 
 TRUNCATED_DIVIDE = binary_operation("div", _truncated, vjp=_zero_vjp, saves="none")
-FLOOR_DIVIDE = binary_operation("floor_divide", g.floor_divide, saves="none")
+FLOOR_DIVIDE = binary_operation("floor_divide", g.floor_divide, saves="none", by_number=True)
 REMAINDER = binary_operation("remainder", g.remainder)
 FMOD = binary_operation("fmod", g.fmod)
 

@@ -139,24 +139,60 @@ def backward(
             _backward_to(roots, as_tuple(inputs), keep, create_graph)
 
 
-def _walk_trail(tensor: Tensor, gradient: Tensor | None, keep: bool) -> bool:
-    """Walk back without a tape; False where there must be one."""
+def _leaf_flows(
+    tensor: Tensor, gradient: Tensor | None
+) -> tuple[Mark, list[tuple[GradNode, Node]]] | None:
+    """What arrives at the leaves by a walk without a tape, and where it began; None where there must be one."""
     mark = tensor._edge
     if type(mark) is not Mark or tensor.is_leaf or tensor._edge is not mark:
-        return False
+        return None
     trail = mark.trail
     if not trail.can_walk(mark.place):
-        return False
+        return None
     start = None
     if gradient is not None:
         start = _start_flow(tensor, gradient, False).node
     elif tensor._node_count() != 1 or tensor._node.dtype.is_complex:
-        return False  # the error comes where the tape is walked
+        return None  # the error comes where the tape is walked
     found = trail.walk(mark.place, mark.index, start)
-    if found is None:
-        return False
+    return None if found is None else (mark, found)
+
+
+def _grad_on_trail(
+    output: Tensor, gradient: Tensor | None, inputs: tuple[Tensor, ...], keep: bool
+) -> tuple[Tensor, ...] | None:
+    """The gradients with respect to leaves, without a tape; None where there must be one.
+
+    PyTorch releases only what leads to the inputs, a trail all that was reached: so nothing else may be.
+    """
+    if any(x._edge is not None or x._base is not None or not x._requires_grad for x in inputs):
+        return None
+    walked = _leaf_flows(output, gradient)
+    if walked is None:
+        return None
+    mark, arrived = walked
+    flows = {id(leaf): node for leaf, node in arrived}
+    wanted = [id(tensor._leaf) for tensor in inputs]
+    if not flows.keys() >= set(wanted) or not (keep or len(set(wanted)) == len(flows)):
+        return None
     if not keep:
-        trail.release(mark.place, mark.index, start is None)
+        mark.trail.release(mark.place, mark.index, gradient is None)
+    return tuple(
+        [
+            _result(tensor, Flow(flows[place], None))
+            for tensor, place in zip(inputs, wanted, strict=True)
+        ]
+    )
+
+
+def _walk_trail(tensor: Tensor, gradient: Tensor | None, keep: bool) -> bool:
+    """Walk back without a tape; False where there must be one."""
+    walked = _leaf_flows(tensor, gradient)
+    if walked is None:
+        return False
+    mark, found = walked
+    if not keep:
+        mark.trail.release(mark.place, mark.index, gradient is None)
     make = PLAIN_TENSOR[0]
     for leaf, node in found:
         variable = leaf.variable()  # type: ignore[attr-defined]
@@ -260,6 +296,10 @@ def grad(
             "Expected allow_unused to be True or not passed when materialize_grads=True, "
             "but got: allow_unused=False."
         )
+    if not create_graph and len(targets) == 1 == len(given) and sources:
+        results_on_trail = _grad_on_trail(targets[0], given[0], sources, keep)
+        if results_on_trail is not None:
+            return results_on_trail
     roots = make_roots(targets, given, create_graph)
     with grad_switch(create_graph):
         found = _capture(roots, sources, keep, create_graph)

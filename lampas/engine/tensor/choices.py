@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lampas.engine.device.searching import search
+from lampas.engine.device.selection import top
+from lampas.engine.device.shares import in_shares
 from lampas.engine.tensor.exact import libm
 from lampas.engine.tensor.mt19937 import MersenneTwister
 from lampas.engine.tensor.random_native import native
@@ -74,8 +77,7 @@ def multinomial(
     rows = wide.reshape(-1, categories)
     _check_weights(rows)
     if replacement and samples > 1:
-        chosen = [_choose_with_replacement(engine, row, samples) for row in rows]
-        found = np.array(chosen, np.int64)
+        found = _choose_with_replacement(engine, rows, samples)
     else:
         found = _choose_without_replacement(engine, rows, samples, weights.dtype)
     return found.reshape(*weights.shape[:-1], samples)
@@ -91,19 +93,38 @@ def _check_weights(weights: Array) -> None:
 def _choose_with_replacement(
     engine: MersenneTwister, weights: Array, samples: int
 ) -> NDArray[np.int64]:
-    running = np.cumsum(weights, dtype=weights.dtype)
-    running /= running[-1]
-    running[-1] = 1
-    return np.searchsorted(running.astype(np.float64), engine.doubles(samples), side="left")
+    drawn = engine.doubles(len(weights) * samples).reshape(-1, samples)
+    found = np.empty(drawn.shape, np.int64)
+
+    def choose(start: int, stop: int) -> None:
+        running = np.cumsum(weights[start:stop], -1, dtype=weights.dtype)
+        running /= running[:, -1:].copy()
+        running[:, -1] = 1
+        found[start:stop] = search(running.astype(np.float64), drawn[start:stop], "left")
+
+    in_shares(choose, *weights.shape)
+    return found
 
 
 def _choose_without_replacement(
     engine: MersenneTwister, weights: Array, samples: int, kind: np.dtype[Any]
 ) -> NDArray[np.int64]:
-    times = -libm("log1p", -engine.doubles(weights.size)).reshape(weights.shape)
-    rounded = times.astype(weights.dtype).astype(kind).astype(weights.dtype)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = (weights / rounded).astype(kind).astype(weights.dtype)
-    if samples == 1:
-        return np.argmax(scores, -1)[:, None]
-    return np.argsort(-scores, -1, kind="stable")[:, :samples]
+    drawn = engine.doubles(weights.size).reshape(weights.shape)
+    found = np.empty((len(weights), samples), np.int64)
+
+    def choose(start: int, stop: int) -> None:
+        times = libm("log1p", -drawn[start:stop].reshape(-1)).reshape(stop - start, -1)
+        np.negative(times, out=times)
+        rounded = _through(times, kind, weights.dtype)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = _through(weights[start:stop] / rounded, kind, weights.dtype)
+        found[start:stop] = top(scores, 1, samples, True)[1]
+
+    in_shares(choose, *weights.shape)
+    return found
+
+
+def _through(values: Array, kind: np.dtype[Any], wide: np.dtype[Any]) -> Array:
+    """The values rounded to `wide`, then to `kind`, and given in `wide`."""
+    rounded = values.astype(wide, copy=False)
+    return rounded if kind == wide else rounded.astype(kind).astype(wide)

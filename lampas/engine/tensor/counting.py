@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation
+from lampas.engine.device.counting import distinct, tally
 from lampas.engine.dtype import bool_, dtype, float64, int64, uint64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
@@ -28,8 +29,8 @@ HISTOGRAMDD_RESULT = return_type("histogramdd", "hist", "bin_edges")
 def _results(
     source: Tensor,
     values: np.ndarray,
-    inverse: np.ndarray,
-    counts: np.ndarray,
+    inverse: np.ndarray | None,
+    counts: np.ndarray | None,
     wanted: tuple[bool, bool],
 ) -> Any:
     found = [tensor_of(values, source.dtype)]
@@ -52,10 +53,9 @@ def unique(
     array = wide_array_of(require_tensor("unique", "input", input))
     wanted = (return_inverse, return_counts)
     if dim is None:
-        values, inverse, counts = np.unique(
-            array.reshape(-1), return_inverse=True, return_counts=True, equal_nan=False
-        )
-        return _results(input, values, inverse.reshape(array.shape), counts, wanted)
+        values, places, counts = distinct(array.reshape(-1), return_inverse, return_counts)
+        origin = None if places is None else places.reshape(array.shape)
+        return _results(input, values, origin, counts, wanted)
     rows = np.moveaxis(array, dim, 0)
     flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     order = np.lexsort(flat.T[::-1]) if flat.shape[1] else np.arange(len(flat))
@@ -98,15 +98,18 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if kind.is_floating_point or kind.is_complex or kind is bool_:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind.title}'")
     array = wide_array_of(input)
-    if array.ndim != 1 or (array.size and array.min() < 0):
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, -1)
+    if array.ndim != 1 or low < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
     if weights is None:
-        return tensor_of(np.bincount(array.astype(np.int64), minlength=minlength), int64)
+        places = array.astype(np.int64, copy=False)
+        bins = max(high + 1, minlength)
+        return tensor_of(tally(len(array), bins, lambda start, stop: places[start:stop]), int64)
     if weights._shape != input._shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    sums = np.bincount(array.astype(np.int64), wide_array_of(weights), minlength)
+    sums = np.bincount(array.astype(np.int64, copy=False), wide_array_of(weights), minlength)
     single = weights.dtype.name == "float32"
     return tensor_of(sums, weights.dtype if single else float64)
 
@@ -137,9 +140,19 @@ def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
         raise RuntimeError("bins must be > 0")
     array = wide_array_of(input).reshape(-1)
     low, high = _bounds("torch.histc", array, min, max, 1.0)
-    inside = array[(array >= low) & (array <= high)].astype(np.float64)
-    places = np.minimum(((inside - low) / (high - low) * bins).astype(np.int64), bins - 1)
-    return tensor_of(np.bincount(places, minlength=bins), input.dtype)
+
+    def places_of(start: int, stop: int) -> np.ndarray:
+        part = array[start:stop]
+        inside = (part >= low) & (part <= high)
+        chosen = part if inside.all() else part.take(np.flatnonzero(inside))
+        scaled = chosen.astype(np.float64)
+        scaled -= low
+        scaled /= high - low
+        scaled *= bins
+        places = scaled.astype(np.int64)
+        return np.minimum(places, bins - 1, out=places)
+
+    return tensor_of(tally(len(array), bins, places_of), input.dtype)
 
 
 def _edges(bins: Any, array: np.ndarray, limits: Any, kind: dtype) -> np.ndarray:

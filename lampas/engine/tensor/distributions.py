@@ -236,18 +236,22 @@ def cauchy(
     return _cast(fused64(tangent, sigma, median), kind)
 
 
+_TRIALS = {float32: "trials", bool_: "flags"}  # which kernel writes 1 and 0 of a dtype
+
+
 def bernoulli(engine: MersenneTwister, count: int, kind: dtype = float32, p: float = 0.5) -> Array:
     """1 where a 53-bit uniform number is below ``p``, else 0."""
     if kind.is_complex or kind in _LATE_UNSIGNED:
         raise not_implemented("bernoulli_scalar_cpu_", kind)
     if not 0.0 <= p <= 1.0:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    kernels = native(count)
-    if kernels is None or kind is not float32:
+    name = _TRIALS.get(kind)
+    kernels = None if name is None else native(count)
+    if kernels is None:
         return (engine.doubles(count) < p).astype(kind.numpy)
-    result = np.empty(count, np.float32)
+    result = np.empty(count, kind.numpy)
     words = engine.words(2 * count)
-    kernels["trials"](words.ctypes.data, result.ctypes.data, count, math.ceil(p * 2.0**53))
+    kernels[name](words.ctypes.data, result.ctypes.data, count, math.ceil(p * 2.0**53))
     return result
 
 

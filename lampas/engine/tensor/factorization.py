@@ -15,6 +15,7 @@ from lampas.engine.tensor import matrix_functions as f
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.door import record
+from lampas.engine.tensor.lapack import each_matrix
 from lampas.engine.tensor.linear_algebra import (
     raise_where,
     require_matrices,
@@ -44,23 +45,7 @@ def lu(A: Tensor, *, pivot: bool = True) -> Any:
     return LU_RESULT(order, low, high)
 
 
-def _packed(low: Node, high: Node, shape: tuple[int, ...]) -> Node:
-    """L below the diagonal and U from it on, in one matrix."""
-    height, width = shape[-2:]
-    k = min(height, width)
-    rank = len(shape)
-    zero = g.like(low, 0)
-    below = g.pad(f.lower(low, -1), (0,) * rank, (*(0,) * (rank - 1), width - k), zero)
-    above = g.pad(f.upper(high), (0,) * rank, (*(0,) * (rank - 2), height - k, 0), zero)
-    return g.add(below, above)
-
-
-def _lu_factor(a: Node, pivot: bool) -> tuple[Node, Node, Node]:
-    _, low, high, pivots, info = f.lu(a, pivot)
-    return _packed(low, high, a.shape), pivots, info
-
-
-LU_FACTOR = Operation("linalg_lu_factor_ex", _lu_factor, multiple=True)
+LU_FACTOR = Operation("linalg_lu_factor_ex", f.lu_packed, multiple=True)
 
 
 @public(namespace="linalg", out=True)
@@ -202,7 +187,7 @@ def _ldl_array(a: np.ndarray, hermitian: bool) -> tuple[np.ndarray, ...]:
         packed, pivots, info = factor(matrix, lower=1)
         return np.tril(packed), pivots, info
 
-    found = f.each_matrix(one, a)
+    found = each_matrix(one, a)
     lead = a.shape[:-2]
     return (
         np.array([each[0] for each in found], a.dtype).reshape(a.shape),
@@ -360,7 +345,7 @@ def _geqrf_array(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     k = min(a.shape[-2:])
     if not a.size:
         return a, np.zeros((*a.shape[:-2], k), a.dtype)
-    found = f.each_matrix(lambda m: lapack.get_lapack_funcs("geqrf", (m,))(m)[:2], a)
+    found = each_matrix(lambda m: lapack.get_lapack_funcs("geqrf", (m,))(m)[:2], a)
     factors = np.array([each[0] for each in found]).reshape(a.shape)
     return factors, np.array([each[1] for each in found]).reshape(*a.shape[:-2], k)
 

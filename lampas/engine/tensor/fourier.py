@@ -7,6 +7,7 @@ s·F^H, the transform in the other direction (Oppenheim & Schafer, "Discrete-Tim
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation
+from lampas.engine.device.pool import get_num_threads
 from lampas.engine.dtype import dtype, get_default_dtype
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
@@ -32,11 +34,39 @@ if TYPE_CHECKING:
 
 Dims = tuple[int, ...]
 
+SHARED = 1 << 17  # elements that are worth a second thread
+
 # The three transforms -----------------------------------------------------------------------------
 
 
 def _wide(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def _workers(x: np.ndarray) -> int:
+    """Threads of SciPy's own: rows are transformed each by itself, so the values do not depend on them."""
+    return get_num_threads() if x.size >= SHARED else 1
+
+
+def _norm(scale: float, count: int, forward: bool) -> tuple[str, float]:
+    """SciPy's name for a scale that it applies on the way, and what is left to multiply with."""
+    if scale == 1:
+        return ("backward" if forward else "forward"), 1.0
+    if scale == 1 / count:
+        return ("forward" if forward else "backward"), 1.0
+    if scale == 1 / math.sqrt(count):
+        return "ortho", 1.0
+    return ("backward" if forward else "forward"), scale
+
+
+def _scaled(found: Any, rest: float) -> np.ndarray:
+    if rest != 1:
+        found *= np.real(found).dtype.type(rest)
+    return found
+
+
+def _count(shape: Dims, dims: Dims) -> int:
+    return math.prod(shape[d] for d in dims)
 
 
 @host_function("fft_complex")
@@ -45,9 +75,9 @@ def _complex_array(x: np.ndarray, dims: Dims, forward: bool, scale: float) -> np
 
     if not x.size:
         return x
-    if forward:
-        return scipy.fft.fftn(x, axes=dims) * np.real(x).dtype.type(scale)
-    return scipy.fft.ifftn(x, axes=dims, norm="forward") * np.real(x).dtype.type(scale)
+    norm, rest = _norm(scale, _count(x.shape, dims), forward)
+    transform = scipy.fft.fftn if forward else scipy.fft.ifftn
+    return _scaled(transform(x, axes=dims, norm=norm, workers=_workers(x)), rest)
 
 
 @host_function("fft_from_real")
@@ -55,8 +85,31 @@ def _from_real_array(x: np.ndarray, dims: Dims, forward: bool, scale: float) -> 
     import scipy.fft  # slow to import, and few programs need it
 
     x = _wide(x)
-    result = scipy.fft.rfftn(x, axes=dims) * x.dtype.type(scale)
-    return result if forward else np.conjugate(result)
+    norm, rest = _norm(scale, _count(x.shape, dims), True)
+    found: Any = scipy.fft.rfftn(x, axes=dims, norm=norm, workers=_workers(x))
+    if not forward:
+        np.conjugate(found, out=found)
+    return _scaled(found, rest)
+
+
+@host_function("fft_whole_from_real")
+def _whole_array(x: np.ndarray, dims: Dims, forward: bool, scale: float) -> np.ndarray:
+    """The half spectrum, and its mirror image: F(-k) is the conjugate of F(k)."""
+    half = _from_real_array(x, dims, forward, scale)
+    last, size = dims[-1], x.shape[dims[-1]]
+    found = np.empty(x.shape, half.dtype)
+    there = [slice(None)] * x.ndim
+    there[last] = slice(0, size // 2 + 1)
+    found[tuple(there)] = half
+    sources, targets = list(there), list(there)
+    sources[last], targets[last] = slice((size - 1) // 2, 0, -1), slice(size // 2 + 1, None)
+    # Place 0 of the other dimensions is its own mirror image, the rest runs backwards.
+    for rest in itertools.product((False, True), repeat=len(dims) - 1):
+        for d, runs in zip(dims[:-1], rest, strict=True):
+            sources[d] = slice(None, 0, -1) if runs else slice(0, 1)
+            targets[d] = slice(1, None) if runs else slice(0, 1)
+        np.conjugate(half[tuple(sources)], out=found[tuple(targets)])
+    return found
 
 
 @host_function("fft_to_real")
@@ -65,8 +118,9 @@ def _to_real_array(x: np.ndarray, dims: Dims, size: int, forward: bool, scale: f
 
     given = np.conjugate(x) if forward else x
     shape = [size if d == dims[-1] else x.shape[d] for d in dims]
-    result = scipy.fft.irfftn(given, s=shape, axes=dims, norm="forward")
-    return result * np.real(x).dtype.type(scale)
+    norm, rest = _norm(scale, math.prod(shape), False)
+    found = scipy.fft.irfftn(given, s=shape, axes=dims, norm=norm, workers=_workers(x))
+    return _scaled(found, rest)
 
 
 def complex_transform(x: Node, dims: Dims, forward: bool, scale: float) -> Node:
@@ -81,6 +135,13 @@ def from_real(x: Node, dims: Dims, forward: bool, scale: float) -> Node:
     return g.host("fft_from_real", (x,), ((shape, kind),), (dims, forward, scale))[0]
 
 
+def whole_from_real(x: Node, dims: Dims, forward: bool, scale: float) -> Node:
+    """scale · F(x) over `dims` of a real node."""
+    kind = x.dtype.to_complex()
+    parameters = (dims, forward, scale)
+    return g.host("fft_whole_from_real", (x,), ((x.shape, kind),), parameters)[0]
+
+
 def to_real(x: Node, dims: Dims, size: int, forward: bool, scale: float) -> Node:
     """The real scale · F(x) of a half spectrum; the last of `dims` gets `size`."""
     shape = tuple(size if d == dims[-1] else n for d, n in enumerate(x.shape))
@@ -92,6 +153,12 @@ def to_real(x: Node, dims: Dims, size: int, forward: bool, scale: float) -> Node
 def _complex_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> tuple[Node, ...]:
     dims, forward, scale = parameters
     return (complex_transform(cts[0], dims, not forward, scale),)
+
+
+@host_vjp("fft_whole_from_real")
+def _whole_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> tuple[Node, ...]:
+    dims, forward, scale = parameters
+    return (g.real(complex_transform(cts[0], dims, not forward, scale)),)
 
 
 @host_vjp("fft_from_real")
@@ -188,7 +255,10 @@ def _check_sizes(sizes: Sequence[int]) -> None:
 
 
 def _c2c(x: Node, dims: Dims, sizes: Dims, forward: bool, scale: float, kind: dtype) -> Node:
-    x = _resized(g.cast(x, kind), dims, sizes)
+    real = not x.dtype.is_complex and bool(dims) and 0 not in x.shape
+    x = _resized(g.cast(x, kind.to_real() if real else kind), dims, sizes)
+    if real:
+        return whole_from_real(x, dims, forward, scale)
     return complex_transform(x, dims, forward, scale) if dims else x
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation
+from lampas.engine.device.counting import nonzero_coordinates
 from lampas.engine.dtype import bool_, int64, uint8
 from lampas.engine.graph import build as g
 from lampas.engine.shape import broadcast_shapes
@@ -130,6 +131,8 @@ def resolve_basic(source: Tensor, key: Any) -> tuple[Tensor, Advanced]:
 
 def _view_part(source: Tensor, parts: list[Any]) -> Tensor | None:
     """The view that ints and slices name, in one step, of memory that nobody traces; else None."""
+    if len(parts) > len(source._shape):
+        return None  # there are new dimensions among them
     layout, offset = source._layout(), source._offset
     shape, strides = [], []
     for part, size, stride in zip(parts, source._shape, layout, strict=False):
@@ -243,13 +246,10 @@ def _add_mask(viewed: Tensor, dim: int, mask: Tensor, advanced: Advanced) -> int
                 f"The shape of the mask {list(mask._shape)} at index {offset} does not match the "
                 f"shape of the indexed tensor {list(viewed._shape)} at index {dim + offset}"
             )
-    places = array_of(mask).nonzero()
     if rank == 0:
         raise IndexError("0-d masks are taken as Python booleans; use bool(mask)")
-    advanced.extend(
-        (dim + offset, _constant(np.ascontiguousarray(place)))
-        for offset, place in enumerate(places)
-    )
+    places = nonzero_coordinates(array_of(mask))
+    advanced.extend((dim + offset, _constant(place)) for offset, place in enumerate(places))
     return dim + rank
 
 

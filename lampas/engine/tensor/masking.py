@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.device.counting import nonzero_coordinates, nonzero_places, nonzero_table
 from lampas.engine.dtype import bool_, can_cast, dtype, int64
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.arithmetic import sum_back
@@ -75,7 +76,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def _places(mask: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     """Row-major positions of the true elements of a mask broadcast to `shape`."""
-    return np.flatnonzero(np.broadcast_to(array_of(mask), shape))
+    return nonzero_places(np.broadcast_to(array_of(mask), shape))
 
 
 def _select(x: Node, places: Node, shape: tuple[int, ...]) -> Node:
@@ -132,12 +133,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of non-zero elements: shape (count, dimensions), or a tuple of vectors."""
     array = array_of(input)
-    places = np.nonzero(np.atleast_1d(array) != 0)
     if as_tuple:
-        return tuple(tensor_of(place, int64) for place in places)
-    if not array.ndim:
-        return tensor_of(np.zeros((len(places[0]), 0), np.int64))
-    return tensor_of(np.stack(places, axis=1), int64)
+        return tuple(tensor_of(place) for place in nonzero_coordinates(np.atleast_1d(array)))
+    return tensor_of(nonzero_table(array))
 
 
 method("nonzero")(nonzero)
@@ -235,9 +233,13 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 def _triangle_indices(row: int, col: int, offset: int, kind: dtype | None, lower: bool) -> Tensor:
     if row < 0 or col < 0:
         raise RuntimeError(f"row and col must be non-negative, got {row} and {col}")
-    gap = np.arange(col) - np.arange(row)[:, None]
-    places = np.nonzero(gap <= offset if lower else gap >= offset)
-    return tensor_of(np.stack(places), int64 if kind is None else kind)
+    # The columns of each row are a range, so no matrix is looked through.
+    bound = np.clip(np.arange(row) + offset + (1 if lower else 0), 0, col)
+    starts, counts = (np.zeros_like(bound), bound) if lower else (bound, col - bound)
+    rows = np.repeat(np.arange(row), counts)
+    skipped = np.repeat(np.cumsum(counts) - counts - starts, counts)
+    places = np.stack([rows, np.arange(len(rows)) - skipped])
+    return tensor_of(places, int64 if kind is None else kind)
 
 
 @public()

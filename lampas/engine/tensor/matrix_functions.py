@@ -10,7 +10,6 @@ Below, a cotangent is written with a bar, and ᴴ is the conjugate transpose.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.dtype import int32, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.tensor import lapack
 from lampas.engine.tensor.contraction import stacked_product as mm
 from lampas.engine.tensor.contraction import transposed as adjoint
 
@@ -33,13 +33,6 @@ Shape = tuple[int, ...]
 
 
 # Building blocks ----------------------------------------------------------------------------------
-
-
-def each_matrix(function: Callable[..., Any], *stacks: np.ndarray) -> list[Any]:
-    """The function's results for every matrix of stacks of equal length."""
-    count = math.prod(stacks[0].shape[:-2])
-    rows = [stack.reshape(count, *stack.shape[-2:]) for stack in stacks]
-    return [function(*matrices) for matrices in zip(*rows, strict=True)]
 
 
 def mask(x: Node, keep: Callable[[Node, Node], Node], offset: int = 0) -> Node:
@@ -107,24 +100,7 @@ def off_diagonal(x: Node, gaps: Node) -> Node:
 # Inverse and solution -----------------------------------------------------------------------------
 
 
-def _zero_pivot(matrix: np.ndarray) -> int:
-    """Which diagonal element of U is zero (from 1), 0 if none."""
-    from scipy.linalg import lapack  # slow to import, and few programs need it
-
-    factor = lapack.get_lapack_funcs("getrf", (matrix,))
-    return int(factor(matrix)[2]) if matrix.size else 0
-
-
-@host_function("inverse")
-def _inverse_array(a: np.ndarray) -> Arrays:
-    info = np.zeros(a.shape[:-2], np.int32)
-    try:
-        return np.linalg.inv(a), info
-    except np.linalg.LinAlgError:
-        info = np.array(each_matrix(_zero_pivot, a), np.int32).reshape(a.shape[:-2])
-        safe = np.where((info != 0)[..., None, None], np.eye(a.shape[-1], dtype=a.dtype), a)
-        found = np.linalg.inv(safe)
-        return np.where((info != 0)[..., None, None], np.nan, found), info
+host_function("inverse")(lapack.inverse)
 
 
 def inverse(a: Node) -> tuple[Node, Node]:
@@ -140,16 +116,7 @@ def _inverse_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
     return (g.negative(mm(mm(turned, cts[0]), turned)),)
 
 
-@host_function("solve")
-def _solve_array(a: np.ndarray, b: np.ndarray) -> Arrays:
-    info = np.zeros(a.shape[:-2], np.int32)
-    try:
-        return np.linalg.solve(a, b), info
-    except np.linalg.LinAlgError:
-        info = np.array(each_matrix(_zero_pivot, a), np.int32).reshape(a.shape[:-2])
-        bad = (info != 0)[..., None, None]
-        found = np.linalg.solve(np.where(bad, np.eye(a.shape[-1], dtype=a.dtype), a), b)
-        return np.where(bad, np.nan, found), info
+host_function("solve")(lapack.solve)
 
 
 def solve(a: Node, b: Node) -> tuple[Node, Node]:
@@ -165,19 +132,7 @@ def _solve_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
     return g.negative(mm(to_b, adjoint(outputs[0]))), to_b
 
 
-@host_function("solve_triangular")
-def _triangular_array(a: np.ndarray, b: np.ndarray, is_upper: bool, unit: bool) -> np.ndarray:
-    import scipy.linalg  # slow to import, and few programs need it
-
-    if not b.size:
-        return b
-
-    def one(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-        function = scipy.linalg.lapack.get_lapack_funcs("trtrs", (matrix, right))
-        found, info = function(matrix, right, lower=not is_upper, unitdiag=unit)
-        return np.full_like(right, np.inf) if info else found
-
-    return np.array(each_matrix(one, a, b)).reshape(b.shape)
+host_function("solve_triangular")(lapack.solve_triangular)
 
 
 def solve_triangular(a: Node, b: Node, is_upper: bool, unit: bool = False) -> Node:
@@ -200,22 +155,7 @@ def _triangular_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Gra
 
 @host_function("cholesky")
 def _cholesky_array(a: np.ndarray, is_upper: bool) -> Arrays:
-    a = np.conjugate(np.swapaxes(a, -1, -2)) if is_upper else a
-    info = np.zeros(a.shape[:-2], np.int32)
-    try:
-        return np.linalg.cholesky(a), info
-    except np.linalg.LinAlgError:
-        pairs = each_matrix(_cholesky_one, a)
-        found = np.array([pair[0] for pair in pairs]).reshape(a.shape)
-        return found, np.array([pair[1] for pair in pairs], np.int32).reshape(a.shape[:-2])
-
-
-def _cholesky_one(matrix: np.ndarray) -> tuple[np.ndarray, int]:
-    from scipy.linalg import lapack  # slow to import, and few programs need it
-
-    factor = lapack.get_lapack_funcs("potrf", (matrix,))
-    found, info = factor(matrix, lower=True, clean=True)
-    return found, int(info)
+    return lapack.cholesky(np.conjugate(np.swapaxes(a, -1, -2)) if is_upper else a)
 
 
 def cholesky(a: Node, is_upper: bool) -> tuple[Node, Node]:
@@ -243,51 +183,34 @@ def _cholesky_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads
 def _lu_array(a: np.ndarray, pivot: bool) -> Arrays:
     height, width = a.shape[-2:]
     k = min(height, width)
-    found = each_matrix(_lu_one if pivot else _lu_plain, a)
-    lead = a.shape[:-2]
-
-    def stack(position: int, shape: Shape, kind: Any) -> np.ndarray:
-        return np.array([each[position] for each in found], kind).reshape((*lead, *shape))
-
-    return (
-        stack(0, (height, height), a.dtype),
-        stack(1, (height, k), a.dtype),
-        stack(2, (k, width), a.dtype),
-        stack(3, (k,), np.int32),
-        stack(4, (), np.int32),
-    )
+    packed, pivots, info = lapack.lu_packed(a) if pivot else lapack.lu_packed_plain(a)
+    order = np.zeros((*a.shape[:-2], height, height), a.dtype)
+    across = np.arange(height)
+    for place in np.ndindex(a.shape[:-2]):
+        order[place][lapack.order_of(pivots[place], height), across] = 1
+    low = np.tril(packed[..., :k], -1)
+    low[..., np.arange(k), np.arange(k)] = 1
+    return order, low, np.triu(packed[..., :k, :]), pivots + 1, info
 
 
-def _lu_one(matrix: np.ndarray) -> tuple[Any, ...]:
-    from scipy.linalg import lapack  # slow to import, and few programs need it
-
-    height, width = matrix.shape
-    k = min(height, width)
-    if not matrix.size:
-        empty = np.zeros((0,), np.int32)
-        return np.eye(height), np.zeros((height, k)), np.zeros((k, width)), empty, 0
-    packed, pivots, info = lapack.get_lapack_funcs("getrf", (matrix,))(matrix)
-    order = np.arange(height)
-    for place, other in enumerate(pivots):
-        order[[place, other]] = order[[other, place]]
-    unit = np.tril(packed[:, :k], -1) + np.eye(height, k)
-    return np.eye(height)[:, order], unit, np.triu(packed[:k]), pivots + 1, info
+@host_function("lu_packed")
+def _lu_packed_array(a: np.ndarray, pivot: bool) -> Arrays:
+    packed, pivots, info = lapack.lu_packed(a) if pivot else lapack.lu_packed_plain(a)
+    return packed, pivots + 1, info
 
 
-def _lu_plain(matrix: np.ndarray) -> tuple[Any, ...]:
-    """Without exchange of rows."""
-    height, width = matrix.shape
-    k = min(height, width)
-    work = matrix.copy()
-    for step in range(k):
-        with np.errstate(all="ignore"):
-            work[step + 1 :, step] /= work[step, step]
-        outer = np.outer(work[step + 1 :, step], work[step, step + 1 :])
-        work[step + 1 :, step + 1 :] -= outer
-    zero = np.flatnonzero(np.diagonal(work[:k, :k]) == 0)
-    info = int(zero[0]) + 1 if zero.size else 0
-    unit = np.tril(work[:, :k], -1) + np.eye(height, k)
-    return np.eye(height), unit, np.triu(work[:k]), np.arange(1, k + 1), info
+def lu_packed(a: Node, pivot: bool = True) -> tuple[Node, ...]:
+    """(L below the diagonal and U from it on, pivots from 1, info)."""
+    lead, k = a.shape[:-2], min(a.shape[-2:])
+    results = ((a.shape, a.dtype), ((*lead, k), int32), (lead, int32))
+    return g.host("lu_packed", (a,), results, (pivot,))
+
+
+@host_vjp("lu_packed")
+def _lu_packed_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    k = min(inputs[0].shape[-2:])
+    flows = (None, columns(cts[0], 0, k), rows(cts[0], 0, k), None, None)
+    return _lu_vjp(inputs, lu(inputs[0], *parameters), flows, parameters)
 
 
 def lu(a: Node, pivot: bool = True) -> tuple[Node, ...]:
@@ -339,10 +262,7 @@ def _lu_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
 # Determinant --------------------------------------------------------------------------------------
 
 
-@host_function("slogdet")
-def _slogdet_array(a: np.ndarray) -> Arrays:
-    sign, log = np.linalg.slogdet(a)
-    return np.asarray(sign, a.dtype), np.asarray(log)
+host_function("slogdet")(lapack.slogdet)
 
 
 def slogdet(a: Node) -> tuple[Node, Node]:
@@ -367,9 +287,7 @@ def _slogdet_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
     return (g.multiply(g.reshape(weight, (*weight.shape, 1, 1)), flow),)
 
 
-@host_function("det")
-def _det_array(a: np.ndarray) -> np.ndarray:
-    return np.asarray(np.linalg.det(a), a.dtype)
+host_function("det")(lapack.det)
 
 
 def det(a: Node) -> Node:

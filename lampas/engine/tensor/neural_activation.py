@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.derive.pullback import pull_back
 from lampas.engine.dtype import bool_
@@ -285,7 +287,8 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 @public(method=True, out=True)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """input where |input| > lambd, else 0."""
-    return record(HARDSHRINK, (need_float("hardshrink", input),), (float(lambd),))
+    limit = float(np.asarray(lambd).astype(need_float("hardshrink", input).dtype.numpy))
+    return record(HARDSHRINK, (input,), (limit,))
 
 
 def _prelu(x: Node, weight: Node, shape: tuple[int, ...]) -> Node:

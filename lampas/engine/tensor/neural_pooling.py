@@ -150,6 +150,16 @@ def _avg_pool(
     return g.floor_divide(g.subtract(total, g.fmod(total, count)), count)
 
 
+def _counted_pool(
+    x: Node, spans: Node, kernel: Sizes, stride: Sizes, low: Sizes, high: Sizes, counts: Sizes
+) -> Node:
+    total = _window_sum(x, kernel, stride, low, high, counts)
+    spans = g.cast(spans, total.dtype)
+    if total.dtype.is_floating_point or total.dtype.is_complex:
+        return g.divide(total, spans)
+    return g.floor_divide(g.subtract(total, g.fmod(total, spans)), spans)
+
+
 AVG_POOLS = {
     rank: Operation(
         f"avg_pool{rank}d", _avg_pool, grad_name=f"AvgPool{rank}DBackward0", saves="none"
@@ -169,3 +179,18 @@ def avg_pool(
 ) -> Tensor:
     """Window sums of (…, spatial) padded by `low` and `high` with zeros, divided by `divisor`."""
     return record(AVG_POOLS[len(kernel)], (x,), (kernel, stride, low, high, counts, divisor))
+
+
+COUNTED_POOLS = {
+    rank: Operation(
+        f"avg_pool{rank}d", _counted_pool, grad_name=f"AvgPool{rank}DBackward0", saves="inputs"
+    )
+    for rank in (1, 2, 3)
+}
+
+
+def counted_pool(
+    x: Tensor, spans: Node, kernel: Sizes, stride: Sizes, low: Sizes, high: Sizes, counts: Sizes
+) -> Tensor:
+    """`avg_pool` whose windows have divisors of their own: `spans` (counts) of float64."""
+    return record(COUNTED_POOLS[len(kernel)], (x, spans), (kernel, stride, low, high, counts))

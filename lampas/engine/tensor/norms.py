@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.dtype import dtype
+from lampas.engine.dtype import dtype, int64
 from lampas.engine.graph import build as g
 from lampas.engine.shape import normalize_dim, normalize_dims
 from lampas.engine.tensor.core import Tensor
@@ -19,12 +19,15 @@ from lampas.engine.tensor.decomposition import svdvals
 from lampas.engine.tensor.dimensions import finish, kept_shape, reduced_dims
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.linear_algebra import inv, inv_ex, require_matrices, solve
-from lampas.engine.tensor.operands import accumulation_dtype, require_tensor
+from lampas.engine.tensor.operands import (
+    accumulation_dtype,
+    check_broadcast,
+    common_dtype,
+    require_tensor,
+)
 from lampas.engine.tensor.values import array_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lampas.engine.graph.node import Node
 
 Grads = tuple["Node | None", ...]
@@ -259,29 +262,6 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return vector_norm(input - other, p)  # type: ignore[operator]
 
 
-@public()
-def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
-    """The p-norm distances between each row of x1 and each row of x2: (…, P, M) and (…, R, M)."""
-    for name, x in (("X1", x1), ("X2", x2)):
-        if not x.dtype.is_floating_point:
-            raise RuntimeError(
-                f"cdist only supports floating-point dtypes, {name} got: {x.dtype.title}"
-            )
-        if len(x._shape) < 2:
-            raise RuntimeError(
-                f"cdist only supports at least 2D tensors, {name} got: {len(x._shape)}D"
-            )
-    if x1._shape[-1] != x2._shape[-1]:
-        raise RuntimeError(
-            "X1 and X2 must have the same number of columns. X1: "
-            f"{x1._shape[-1]} X2: {x2._shape[-1]}"
-        )
-    if p < 0:
-        raise RuntimeError("cdist only supports non-negative p values")
-    gap = x1.unsqueeze(-2) - x2.unsqueeze(-3)  # type: ignore[attr-defined]
-    return vector_norm(gap, p, -1)
-
-
 @public(method=True, inplace=True, out=True)
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Every slice along `dim` scaled down so that its p-norm does not exceed `maxnorm`."""
@@ -301,6 +281,20 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
 # Products of vectors ------------------------------------------------------------------------------
 
 
+def _cross_product(a: Node, b: Node, dim: int, kind: dtype) -> Node:
+    first = [g.narrow(g.cast(a, kind), dim, place, 1) for place in range(3)]
+    second = [g.narrow(g.cast(b, kind), dim, place, 1) for place in range(3)]
+    parts = []
+    for place in range(3):
+        after, last = (place + 1) % 3, (place + 2) % 3
+        left = g.multiply(first[after], second[last])
+        parts.append(g.subtract(left, g.multiply(first[last], second[after])))
+    return g.concatenate(parts, dim)
+
+
+CROSS = Operation("linalg_cross", _cross_product, saves="inputs")
+
+
 @public(namespace="linalg", out=True)
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The vector product along a dimension of size 3."""
@@ -312,9 +306,9 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
             f"linalg.cross: inputs dimension {dim} must have length 3. Got "
             f"{input._shape[place]} and {other._shape[place]}"
         )
-    a, b = input, other
-    left = a.roll(-1, place) * b.roll(-2, place)  # type: ignore[attr-defined]
-    return left - a.roll(-2, place) * b.roll(-1, place)  # type: ignore[attr-defined]
+    kind = common_dtype("linalg.cross", input, other)
+    check_broadcast("linalg.cross", [input._shape, other._shape])
+    return record(CROSS, (input, other), (place, kind))
 
 
 def _cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
@@ -338,6 +332,31 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (left * y).sum(dim)
 
 
+def _powers(x: Node, most: int, falling: bool) -> Node:
+    """x⁰ … x to the power of `most` along a new last dimension, or from the highest on."""
+    last = len(x.shape)
+    wide = g.expand(g.reshape(x, (*x.shape, 1)), (*x.shape, most))
+    grown = g.cumulative(wide, last, "product")
+    made = g.concatenate([g.full((*x.shape, 1), 1, x.dtype), grown], last)
+    return g.flip(made, (last,)) if falling else made
+
+
+def _powers_vjp(saved: Saved, ct: Node) -> Grads:
+    """Σₖ k · conj(x)ᵏ⁻¹ · the cotangent of xᵏ."""
+    most, falling = saved.attributes
+    last = len(ct.shape) - 1
+    made = saved.output
+    if falling:
+        made, ct = g.flip(made, (last,)), g.flip(ct, (last,))
+    factors = g.add(g.iota(most), g.constant(1, int64))
+    lower = g.multiply(g.narrow(made, last, 0, most), g.cast(factors, made.dtype))
+    flow = g.multiply(g.conjugate(lower), g.narrow(ct, last, 1, most))
+    return (g.reshape(g.sum_dims(flow, (last,)), saved.inputs[0].shape),)
+
+
+VANDER = Operation("linalg_vander", _powers, vjp=_powers_vjp)
+
+
 @public(namespace="linalg")
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 … N-1 of each element, along a new last dimension."""
@@ -349,16 +368,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
         raise RuntimeError("N must be greater than 1.")
     kind = x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else None
     source: Any = x if kind is not None else x.long()  # type: ignore[attr-defined]
-    wide = source.unsqueeze(-1).expand(*x._shape, max(size - 1, 0))
-    ones = wide.new_ones((*x._shape, 1))
-    return _joined([ones, wide.cumprod(-1)])
-
-
-def _joined(parts: Sequence[Any]) -> Tensor:
-    return record(JOIN, tuple(parts))
-
-
-JOIN = Operation("cat", lambda *nodes: g.concatenate(nodes, len(nodes[0].shape) - 1), saves="none")
+    return record(VANDER, (source,), (max(size - 1, 0), False))
 
 
 def _vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
@@ -367,8 +377,8 @@ def _vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor
     if count < 2:
         source = x if x.dtype.is_floating_point or x.dtype.is_complex else x.long()  # type: ignore[attr-defined]
         return source.new_ones((x._shape[0], count))
-    powers = vander(x, N=count)
-    return powers if increasing else powers.flip(-1)  # type: ignore[attr-defined]
+    source = x if x.dtype.is_floating_point or x.dtype.is_complex else x.long()  # type: ignore[attr-defined]
+    return record(VANDER, (source,), (count - 1, not increasing))
 
 
 _vander.__name__ = "vander"

@@ -48,6 +48,16 @@ def _operator(name: str, function: Callable[..., Any], *, swapped: bool = False)
     setattr(Tensor, name, chosen)
 
 
+def _times(other: Any, self: Tensor) -> Tensor:
+    """A number stands on the right, where a half tensor does not round it."""
+    return arithmetic.mul(self, other)
+
+
+def _over(other: Any, self: Tensor) -> Tensor:
+    """1 / self, rounded, times the number: as PyTorch divides by a tensor."""
+    return arithmetic.mul(pointwise.reciprocal(self), other)
+
+
 def _in_place_operator(name: str, attribute: str) -> None:
     def apply(self: Tensor, other: Any) -> Any:
         other = _operand(other)
@@ -56,6 +66,8 @@ def _in_place_operator(name: str, attribute: str) -> None:
     apply.__name__ = name
     setattr(Tensor, name, apply)
 
+
+_SWAPPED: dict[str, Callable[..., Any]] = {"mul": _times, "truediv": _over}
 
 for _symbol, _function in (
     ("add", arithmetic.add),
@@ -73,7 +85,7 @@ for _symbol, _function in (
     ("matmul", contraction.matmul),
 ):
     _operator(f"__{_symbol}__", _function)
-    _operator(f"__r{_symbol}__", _function, swapped=True)
+    _operator(f"__r{_symbol}__", _SWAPPED.get(_symbol, _function), swapped=True)
 
 for _symbol, _function in (
     ("eq", _declared("eq")),

@@ -99,8 +99,7 @@ def _run(x: Node, dim: int, first: int, count: int, step: int) -> Node:
 
 
 def _pad_from_itself(x: Node, mode: str, amounts: tuple[tuple[int, int, int], ...]) -> Node:
-    # The last dimension is joined last: its short parts are then read from rows in a row.
-    for dim, before, after in sorted(amounts):
+    for dim, before, after in amounts:
         places = PLACES[mode](x.shape[dim], before, after)
         if places:
             x = g.concatenate([_run(x, dim, *run) for run in runs(places)], dim)
@@ -116,9 +115,11 @@ PADS = {
 }
 
 
-def pad_from_itself(input: Tensor, mode: str, amounts: tuple[tuple[int, int, int], ...]) -> Tensor:
-    """The input with its own values around it: `amounts` = (dimension, before, after) each.
+def pad_from_itself(
+    input: Tensor, mode: str, rank: int, amounts: tuple[tuple[int, int, int], ...]
+) -> Tensor:
+    """The input with its own values around it: `amounts` = (dimension, before, after) each, of `rank`.
 
     Modes: "reflect" (without the edge), "replicate" (the edge), "circular".  Negative amounts crop.
     """
-    return record(PADS[mode, len(amounts)], (input,), (mode, amounts))
+    return record(PADS[mode, rank], (input,), (mode, amounts))

@@ -34,6 +34,7 @@ from lampas.engine.tensor.operands import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lampas.engine.dtype import dtype
     from lampas.engine.graph.node import Node
 
 # Functions of one operand -------------------------------------------------------------------------
@@ -340,9 +341,13 @@ ADDCDIV = Operation(
 )
 LERP = Operation(
     "lerp",
-    lambda a, b, weight, kind: _lerp(g.cast(a, kind), g.cast(b, kind), g.cast(weight, kind)),
+    lambda a, b, weight, kind: _lerp_in(accumulation_dtype(kind), a, b, weight, kind),
     saves="inputs",
 )
+
+
+def _lerp_in(wide: dtype, a: Node, b: Node, weight: Node, kind: dtype) -> Node:
+    return g.cast(_lerp(*[g.cast(node, wide) for node in (a, b, weight)]), kind)
 
 
 def _lerp(a: Node, b: Node, weight: Node) -> Node:

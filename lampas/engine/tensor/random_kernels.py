@@ -33,11 +33,9 @@ def kernels() -> Module:
         )
     )
     _write_doubles(module.function("lampas_doubles", [("ptr", "words"), ("i64", "n")]))
-    _write_trials(
-        module.function(
-            "lampas_trials", [("ptr", "words"), ("ptr", "out"), ("i64", "n"), ("i64", "limit")]
-        )
-    )
+    for name, element in (("lampas_trials", "float"), ("lampas_flags", "i8")):
+        arguments = [("ptr", "words"), ("ptr", "out"), ("i64", "n"), ("i64", "limit")]
+        _write_trials(module.function(name, arguments), element)
     _write_normal(
         module.function(
             "lampas_normal",
@@ -160,8 +158,8 @@ def _write_doubles(b: Builder) -> None:
     b.ret()
 
 
-def _write_trials(b: Builder) -> None:
-    """1.0 (float32) where 53 bits of two words are below the limit, else 0.0."""
+def _write_trials(b: Builder, element: str) -> None:
+    """1 where 53 bits of two words are below the limit, else 0."""
     words, out, count, limit = b.arguments
     whole = b.bit_and(count, -8)
     with b.loop(0, whole, 8) as place:
@@ -169,13 +167,17 @@ def _write_trials(b: Builder) -> None:
         first, second = b.shift_left(both, 32), b.shift_right(both, 32, signed=False)
         value = b.bit_and(b.bit_or(first, second), (1 << 53) - 1)
         is_below = b.compare("slt", value, b.splat(limit, "<8 x i64>"))
-        found = b.select(is_below, b.value(1.0, SINGLES), b.value(0.0, SINGLES))
-        b.store(found, b.element_pointer(out, place, "float"), 4)
+        found = _flag(b, is_below, f"<8 x {element}>")
+        b.store(found, b.element_pointer(out, place, element), 1 if element == "i8" else 4)
     with b.loop(whole, count, 1) as place:
         is_below = b.compare("slt", _pair(b, words, place), limit)
-        found = b.select(is_below, b.value(1.0, "float"), b.value(0.0, "float"))
-        b.store(found, b.element_pointer(out, place, "float"))
+        b.store(_flag(b, is_below, element), b.element_pointer(out, place, element))
     b.ret()
+
+
+def _flag(b: Builder, condition: Value, kind: str) -> Value:
+    one, zero = (1.0, 0.0) if "float" in kind else (1, 0)
+    return b.select(condition, b.value(one, kind), b.value(zero, kind))
 
 
 # Functions of doubles -----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ _SIGNATURES: Final = {
     "singles": (_POINTER, _WHOLE, _SINGLE, _SINGLE, _SINGLE),
     "doubles": (_POINTER, _WHOLE),
     "trials": (_POINTER, _POINTER, _WHOLE, _WHOLE),
+    "flags": (_POINTER, _POINTER, _WHOLE, _WHOLE),
     "normal": (_POINTER, _WHOLE, _SINGLE, _SINGLE),
     "swap": (_POINTER, _POINTER, _WHOLE),
     "fused": (_POINTER, _WHOLE, _DOUBLE, _DOUBLE),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -371,9 +370,21 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(input._shape)}")
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
-    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = list(pick(range(input._shape[0]), r))
     if r == 0:
         return input.new_empty((0,))  # type: ignore[attr-defined]
-    places = np.asarray(rows, np.int64).reshape(len(rows), r)
-    return record(INDEX_SELECT, (input, node_of(places.reshape(-1))), (0,)).reshape(places.shape)
+    places = _choices(input._shape[0], r, 0 if with_replacement else 1)
+    flat = node_of(places.reshape(-1))
+    return record(INDEX_SELECT, (input, flat), (0,)).reshape(places.shape)
+
+
+def _choices(size: int, r: int, gap: int) -> np.ndarray:
+    """Ascending tuples of r numbers below `size`, each at least `gap` after the one before, in order."""
+    columns = [np.arange(size)]
+    for _ in range(r - 1):
+        following = columns[-1] + gap
+        counts = np.maximum(size - following, 0)
+        origin = np.repeat(np.arange(len(counts)), counts)
+        skipped = np.cumsum(counts) - counts - following
+        columns = [column[origin] for column in columns]
+        columns.append(np.arange(len(origin)) - skipped[origin])
+    return np.stack(columns, axis=1)

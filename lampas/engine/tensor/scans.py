@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.device.shares import in_shares
 from lampas.engine.dtype import bool_, dtype, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
@@ -114,13 +116,55 @@ def cummin(input: Tensor, dim: int) -> Any:
 # The logarithm of a running sum of exponentials ---------------------------------------------------
 
 
+# One exponential and logarithm take as long as so many elements of what `in_shares` was measured with.
+_SCAN_WEIGHT = 2
+_ROWS = 32  # so many are cut among threads, else the columns
+_EXPONENTS = 600.0  # ranges of a scan whose exponentials stay normal numbers of double
+
+
 @host_function("logcumsumexp")
 def _logcumsumexp_array(x: np.ndarray, dim: int) -> np.ndarray:
-    if x.dtype.kind != "c":
-        wide = x.astype(np.float64)
-        return np.logaddexp.accumulate(wide, axis=dim)
-    wide = x.astype(np.complex128)
-    result = np.moveaxis(np.array(wide), dim, 0)
+    if x.dtype.kind == "c":
+        return _logcumsumexp_complex(x, dim)
+    rows, count, columns = math.prod(x.shape[:dim]), x.shape[dim], math.prod(x.shape[dim + 1 :])
+    source = x.reshape(rows, count, columns)
+    exact = (
+        x.dtype == np.float64
+    )  # differences to the largest number would cost small results digits
+    result = np.empty(source.shape, np.float64 if exact else np.float32)
+
+    def work(start: int, stop: int) -> None:
+        part = slice(start, stop) if rows >= _ROWS else (..., slice(start, stop))
+        wide = source[part].astype(np.float64)
+        if exact:
+            np.logaddexp.accumulate(wide, axis=1, out=result[part])
+        else:
+            result[part] = _log_running_sums(wide)
+
+    if x.size:
+        items = rows if rows >= _ROWS else columns
+        in_shares(work, items, _SCAN_WEIGHT * (x.size // items))
+    return result.reshape(x.shape)
+
+
+def _log_running_sums(x: np.ndarray) -> np.ndarray:
+    """The logarithms of running sums of exponentials along the middle dimension.
+
+    They are taken relative to each scan's largest number; doubles hold them for scans of floats that have no
+    infinities and are not too wide. The others go step by step.
+    """
+    high, low = x.max(1, keepdims=True), x.min(1, keepdims=True)
+    sums = np.cumsum(np.exp(x - high), axis=1)
+    result = np.add(np.log(sums, out=sums), high, out=sums)
+    hard = ~(high - low < _EXPONENTS)[:, 0]
+    if hard.any():
+        steps = np.logaddexp.accumulate(np.moveaxis(x, 1, -1)[hard], axis=1)
+        np.moveaxis(result, 1, -1)[hard] = steps
+    return result
+
+
+def _logcumsumexp_complex(x: np.ndarray, dim: int) -> np.ndarray:
+    result = np.moveaxis(np.array(x, np.complex128), dim, 0)
     for step in range(1, len(result)):
         a, b = result[step - 1], result[step]
         high, low = np.where(a.real < b.real, (b, a), (a, b))

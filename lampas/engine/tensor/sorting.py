@@ -8,6 +8,8 @@ import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.device import selection
+from lampas.engine.device.counting import membership
+from lampas.engine.device.searching import search
 from lampas.engine.dtype import bool_, int32, int64, uint8
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
@@ -154,14 +156,7 @@ def _searchsorted(edges: np.ndarray, values: np.ndarray, *rest: Any) -> np.ndarr
     *sorter, side = rest
     if sorter:
         edges = np.take_along_axis(edges, sorter[0], -1)
-    if not values.size:
-        return np.zeros(values.shape, np.int64)
-    if edges.ndim == 1:
-        return np.searchsorted(edges, values, side=side)
-    rows = edges.reshape(-1, edges.shape[-1])
-    wanted = values.reshape(len(rows), -1)
-    found = [np.searchsorted(row, each, side=side) for row, each in zip(rows, wanted, strict=True)]
-    return np.asarray(found, np.int64).reshape(values.shape)
+    return search(edges, values, side)
 
 
 def _search(edges: Node, values: Node, *rest: Any) -> Node:
@@ -236,7 +231,7 @@ def bucketize(
 
 @host_function("isin")
 def _isin(elements: np.ndarray, tests: np.ndarray, invert: bool) -> np.ndarray:
-    return np.isin(elements, tests, invert=invert)
+    return membership(elements, tests, invert)
 
 
 def _membership(elements: Node, tests: Node, kind: Any, invert: bool) -> Node:

@@ -1,7 +1,8 @@
-"""Special functions on SciPy: Bessel, gamma and error functions, orthogonal polynomials.
+"""Special functions: Bessel, gamma and error functions, orthogonal polynomials.
 
-Each is a host function with, where PyTorch has one, a derivative (formulas: Abramowitz & Stegun, chapters
-6, 7, 9; the NIST Digital Library, §5, §7, §10).  Integers become the default dtype.
+Some are composed of primitives (graph/series.py); the others are host functions on SciPy, spread over the threads.
+Where PyTorch has one, there is a derivative (formulas: Abramowitz & Stegun, chapters 6, 7, 9; the NIST Digital
+Library, §5, §7, §10).  Integers become the default dtype.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.host_rules import host_vjp
-from lampas.engine.derive.operation import Operation
+from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.device.shares import in_shares
+from lampas.engine.dtype import float64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.graph.series import COMPOSED, trigamma
+from lampas.engine.tensor.arithmetic import sum_back
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import PUBLIC, in_place, public
 from lampas.engine.tensor.door import record
@@ -28,6 +33,27 @@ if TYPE_CHECKING:
 
 # Host functions -----------------------------------------------------------------------------------
 
+_SMALL = 1 << 12  # elements that are not worth cutting
+_WEIGHT = 16  # one of them takes as long as so many elements of what `in_shares` was measured with
+
+
+def shared(function: Callable[..., np.ndarray], *given: np.ndarray) -> np.ndarray:
+    """An elementwise function of arrays that broadcast, block by block on all threads."""
+    arrays = np.broadcast_arrays(*given)
+    shape, count = arrays[0].shape, arrays[0].size
+    with np.errstate(all="ignore"):
+        if count <= _SMALL:
+            return np.asarray(function(*arrays))
+        rows = [x.reshape(-1) for x in arrays]
+        first = np.asarray(function(*(x[:1] for x in rows)))  # the dtype, and SciPy is imported
+        result = np.empty(count, first.dtype)
+
+        def work(start: int, stop: int) -> None:
+            result[start:stop] = function(*(x[start:stop] for x in rows))
+
+        in_shares(work, count, _WEIGHT)
+    return result.reshape(shape)
+
 
 @host_function("special")
 def _evaluate(*arguments: Any) -> np.ndarray:
@@ -39,30 +65,14 @@ def _evaluate(*arguments: Any) -> np.ndarray:
         x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
         for x in arrays
     ]
-    with np.errstate(all="ignore"):
-        if name in _EXTENDED:
-            return _EXTENDED[name](*wide)
-        return np.asarray(getattr(scipy.special, name)(*wide))
-
-
-def _polygamma_array(n: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Left of 1/2, the first derivative goes by reflection: π²/sin²(πx) - ψ'(1 - x)."""
-    import scipy.special  # slow to import, and few programs need it
-
-    result = np.asarray(scipy.special.polygamma(n, x), dtype=x.dtype)
-    mirrored = (n == 1) & (x < 0.5)
-    if not mirrored.any():
-        return result
-    turn = x.dtype.type(np.pi)
-    bump = (turn / np.sin(turn * np.where(x == 0, np.copysign(0, x), x))) ** 2
-    return np.where(mirrored, bump - scipy.special.polygamma(1, 1 - x), result)
+    return shared(_EXTENDED.get(name) or getattr(scipy.special, name), *wide)
 
 
 def _incomplete_gamma(a: np.ndarray, x: np.ndarray, upper: bool) -> np.ndarray:
     """SciPy's function with PyTorch's values at the edges, where the order or x is 0 or infinite."""
     import scipy.special  # slow to import, and few programs need it
 
-    result = scipy.special.gammaincc(a, x) if upper else scipy.special.gammainc(a, x)
+    result = _upper_gamma(a, x) if upper else scipy.special.gammainc(a, x)
     none, all_of_it = (1.0, 0.0) if upper else (0.0, 1.0)
     result = np.where(np.isposinf(x), all_of_it, result)
     result = np.where(np.isposinf(a), np.where(np.isinf(x), np.nan, none), result)
@@ -71,15 +81,25 @@ def _incomplete_gamma(a: np.ndarray, x: np.ndarray, upper: bool) -> np.ndarray:
     return np.where(outside, np.nan, result)
 
 
+def _upper_gamma(a: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """SciPy's function; where it sums a slow series and nothing cancels, 1 less the lower one (x about 1 or less)."""
+    import scipy.special  # slow to import, and few programs need it
+
+    easy = (x <= 1.1) & (a > 0.1)
+    lower = scipy.special.gammainc(a, np.where(easy, x, 0))
+    return np.where(easy, 1 - lower, scipy.special.gammaincc(a, np.where(easy, np.inf, x)))
+
+
 _EXTENDED: dict[str, Any] = {
-    "polygamma": _polygamma_array,
     "gammainc": lambda a, x: _incomplete_gamma(a, x, False),
     "gammaincc": lambda a, x: _incomplete_gamma(a, x, True),
 }
 
 
 def special(name: str, *inputs: Node) -> Node:
-    """SciPy's special function of nodes that have one dtype, broadcast."""
+    """The special function of nodes that have one dtype, broadcast; SciPy's name of it."""
+    if name in COMPOSED:
+        return COMPOSED[name](inputs[0])
     shape = inputs[0].shape
     for other in inputs[1:]:
         if other.shape != shape:
@@ -170,11 +190,19 @@ SLOPES.update(
 
 
 def special_operation(name: str, scipy_name: str) -> Operation:
-    """An operation that evaluates SciPy's function; attribute: the dtype."""
+    """An operation that evaluates a special function; attribute: the dtype."""
+
+    def derivative(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+        x = saved.inputs[0]
+        (slope,) = SLOPES[scipy_name](g.cast(x, saved.output.dtype), saved.output)
+        return (sum_back(g.multiply(ct, slope), x),)
+
+    composed = scipy_name in COMPOSED
     return Operation(
         name,
         lambda *given: special(scipy_name, *(g.cast(x, given[-1]) for x in given[:-1])),
-        saves="inputs",
+        vjp=derivative if composed else None,
+        saves="both" if composed else "inputs",
     )
 
 
@@ -217,31 +245,32 @@ for _name, _scipy, _text in (
 
 @host_function("airy_ai")
 def _airy_array(x: np.ndarray) -> np.ndarray:
+    return shared(_airy, x)
+
+
+def _airy(x: np.ndarray) -> np.ndarray:
     """Where SciPy gives up, far out, the first term of the asymptotic series (NIST 10.4, 9.7)."""
     import scipy.special  # slow to import, and few programs need it
 
-    with np.errstate(all="ignore"):
-        size = np.abs(x)
-        phase = 2 * size * np.sqrt(size) / 3 + x.dtype.type(np.pi / 4)
-        far = np.where(x > 0, 0.0, np.sin(phase) / np.sqrt(np.pi * np.sqrt(size)))
-        near = scipy.special.airy(x.astype(np.float64))[0]
-        found = np.where(size > 1000, far, near)
+    size = np.abs(x)
+    phase = 2 * size * np.sqrt(size) / 3 + x.dtype.type(np.pi / 4)
+    far = np.where(x > 0, 0.0, np.sin(phase) / np.sqrt(np.pi * np.sqrt(size)))
+    near = scipy.special.airy(x.astype(np.float64))[0]
+    found = np.where(size > 1000, far, near)
     return np.where(np.isinf(x), np.nan, found)
 
 
-@host_function("spherical_bessel_j0")
-def _spherical_array(x: np.ndarray) -> np.ndarray:
-    wide = x.astype(np.float64)
-    with np.errstate(all="ignore"):
-        return np.where(np.isinf(wide), 0.0, np.where(wide == 0, 1.0, np.sin(wide) / wide))
+def _spherical_bessel(x: Node) -> Node:
+    """sin(x)/x in double: 1 at 0, 0 at infinity."""
+    wide = g.cast(x, float64)
+    outside = g.bitwise_or(g.equal(wide, _c(wide, 0)), g.isinf(wide))
+    safe = g.where(outside, _c(wide, 1), wide)
+    ends = g.where(g.isinf(wide), _c(wide, 0), _c(wide, 1))
+    return g.cast(g.where(outside, ends, g.divide(g.sin(safe), safe)), x.dtype)
 
 
-def _define_host(name: str, text: str) -> None:
-    operation = Operation(
-        name,
-        lambda x, kind: g.host(name, (g.cast(x, kind),), ((x.shape, kind),))[0],
-        saves="inputs",
-    )
+def _define_other(name: str, build: Callable[[Node], Node], text: str) -> None:
+    operation = Operation(name, lambda x, kind: build(g.cast(x, kind)), saves="inputs")
 
     def function(x: Tensor) -> Tensor:
         return record(operation, (x,), (float_dtype(x._node.dtype),))
@@ -251,47 +280,75 @@ def _define_host(name: str, text: str) -> None:
     public(namespace="special", out=True)(function)
 
 
-_define_host("airy_ai", "The Airy function Ai")
-_define_host("spherical_bessel_j0", "sin(x)/x")
+_define_other(
+    "airy_ai", lambda x: g.host("airy_ai", (x,), ((x.shape, x.dtype),))[0], "The Airy function Ai"
+)
+_define_other("spherical_bessel_j0", _spherical_bessel, "sin(x)/x")
 
 
 # Orthogonal polynomials ---------------------------------------------------------------------------
 
+# Of each family (a, b) of the first degree a·x + b, and (a, b, c) of p(k+1) = (a·x + b)·p(k) - c·p(k-1).
+_FIRST: dict[str, tuple[float, float]] = {
+    "t": (1, 0),
+    "u": (2, 0),
+    "v": (2, -1),
+    "w": (2, 1),
+    "hermite_h": (2, 0),
+    "hermite_he": (1, 0),
+    "laguerre": (-1, 1),
+    "legendre": (1, 0),
+}
+_NEXT: dict[str, Callable[[int], tuple[float, float, float]]] = {
+    **{letter: lambda k: (2, 0, 1) for letter in "tuvw"},
+    "hermite_h": lambda k: (2, 0, 2 * k),
+    "hermite_he": lambda k: (1, 0, k),
+    "laguerre": lambda k: (-1 / (k + 1), (2 * k + 1) / (k + 1), k / (k + 1)),
+    "legendre": lambda k: ((2 * k + 1) / (k + 1), 0, k / (k + 1)),
+}
+_UNROLLED = 32  # degrees up to this one are composed of primitives
+
 
 @host_function("polynomial")
 def _polynomial_array(x: np.ndarray, n: np.ndarray, family: str, shifted: bool) -> np.ndarray:
-    """The three-term recurrence p(k+1) = (a·x + b)·p(k) - c·p(k-1) of each family, in double precision."""
-    wide, degree = np.broadcast_arrays(x.astype(np.float64), np.trunc(n).astype(np.float64))
+    return shared(lambda x, n: _polynomial(x, n, family, shifted), x, n)
+
+
+def _polynomial(x: np.ndarray, n: np.ndarray, family: str, shifted: bool) -> np.ndarray:
+    """The three-term recurrence for degrees that differ from element to element, in double precision."""
+    wide, degree = x.astype(np.float64), np.trunc(n).astype(np.float64)
     if shifted:
         wide = 2 * wide - 1
-    before, now = np.ones_like(wide), _FIRST[family](wide)
+    a, b = _FIRST[family]
+    before, now = np.ones_like(wide), a * wide + b
     result = np.where(degree == 0, before, np.where(degree == 1, now, 0.0))
     top = degree[np.isfinite(degree)].max(initial=0)
-    with np.errstate(all="ignore"):
-        for k in range(1, int(min(top, 4096))):
-            before, now = now, _NEXT[family](wide, k, now, before)
-            result = np.where(degree == k + 1, now, result)
+    for k in range(1, int(min(top, 4096))):
+        a, b, c = _NEXT[family](k)
+        before, now = now, (a * wide + b) * now - c * before
+        result = np.where(degree == k + 1, now, result)
     return result
 
 
-_FIRST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "t": lambda x: x,
-    "u": lambda x: 2 * x,
-    "v": lambda x: 2 * x - 1,
-    "w": lambda x: 2 * x + 1,
-    "hermite_h": lambda x: 2 * x,
-    "hermite_he": lambda x: x,
-    "laguerre": lambda x: 1 - x,
-    "legendre": lambda x: x,
-}
-_CHEBYSHEV = {letter: lambda x, k, p, q: 2 * x * p - q for letter in "tuvw"}
-_NEXT: dict[str, Callable[..., np.ndarray]] = {
-    **_CHEBYSHEV,
-    "hermite_h": lambda x, k, p, q: 2 * x * p - 2 * k * q,
-    "hermite_he": lambda x, k, p, q: x * p - k * q,
-    "laguerre": lambda x, k, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
-    "legendre": lambda x, k, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
-}
+def _linear(x: Node, a: float, b: float) -> Node:
+    """a·x + b."""
+    scaled = x if a == 1 else _times(x, a)
+    return g.add(scaled, _c(x, b)) if b else scaled
+
+
+def _unrolled(x: Node, degree: int, family: str, shifted: bool) -> Node:
+    """The same for one degree, of primitives."""
+    wide = g.cast(x, float64)
+    if shifted:
+        wide = _linear(wide, 2, -1)
+    before, now = g.full(x.shape, 1.0, float64), _linear(wide, *_FIRST[family])
+    if degree == 0:
+        now = before
+    for k in range(1, degree):
+        a, b, c = _NEXT[family](k)
+        product = g.multiply(_linear(wide, a, b), now)
+        before, now = now, g.subtract(product, before if c == 1 else _times(before, c))
+    return g.cast(now, x.dtype)
 
 
 def _define_polynomial(name: str, family: str, shifted: bool) -> None:
@@ -300,10 +357,21 @@ def _define_polynomial(name: str, family: str, shifted: bool) -> None:
         shape = g.add(x, n).shape
         return g.host("polynomial", (x, n), ((shape, kind),), (family, shifted))[0]
 
-    operation = Operation(name, build, saves="none")
+    def refuse(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+        raise NotImplementedError(f"the derivative of {name} is not implemented")
+
+    operation = Operation(name, build, saves="none", vjp=refuse)
+    of_degree = Operation(
+        name,
+        lambda x, n, kind: _unrolled(g.cast(x, kind), n, family, shifted),
+        saves="none",
+        vjp=refuse,
+    )
 
     def function(x: Any, n: Any) -> Tensor:
         kind = float_dtype(common_dtype(name, x, n))
+        if isinstance(x, Tensor) and type(n) is int and 0 <= n <= _UNROLLED:
+            return record(of_degree, (x,), (n, kind))
         return record(operation, as_inputs(name, x, n), (kind,))
 
     function.__name__ = function.__qualname__ = name
@@ -324,11 +392,20 @@ _define_polynomial("legendre_polynomial_p", "legendre", False)
 ZETA = special_operation("special_zeta", "zeta")
 IGAMMA = special_operation("igamma", "gammainc")
 IGAMMAC = special_operation("igammac", "gammaincc")
-POLYGAMMA = Operation(
-    "polygamma",
-    lambda x, n, kind: special("polygamma", g.full(x.shape, float(n), kind), g.cast(x, kind)),
-    saves="inputs",
-)
+
+
+def _polygamma_node(x: Node, n: int, kind: Any) -> Node:
+    x = g.cast(x, kind)
+    return trigamma(x) if n == 1 else special("polygamma", g.full(x.shape, float(n), kind), x)
+
+
+def _polygamma_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    """The next one of the row."""
+    x, (n, kind) = saved.inputs[0], saved.attributes
+    return (sum_back(g.multiply(ct, _polygamma_node(x, n + 1, kind)), x),)
+
+
+POLYGAMMA = Operation("polygamma", _polygamma_node, vjp=_polygamma_vjp, saves="inputs")
 
 
 def _define_pair(name: str, operation: Operation, text: str, *places: str) -> None:

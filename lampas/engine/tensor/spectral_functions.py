@@ -12,6 +12,7 @@ import numpy as np
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.tensor import lapack
 from lampas.engine.tensor.matrix_functions import (
     Arrays,
     Grads,
@@ -35,11 +36,7 @@ if TYPE_CHECKING:
 # Hermitian eigenvalues ----------------------------------------------------------------------------
 
 
-@host_function("eigh")
-def _eigh_array(a: np.ndarray, uplo: str) -> Arrays:
-    if not np.isfinite(a).all():
-        return np.full(a.shape[:-1], np.nan, np.real(a).dtype), np.full(a.shape, np.nan, a.dtype)
-    return tuple(np.linalg.eigh(a, UPLO=uplo))  # type: ignore[call-overload]
+host_function("eigh")(lapack.eigh)
 
 
 def eigh(a: Node, uplo: str = "L") -> tuple[Node, Node]:
@@ -47,6 +44,20 @@ def eigh(a: Node, uplo: str = "L") -> tuple[Node, Node]:
     results = ((a.shape[:-1], a.dtype.to_real()), (a.shape, a.dtype))
     values, vectors = g.host("eigh", (a,), results, (uplo,))
     return values, vectors
+
+
+host_function("eigvalsh")(lapack.eigvalsh)
+
+
+def eigvalsh(a: Node, uplo: str = "L") -> Node:
+    """Eigenvalues of Hermitian matrices in ascending order."""
+    return g.host("eigvalsh", (a,), ((a.shape[:-1], a.dtype.to_real()),), (uplo,))[0]
+
+
+@host_vjp("eigvalsh")
+def _eigvalsh_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """As of eigh, whose vectors the derivative needs."""
+    return _eigh_vjp(inputs, eigh(inputs[0], *parameters), (cts[0], None), parameters)
 
 
 def _gaps(values: Node) -> Node:
@@ -104,9 +115,7 @@ def _eig_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
 # Singular values ----------------------------------------------------------------------------------
 
 
-@host_function("svd")
-def _svd_array(a: np.ndarray, full: bool) -> Arrays:
-    return tuple(np.linalg.svd(a, full_matrices=full))
+host_function("svd")(lapack.svd)
 
 
 def svd(a: Node, full: bool) -> tuple[Node, Node, Node]:
@@ -167,13 +176,25 @@ def _svd_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
     return (whole,)
 
 
+host_function("svdvals")(lapack.svdvals)
+
+
+def svdvals(a: Node) -> Node:
+    """Singular values in descending order."""
+    shape = (*a.shape[:-2], min(a.shape[-2:]))
+    return g.host("svdvals", (a,), ((shape, a.dtype.to_real()),))[0]
+
+
+@host_vjp("svdvals")
+def _svdvals_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """As of svd, whose vectors the derivative needs."""
+    return _svd_vjp(inputs, svd(inputs[0], False), (None, cts[0], None), (False,))
+
+
 # QR -----------------------------------------------------------------------------------------------
 
 
-@host_function("qr")
-def _qr_array(a: np.ndarray, mode: str) -> Arrays:
-    found = np.linalg.qr(a, mode=mode)  # type: ignore[call-overload]
-    return (found,) if mode == "r" else (np.asarray(found[0]), np.asarray(found[1]))
+host_function("qr")(lapack.qr)
 
 
 def qr(a: Node, mode: str) -> tuple[Node, Node]:
@@ -223,22 +244,7 @@ def _real_diagonal(m: Node) -> Node:
 # Pseudo-inverse -----------------------------------------------------------------------------------
 
 
-@host_function("pinv")
-def _pinv_array(a: np.ndarray, atol: np.ndarray, rtol: np.ndarray, hermitian: bool) -> np.ndarray:
-    """Singular values up to max(atol, rtol · the largest) count as zero."""
-    if not a.size:
-        return np.swapaxes(a, -1, -2)
-    if hermitian:
-        values, vectors = np.linalg.eigh(a)
-        size = np.abs(values)
-        u, vh = vectors, np.conjugate(np.swapaxes(vectors, -1, -2))
-    else:
-        u, values, vh = np.linalg.svd(a, full_matrices=False)
-        size = values
-    limit = np.maximum(atol[..., None], rtol[..., None] * size.max(-1, keepdims=True))
-    kept = size > limit
-    inverted = np.where(kept, 1 / np.where(kept, values, 1), 0)
-    return np.conjugate(np.swapaxes((u * inverted[..., None, :]) @ vh, -1, -2))
+host_function("pinv")(lapack.pinv)
 
 
 def pinv(a: Node, atol: Node, rtol: Node, hermitian: bool) -> Node:

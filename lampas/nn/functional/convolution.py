@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lampas.engine.tensor import Tensor, constant_pad_nd, zeros
+from lampas.engine.tensor import Tensor, constant_pad_nd, neural_blocks
 from lampas.engine.tensor.door import record
+from lampas.engine.tensor.neural_blocks import Blocks, Pair
 from lampas.engine.tensor.neural_convolution import CONVOLUTION, convolution
 from lampas.nn.functional.convolution_arguments import (
     CALLS_KEPT,
@@ -253,56 +254,12 @@ def conv_transpose3d(
     )
 
 
-def _block_counts(
-    sizes: Sequence[int],
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    padding: Sequence[int],
-    stride: Sequence[int],
-) -> tuple[int, ...]:
-    return tuple(
-        (size + 2 * amount - gap * (width - 1) - 1) // step + 1
-        for size, width, gap, amount, step in zip(sizes, kernel, dilation, padding, stride)
-    )
-
-
-def _check_blocks(
-    kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
-) -> None:
-    for label, values in (("kernel size", kernel), ("dilation", dilation), ("stride", stride)):
-        if any(value <= 0 for value in values):
-            raise RuntimeError(f"{label} should be greater than zero, but got {list(values)}")
-    if any(value < 0 for value in padding):
-        raise RuntimeError(f"padding should be non-negative, but got {list(padding)}")
-
-
-def _block_reading(
-    planes: Sequence[int],
-    counts: Sequence[int],
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    stride: Sequence[int],
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shape and strides that read (N, C, H, W) as (N, C, Kh, Kw, rows, columns)."""
-    batch, channels, height, width = planes
-    shape = (batch, channels, *kernel, *counts)
-    strides = (
-        channels * height * width,
-        height * width,
-        dilation[0] * width,
-        dilation[1],
-        stride[0] * width,
-        stride[1],
-    )
-    return shape, strides
-
-
-def unfold(
-    input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
-) -> Tensor:
-    """Sliding blocks as columns: ([N,] C, H, W) -> ([N,] C·Kh·Kw, blocks)."""
+def _block_settings(
+    name: str, kernel_size: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
+) -> tuple[Pair, Pair, Pair, Pair]:
+    """Kernel, dilation, padding and stride as pairs."""
     kernel, gaps, amounts, steps = (
-        expanded("unfold", label, value, 2)
+        expanded(name, label, value, 2)
         for label, value in (
             ("kernel_size", kernel_size),
             ("dilation", dilation),
@@ -310,7 +267,24 @@ def unfold(
             ("stride", stride),
         )
     )
-    _check_blocks(kernel, gaps, amounts, steps)
+    for label, values in (("kernel size", kernel), ("dilation", gaps), ("stride", steps)):
+        if any(value <= 0 for value in values):
+            raise RuntimeError(f"{label} should be greater than zero, but got {list(values)}")
+    if any(value < 0 for value in amounts):
+        raise RuntimeError(f"padding should be non-negative, but got {list(amounts)}")
+    return _pair(kernel), _pair(gaps), _pair(amounts), _pair(steps)
+
+
+def _pair(values: Sequence[int]) -> Pair:
+    first, second = values
+    return first, second
+
+
+def unfold(
+    input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
+) -> Tensor:
+    """Sliding blocks as columns: ([N,] C, H, W) -> ([N,] C·Kh·Kw, blocks)."""
+    settings = _block_settings("unfold", kernel_size, dilation, padding, stride)
     if input.dim() not in (3, 4):
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other "
@@ -318,18 +292,15 @@ def unfold(
         )
     single = input.dim() == 3
     batch = input.unsqueeze(0) if single else input
-    counts = _block_counts(batch.shape[2:], kernel, gaps, amounts, steps)
+    blocks = Blocks((batch.size(2), batch.size(3)), *settings)
+    counts = blocks.counts
     if any(count < 1 for count in counts):
         raise RuntimeError(
-            f"Given input with spatial size {tuple(batch.shape[2:])}, kernel_size={kernel}, "
-            f"dilation={gaps}, padding={amounts}, calculated shape of the array of sliding "
+            f"Given input with spatial size {blocks.plane}, kernel_size={blocks.kernel}, "
+            f"dilation={blocks.dilation}, padding={blocks.padding}, calculated shape of the array of sliding "
             f"blocks as {counts}, but its components must be at least one."
         )
-    padded = constant_pad_nd(batch, [amounts[1], amounts[1], amounts[0], amounts[0]], 0)
-    padded = padded.contiguous()
-    shape, strides = _block_reading(padded.shape, counts, kernel, gaps, steps)
-    blocks = padded.as_strided(shape, strides, padded.storage_offset())
-    columns = blocks.reshape(shape[0], shape[1] * kernel[0] * kernel[1], counts[0] * counts[1])
+    columns = neural_blocks.unfold(batch, blocks)
     return columns.squeeze(0) if single else columns
 
 
@@ -342,17 +313,8 @@ def fold(
     stride: Sizes = 1,
 ) -> Tensor:
     """Sum sliding blocks back into a plane: ([N,] C·Kh·Kw, blocks) -> ([N,] C, H, W)."""
-    output, kernel, gaps, amounts, steps = (
-        expanded("fold", label, value, 2)
-        for label, value in (
-            ("output_size", output_size),
-            ("kernel_size", kernel_size),
-            ("dilation", dilation),
-            ("padding", padding),
-            ("stride", stride),
-        )
-    )
-    _check_blocks(kernel, gaps, amounts, steps)
+    output = _pair(expanded("fold", "output_size", output_size, 2))
+    settings = _block_settings("fold", kernel_size, dilation, padding, stride)
     if input.dim() not in (2, 3):
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
@@ -360,50 +322,20 @@ def fold(
         )
     single = input.dim() == 2
     batch = input.unsqueeze(0) if single else input
-    counts = _block_counts(output, kernel, gaps, amounts, steps)
-    if batch.size(1) % (kernel[0] * kernel[1]):
+    blocks = Blocks(output, *settings)
+    counts, area = blocks.counts, blocks.kernel[0] * blocks.kernel[1]
+    if batch.size(1) % area:
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
-            f"but got input.size(1)={batch.size(1)} and kernel_size={kernel}."
+            f"but got input.size(1)={batch.size(1)} and kernel_size={blocks.kernel}."
         )
     if any(count < 1 for count in counts) or counts[0] * counts[1] != batch.size(2):
         raise RuntimeError(
-            f"Given output_size={output}, kernel_size={kernel}, dilation={gaps}, "
-            f"padding={amounts}, stride={steps}, expected size of input's dimension 2 to match "
-            f"the calculated number of sliding blocks {counts[0]} * {counts[1]} = "
-            f"{counts[0] * counts[1]}, but got input.size(2)={batch.size(2)}."
+            f"Given output_size={output}, kernel_size={blocks.kernel}, "
+            f"dilation={blocks.dilation}, padding={blocks.padding}, stride={blocks.stride}, "
+            "expected size of input's dimension 2 to match the calculated number of sliding "
+            f"blocks {counts[0]} * {counts[1]} = {counts[0] * counts[1]}, but got "
+            f"input.size(2)={batch.size(2)}."
         )
-    blocks = batch.reshape(batch.size(0), -1, *kernel, *counts)
-    sizes = (output[0] + 2 * amounts[0], output[1] + 2 * amounts[1])
-    plane = _block_sum(blocks, sizes, gaps, steps)
-    inside = plane[:, :, amounts[0] : amounts[0] + output[0], amounts[1] : amounts[1] + output[1]]
-    return inside.squeeze(0) if single else inside
-
-
-def _block_sum(
-    blocks: Tensor, sizes: tuple[int, int], dilation: Sequence[int], stride: Sequence[int]
-) -> Tensor:
-    """Blocks (N, C, Kh, Kw, rows, columns) added up in planes of the given sizes."""
-    plane = zeros(*blocks.shape[:2], *sizes, dtype=blocks.dtype)
-    for row in range(blocks.size(2)):
-        for column in range(blocks.size(3)):
-            start = (row * dilation[0], column * dilation[1])
-            plane = plane + _placed(blocks[:, :, row, column], sizes, start, stride)
-    return plane
-
-
-def _placed(
-    values: Tensor, plane: tuple[int, int], start: tuple[int, int], step: Sequence[int]
-) -> Tensor:
-    """`values` spread over a plane of zeros from `start` in steps of `step`."""
-    for place, dim in ((0, 2), (1, 3)):
-        count = values.size(dim)
-        spread = values.unsqueeze(dim + 1)
-        if step[place] > 1:
-            amounts = [0] * (2 * (spread.dim() - dim - 2)) + [0, step[place] - 1]
-            spread = constant_pad_nd(spread, amounts, 0)
-        values = spread.flatten(dim, dim + 1)
-        excess = plane[place] - start[place] - count * step[place]
-        amounts = [0] * (2 * (values.dim() - dim - 1)) + [start[place], excess]
-        values = constant_pad_nd(values, amounts, 0)
-    return values
+    plane = neural_blocks.fold(batch, blocks)
+    return plane.squeeze(0) if single else plane

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lampas.engine.tensor import Tensor, broadcast_tensors, triu_indices
+from lampas.engine.tensor import Tensor, broadcast_tensors
+from lampas.engine.tensor.distances import pdist as pair_distances
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
 
@@ -28,5 +29,4 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    pairs = triu_indices(input.size(0), input.size(0), 1)
-    return (input.index_select(0, pairs[0]) - input.index_select(0, pairs[1])).norm(p, -1)
+    return pair_distances(input, p)

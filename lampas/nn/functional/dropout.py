@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 
+from lampas.engine.dtype import bool_, dtype
 from lampas.engine.tensor import Tensor, empty
+from lampas.engine.tensor.neural_dropout import keep_elements
 from lampas.engine.tensor.random_fill import is_row_major, memory_order
 
 __all__ = [
@@ -20,8 +22,11 @@ def _check_probability(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _noise(input: Tensor, p: float, by_channel: bool) -> Tensor:
-    """Bernoulli(1 − p) of the input's shape, drawn in the order of its memory, or one draw for each channel."""
+def _noise(input: Tensor, p: float, by_channel: bool, kind: dtype) -> Tensor:
+    """Bernoulli(1 − p) of the input's shape, drawn in the order of its memory, or one draw for each channel.
+
+    The numbers do not depend on `kind`.
+    """
     shape = tuple(input.shape)
     if by_channel:
         if input.dim() < 2:
@@ -31,9 +36,9 @@ def _noise(input: Tensor, p: float, by_channel: bool) -> Tensor:
         stride == 0 < size - 1 for stride, size in zip(input.stride(), shape)
     ):
         order = memory_order(input)
-        drawn = empty([shape[dim] for dim in order], dtype=input.dtype).bernoulli_(1 - p)
+        drawn = empty([shape[dim] for dim in order], dtype=kind).bernoulli_(1 - p)
         return drawn.permute([order.index(dim) for dim in range(len(order))])
-    return empty(shape, dtype=input.dtype).bernoulli_(1 - p)
+    return empty(shape, dtype=kind).bernoulli_(1 - p)
 
 
 def _dropped(input: Tensor, p: float, training: bool, inplace: bool, by_channel: bool) -> Tensor:
@@ -41,8 +46,10 @@ def _dropped(input: Tensor, p: float, training: bool, inplace: bool, by_channel:
         return input
     if p == 1:
         return input.mul_(0) if inplace else input * 0
-    noise = _noise(input, p, by_channel) / (1 - p)
-    return input.mul_(noise) if inplace else input * noise
+    if inplace or not input.dtype.is_floating_point:
+        noise = _noise(input, p, by_channel, input.dtype) / (1 - p)
+        return input.mul_(noise) if inplace else input * noise
+    return keep_elements(input, _noise(input, p, by_channel, bool_), 1 - p)
 
 
 def _alpha_dropped(
@@ -53,7 +60,7 @@ def _alpha_dropped(
         return input
     if p == 1:
         return input.mul_(0) if inplace else input * 0
-    noise = _noise(input, p, by_channel)
+    noise = _noise(input, p, by_channel, input.dtype)
     scale = 1.0 / math.sqrt((SELU_LIMIT**2 * p + 1) * (1 - p))
     shift = (noise - 1) * (SELU_LIMIT * scale) + SELU_LIMIT * scale * p
     noise = noise * scale

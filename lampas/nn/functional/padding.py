@@ -1,11 +1,12 @@
-"""Padding: constants at the edges, or values of the tensor itself picked by index."""
+"""Padding: constants at the edges, or values of the tensor itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lampas.engine.tensor import Tensor, constant_pad_nd, tensor
+from lampas.engine.tensor import Tensor, constant_pad_nd
 from lampas.engine.tensor.autocast import in_full_precision
+from lampas.engine.tensor.padding import PLACES, pad_from_itself
 
 __all__ = ["pad"]
 
@@ -31,7 +32,7 @@ def pad(
         return constant_pad_nd(input, amounts, 0 if value is None else value)
     if value is not None and value != 0:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    if mode not in INDEX_RULES:
+    if mode not in PLACES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     input = in_full_precision(input)
     spatial = len(amounts) // 2
@@ -40,14 +41,10 @@ def pad(
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported"
         )
     _check_sizes(input, amounts, mode, spatial)
-    rule = INDEX_RULES[mode]
-    for place in range(spatial):
-        before, after = amounts[2 * place], amounts[2 * place + 1]
-        if before or after:
-            dim = input.dim() - 1 - place
-            indices = rule(input.size(dim), before, after)
-            input = input.index_select(dim, tensor(indices))
-    return input
+    last = input.dim() - 1
+    pairs = [(last - place, amounts[2 * place], amounts[2 * place + 1]) for place in range(spatial)]
+    given = tuple(pair for pair in pairs if pair[1] or pair[2])
+    return pad_from_itself(input, mode, spatial, given) if given else input
 
 
 def _check_sizes(input: Tensor, amounts: list[int], mode: str, spatial: int) -> None:
@@ -63,7 +60,7 @@ def _check_sizes(input: Tensor, amounts: list[int], mode: str, spatial: int) -> 
             )
         if mode == "circular" and (before > size or after > size):
             raise RuntimeError("Padding value causes wrapping around more than once.")
-        if mode == "circular" and (before + after + size < 0):
+        if mode == "circular" and size + min(before, 0) + min(after, 0) <= 0:
             raise RuntimeError("Negative padding value is resulting in an empty dimension")
         if mode != "circular" and size + before + after < 1:
             raise RuntimeError(
@@ -75,21 +72,3 @@ def _check_sizes(input: Tensor, amounts: list[int], mode: str, spatial: int) -> 
                 "Expected a tensor with possible zero batch size and non-zero spatial "
                 f"dimensions, but got: {list(input.shape)}"
             )
-
-
-def _reflected(size: int, before: int, after: int) -> list[int]:
-    last = size - 1
-    return [last - abs(last - abs(place)) for place in range(-before, size + after)]
-
-
-def _replicated(size: int, before: int, after: int) -> list[int]:
-    return [min(max(place, 0), size - 1) for place in range(-before, size + after)]
-
-
-def _wrapped(size: int, before: int, after: int) -> list[int]:
-    kept = range(max(-before, 0), size - max(-after, 0))
-    length = len(kept)
-    return [kept[place % length] for place in range(-max(before, 0), length + max(after, 0))]
-
-
-INDEX_RULES = {"reflect": _reflected, "replicate": _replicated, "circular": _wrapped}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from lampas.engine.tensor import Tensor, neural_pooling, tensor, zeros
+import numpy as np
+
+from lampas.engine.graph.node import Node
+from lampas.engine.tensor import Tensor, neural_adaptive_pooling, neural_pooling, zeros
+from lampas.engine.tensor.values import node_of
 from lampas.nn.functional.convolution_arguments import Sizes, spread
 from lampas.nn.functional.precision import rounded_once, writes_out
 
@@ -180,18 +185,24 @@ max_pool3d_with_indices = _with_indices(max_pool3d, "max_pool3d_with_indices", 6
 # Average
 
 
+@functools.lru_cache(maxsize=64)
 def _window_counts(
-    size: int, count: int, width: int, step: int, amount: int, include_pad: bool
-) -> list[int]:
-    """How many elements each window averages over, along one dimension."""
-    counts = []
-    for place in range(count):
-        start = place * step - amount
-        end = min(start + width, size + amount)
+    sizes: tuple[int, ...],
+    counts: tuple[int, ...],
+    kernel: tuple[int, ...],
+    steps: tuple[int, ...],
+    amounts: tuple[int, ...],
+    include_pad: bool,
+) -> Node:
+    """How many elements each window averages over."""
+    lines = []
+    for size, count, width, step, amount in zip(sizes, counts, kernel, steps, amounts):
+        starts = np.arange(count) * step - amount
+        ends = np.minimum(starts + width, size + amount)
         if not include_pad:
-            start, end = max(start, 0), min(end, size)
-        counts.append(end - start)
-    return counts
+            starts, ends = np.maximum(starts, 0), np.minimum(ends, size)
+        lines.append(ends - starts)
+    return node_of(functools.reduce(np.multiply.outer, lines).astype(np.float64))
 
 
 def _avg_pool(
@@ -222,24 +233,13 @@ def _avg_pool(
         after = reach - sizes[place] - amounts[place]
         high.append(after)
         uniform &= after <= amounts[place] and (count_include_pad or amounts[place] == 0)
-    if divisor_override is not None:
-        divisor: float = divisor_override
-    else:
-        divisor = math.prod(kernel) if uniform else 1
-    sums = neural_pooling.avg_pool(input, kernel, steps, amounts, tuple(high), counts, divisor)
-    if uniform or divisor_override is not None:
-        return sums
-    fractional = input.is_floating_point() or input.is_complex()
-    for place in range(rank):
-        spans = _window_counts(
-            sizes[place], counts[place], kernel[place], steps[place], amounts[place],
-            count_include_pad,
-        )  # fmt: skip
-        shape = [1] * rank
-        shape[place] = counts[place]
-        spread = tensor(spans, dtype=input.dtype).reshape(shape)
-        sums = sums / spread if fractional else sums.div(spread, rounding_mode="trunc")
-    return sums
+    if divisor_override is None and not uniform:
+        spans = _window_counts(sizes, counts, kernel, steps, amounts, count_include_pad)
+        return neural_pooling.counted_pool(
+            input, spans, kernel, steps, amounts, tuple(high), counts
+        )
+    divisor = math.prod(kernel) if divisor_override is None else divisor_override
+    return neural_pooling.avg_pool(input, kernel, steps, amounts, tuple(high), counts, divisor)
 
 
 def avg_pool1d(
@@ -338,6 +338,8 @@ def lp_pool3d(
 
 def _adaptive_sizes(name: str, input: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
     _check_input(name, input, rank)
+    if not input.is_floating_point():
+        raise NotImplementedError(f"\"{name}\" not implemented for '{input.dtype.title}'")
     if isinstance(output_size, int):
         return (output_size,) * rank
     values = tuple(output_size)
@@ -352,39 +354,15 @@ def _adaptive_sizes(name: str, input: Tensor, output_size: Any, rank: int) -> tu
     return chosen
 
 
-def _spans(size: int, count: int) -> list[tuple[int, int]]:
-    """Window i covers [⌊i·size/count⌋, ⌈(i+1)·size/count⌉)."""
-    return [(i * size // count, -((i + 1) * size // -count)) for i in range(count)]
-
-
 @rounded_once
 def _adaptive_avg_pool(input: Tensor, name: str, output_size: Any, rank: int) -> Tensor:
     counts = _adaptive_sizes(name, input, output_size, rank)
-    sizes = tuple(input.shape[-rank:])
-    lead = tuple(input.shape[:-rank])
-    if all(count and size % count == 0 for size, count in zip(sizes, counts)):
-        parts: list[int] = []
-        for size, count in zip(sizes, counts):
-            parts += [count, size // count]
-        split = input.reshape(*lead, *parts)
-        return split.mean(tuple(range(len(lead) + 1, len(lead) + 2 * rank, 2)))
-    for place, count in enumerate(counts):
-        dim = len(lead) + place
-        if count == 0:
-            input = input.narrow(dim, 0, 0)
-        elif count != sizes[place]:
-            moved = input.movedim(dim, -1).matmul(_averaging(sizes[place], count, input))
-            input = moved.movedim(-1, dim)
-    return input
-
-
-def _averaging(size: int, count: int, like: Tensor) -> Tensor:
-    """(size, count): column i averages the elements of window i."""
-    rows = [[0.0] * count for _ in range(size)]
-    for column, (start, end) in enumerate(_spans(size, count)):
-        for row in range(start, end):
-            rows[row][column] = 1.0 / (end - start)
-    return tensor(rows, dtype=like.dtype)
+    lead = input.dim() - rank
+    if all(count == 1 for count in counts):
+        return input.mean(tuple(range(lead, lead + rank)), keepdim=True)
+    if not all(counts):
+        return input.flatten(lead).narrow(lead, 0, 0).reshape(*input.shape[:lead], *counts)
+    return neural_adaptive_pooling.adaptive_average(input, counts)
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Sizes) -> Tensor:
@@ -402,39 +380,13 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool(input, "adaptive_avg_pool3d", output_size, 3)
 
 
-def _window_maximum(
-    input: Tensor, spans: Sequence[list[tuple[int, int]]], rank: int
-) -> tuple[Tensor, Tensor]:
-    """Largest value and its flat place for windows given by their ends in each dimension."""
-    sizes = tuple(input.shape[-rank:])
-    counts = tuple(len(ends) for ends in spans)
-    if not all(counts) or input.numel() == 0:
-        empty = zeros(*input.shape[:-rank], *counts, dtype=input.dtype)
-        return empty, empty.long()
-    flat: Tensor | None = None
-    for place, ends in enumerate(spans):
-        widest = max(end - start for start, end in ends)
-        table = [[min(start + i, end - 1) for i in range(widest)] for start, end in ends]
-        shape = [1] * (2 * rank)
-        shape[place], shape[rank + place] = len(ends), widest
-        step = math.prod(sizes[place + 1 :])
-        part = tensor(table).reshape(shape) * step
-        flat = part if flat is None else flat + part
-    assert flat is not None
-    places = flat.reshape(math.prod(counts), -1)
-    windows = input.flatten(-rank).index_select(-1, places.reshape(-1))
-    windows = windows.reshape(*input.shape[:-rank], *places.shape)
-    inner = windows.detach().argmax(-1, keepdim=True)
-    values = windows.gather(-1, inner).squeeze(-1)
-    lead = input.shape[:-rank]
-    index = places.expand(*lead, *places.shape).gather(-1, inner).squeeze(-1)
-    return values.reshape(*lead, *counts), index.reshape(*lead, *counts)
-
-
 def _adaptive_max_pool(rank: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
     counts = _adaptive_sizes(f"adaptive_max_pool{rank}d", input, output_size, rank)
-    spans = [_spans(size, count) for size, count in zip(input.shape[-rank:], counts)]
-    values, index = _window_maximum(input, spans, rank)
+    if not all(counts) or input.numel() == 0:
+        values = zeros(*input.shape[:-rank], *counts, dtype=input.dtype)
+        index = values.long()
+    else:
+        values, index = neural_adaptive_pooling.adaptive_maximum(input, counts)
     return (values, index) if return_indices else values
 
 

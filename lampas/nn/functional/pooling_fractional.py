@@ -6,13 +6,42 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lampas.engine.tensor import Tensor, rand, stack, zeros
-from lampas.nn.functional.pooling import Sizes, _expanded, _window_maximum, _with_indices
+from lampas.engine.tensor import Tensor, rand, stack, tensor, zeros
+from lampas.nn.functional.pooling import Sizes, _expanded, _with_indices
 
 __all__ = [
     "fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d",
     "fractional_max_pool3d_with_indices", "max_unpool1d", "max_unpool2d", "max_unpool3d",
 ]  # fmt: skip
+
+
+def _window_maximum(
+    input: Tensor, spans: Sequence[list[tuple[int, int]]], rank: int
+) -> tuple[Tensor, Tensor]:
+    """Largest value and its flat place for windows given by their ends in each dimension."""
+    sizes = tuple(input.shape[-rank:])
+    counts = tuple(len(ends) for ends in spans)
+    if not all(counts) or input.numel() == 0:
+        empty = zeros(*input.shape[:-rank], *counts, dtype=input.dtype)
+        return empty, empty.long()
+    flat: Tensor | None = None
+    for place, ends in enumerate(spans):
+        widest = max(end - start for start, end in ends)
+        table = [[min(start + i, end - 1) for i in range(widest)] for start, end in ends]
+        shape = [1] * (2 * rank)
+        shape[place], shape[rank + place] = len(ends), widest
+        step = math.prod(sizes[place + 1 :])
+        part = tensor(table).reshape(shape) * step
+        flat = part if flat is None else flat + part
+    assert flat is not None
+    places = flat.reshape(math.prod(counts), -1)
+    windows = input.flatten(-rank).index_select(-1, places.reshape(-1))
+    windows = windows.reshape(*input.shape[:-rank], *places.shape)
+    inner = windows.detach().argmax(-1, keepdim=True)
+    values = windows.gather(-1, inner).squeeze(-1)
+    lead = input.shape[:-rank]
+    index = places.expand(*lead, *places.shape).gather(-1, inner).squeeze(-1)
+    return values.reshape(*lead, *counts), index.reshape(*lead, *counts)
 
 
 def _starts(sample: float, size: int, count: int, width: int) -> list[int]:

@@ -8,12 +8,11 @@ a = −0.5, as in Pillow.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-__all__ = ["cubic_taps", "dense_taps", "linear_taps", "nearest_places"]
+__all__ = ["antialiased_taps", "cubic_taps", "linear_taps", "nearest_places"]
 
 Taps = list[tuple[list[int], list[float]]]
 
@@ -36,14 +35,14 @@ def _sources(
     return scale * (places + kind(0.5)) - kind(0.5)
 
 
-def nearest_places(size: int, output: int, factor: float | None, exact: bool) -> list[int]:
+def nearest_places(size: int, output: int, factor: float | None, exact: bool) -> np.ndarray:
     """⌊i·scale⌋, or with `exact` the place whose centre is nearest."""
     scale = _scale(size, output, factor, False, np.float32)
     places = np.arange(output, dtype=np.float32)
     if exact:
         places = places + np.float32(0.5)
     found = np.floor(places * scale).astype(np.int64)
-    return np.minimum(found, size - 1).tolist()
+    return np.minimum(found, size - 1)
 
 
 def linear_taps(
@@ -78,21 +77,25 @@ def cubic_taps(
     return taps
 
 
-def dense_taps(
+def antialiased_taps(
     size: int, output: int, factor: float | None, align_corners: bool, cubic: bool
-) -> list[list[float]]:
-    """(size, output) weights of antialiased resampling; every column sums to one."""
+) -> Taps:
+    """All sources under the widened kernel; a result's weights sum to one.
+
+    Results with fewer sources than others read their last one again, with weight 0.
+    """
     scale = float(_scale(size, output, factor, align_corners, np.float64))
     half = 2.0 if cubic else 1.0
     support = half * scale if scale >= 1 else half
     shrink = 1.0 / scale if scale >= 1 else 1.0
-    table = np.zeros((size, output))
-    for place in range(output):
-        centre = scale * (place + 0.5)
-        start = max(math.floor(centre - support + 0.5), 0)
-        end = min(math.floor(centre + support + 0.5), size)
-        distance = (np.arange(start, end) - centre + 0.5) * shrink
-        weights = _cubic(distance, -0.5) if cubic else np.maximum(1 - np.abs(distance), 0)
-        total = weights.sum()
-        table[start:end, place] = weights / total if total else weights
-    return table.tolist()
+    centres = scale * (np.arange(output) + 0.5)
+    starts = np.maximum(np.floor(centres - support + 0.5), 0).astype(np.int64)
+    ends = np.minimum(np.floor(centres + support + 0.5), size).astype(np.int64)
+    places = starts + np.arange(max(int((ends - starts).max()), 1))[:, None]
+    distance = (places - centres + 0.5) * shrink
+    weights = _cubic(distance, -0.5) if cubic else np.maximum(1 - np.abs(distance), 0)
+    weights = np.where(places < ends, weights, 0)
+    totals = weights.sum(0)
+    weights = weights / np.where(totals == 0, 1, totals)
+    places = np.clip(places, 0, np.maximum(ends - 1, 0))
+    return [(row.tolist(), factors.tolist()) for row, factors in zip(places, weights)]

@@ -14,15 +14,30 @@ from typing import Any
 
 import numpy as np
 
-from lampas.engine.tensor import Tensor, arange, stack, tensor, zeros_like
-from lampas.engine.tensor.neural_resample import resample, transposed_table
+from lampas.engine.graph.node import Node
+from lampas.engine.tensor import Tensor
+from lampas.engine.tensor.neural_grid_sample import affine_positions
+from lampas.engine.tensor.neural_resample import (
+    MOST_TAPS,
+    Table,
+    nearest,
+    resample,
+    resample_densely,
+    table_of,
+)
+from lampas.engine.tensor.values import node_of
 from lampas.nn.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
 )
 from lampas.nn.functional.precision import rounded_once
-from lampas.nn.functional.resample import cubic_taps, dense_taps, linear_taps, nearest_places
+from lampas.nn.functional.resample import (
+    antialiased_taps,
+    cubic_taps,
+    linear_taps,
+    nearest_places,
+)
 
 __all__ = [
     "affine_grid", "channel_shuffle", "interpolate", "native_channel_shuffle", "pixel_shuffle",
@@ -107,8 +122,10 @@ def interpolate(
         )
     if mode == "area":
         return ADAPTIVE[rank](input, outputs)
+    if mode in ("nearest", "nearest-exact"):
+        return _nearest(input, outputs, factors, mode == "nearest-exact")
     # Bytes are rounded after each dimension, the last one first.
-    rounds = mode in LINEAR_RANKS and not input.is_floating_point()
+    rounds = not input.is_floating_point()
     made = input.float() if rounds else input
     aligned = bool(align_corners)
     for place in reversed(range(rank)) if rounds else range(rank):
@@ -133,6 +150,32 @@ def _targets(
     return outputs, ((None,) * rank if recompute else factors)
 
 
+def _nearest(
+    input: Tensor, outputs: tuple[int, ...], factors: tuple[float | None, ...], exact: bool
+) -> Tensor:
+    """The value of the nearest place in every dimension."""
+    wide = input.dtype.itemsize == 8
+    found = [
+        (dim, table)
+        for dim, output, factor in zip(range(2, input.dim()), outputs, factors)
+        if (table := _nearest_table(input.size(dim), output, factor, exact, wide)) is not None
+    ]
+    if not found:
+        return input
+    return nearest(input, tuple(dim for dim, _ in found), tuple(table for _, table in found))
+
+
+@functools.lru_cache(maxsize=64)
+def _nearest_table(
+    size: int, output: int, factor: float | None, exact: bool, wide: bool
+) -> Table | None:
+    """Places, each with weight 1; None where every place is its own nearest."""
+    places = nearest_places(size, output, factor, exact)
+    if np.array_equal(places, np.arange(size)):
+        return None
+    return table_of(places[None], np.ones((1, output), np.float64 if wide else np.float32), size)
+
+
 def _resized(
     input: Tensor,
     dim: int,
@@ -143,33 +186,39 @@ def _resized(
     antialias: bool,
 ) -> Tensor:
     size = input.size(dim)
-    if mode in ("nearest", "nearest-exact"):
-        places = nearest_places(size, output, factor, mode == "nearest-exact")
-        return input if places == list(range(size)) else input.index_select(dim, tensor(places))
     if size == output and (factor is None or align_corners or factor == 1.0):
         return input
-    cubic = mode == "bicubic"
-    if antialias:
-        table = dense_taps(size, output, factor, align_corners, cubic)
-        weights = tensor(table, dtype=input.dtype)
-        return input.movedim(dim, -1).matmul(weights).movedim(-1, dim)
     wide = input.dtype.itemsize == 8
-    tables = _tables(size, output, factor, align_corners, cubic, wide)
-    return resample(input, dim, tables)
+    key = (size, output, factor, align_corners, mode == "bicubic", antialias, wide)
+    found = _weights(*key)
+    if isinstance(found, Table):
+        return resample(input, dim, found)
+    return resample_densely(input, dim, found)
 
 
 @functools.lru_cache(maxsize=64)
-def _tables(
-    size: int, output: int, factor: float | None, align_corners: bool, cubic: bool, wide: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Places and weights of a resampling, and the transposed table."""
+def _weights(
+    size: int,
+    output: int,
+    factor: float | None,
+    align_corners: bool,
+    cubic: bool,
+    antialias: bool,
+    wide: bool,
+) -> Table | Node:
+    """Places and weights of a resampling; the matrix of weights where results have many sources."""
     kind: Any = np.float64 if wide else np.float32
-    taps = (cubic_taps if cubic else linear_taps)(size, output, factor, align_corners, kind)
+    if antialias:
+        taps = antialiased_taps(size, output, factor, align_corners, cubic)
+    else:
+        taps = (cubic_taps if cubic else linear_taps)(size, output, factor, align_corners, kind)
     places = np.array([tap[0] for tap in taps], np.int64)
     weights = np.array([tap[1] for tap in taps], kind)
-    back = transposed_table(places, weights, size)
-    made = [tensor(table) for table in (places, weights, *back)]
-    return made[0], made[1], made[2], made[3]
+    if len(taps) <= MOST_TAPS:
+        return table_of(places, weights, size)
+    matrix = np.zeros((size, output), kind)
+    np.add.at(matrix, (places, np.arange(output)), weights)
+    return node_of(matrix)
 
 
 def upsample(
@@ -205,12 +254,16 @@ def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None)
     return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
 
 
-def _grid_line(count: int, align_corners: bool, like: Tensor) -> Tensor:
-    """`count` coordinates from −1 to 1: the corners' centres, or the pixels' centres."""
-    if count <= 1:
-        return zeros_like(like.reshape(-1)[:1]).expand(max(count, 0))
-    steps = arange(count, dtype=like.dtype) * (2.0 / (count - 1)) - 1
-    return steps if align_corners else steps * ((count - 1) / count)
+@functools.lru_cache(maxsize=8)
+def _grid_base(spatial: tuple[int, ...], align_corners: bool, wide: bool) -> Node:
+    """(places, rank + 1): coordinates from −1 to 1 of corners' or pixels' centres, x first, and 1."""
+    rank = len(spatial)
+    base = np.ones((*spatial, rank + 1), np.float64 if wide else np.float32)
+    for place, count in enumerate(spatial):
+        steps = np.arange(count) * (2.0 / max(count - 1, 1)) - (1 if count > 1 else 0)
+        line = steps if align_corners else steps * ((count - 1) / count)
+        base[..., rank - 1 - place] = line.reshape([-1 if d == place else 1 for d in range(rank)])
+    return node_of(base.reshape(-1, rank + 1))
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
@@ -239,15 +292,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {list(size)}")
     spatial = tuple(size[2:])
-    columns = []
-    for place in reversed(range(rank)):
-        shape = [1] * rank
-        shape[place] = spatial[place]
-        line = _grid_line(spatial[place], align_corners, theta).reshape(shape)
-        columns.append(line.expand(spatial))
-    columns.append(zeros_like(columns[0]) + 1)
-    base = stack(columns, -1).reshape(-1, rank + 1)
-    return base.matmul(theta.transpose(1, 2)).reshape(theta.size(0), *spatial, rank)
+    base = _grid_base(spatial, align_corners, theta.dtype.itemsize == 8)
+    return affine_positions(theta, base, spatial)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
