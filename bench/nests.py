@@ -161,7 +161,22 @@ def cases(size: int) -> list[Case]:
     rows = count // columns
     functions = [
         pointwise(name, 1, lambda n, v, name=name: n.apply(name, v[0]), count)
-        for name in ("exp", "log", "tanh", "sigmoid", "erf", "sin", "expm1", "log1p")
+        for name in (
+            "exp",
+            "log",
+            "tanh",
+            "sigmoid",
+            "erf",
+            "sin",
+            "expm1",
+            "log1p",
+            "erfc",
+            "lgamma",
+        )
+    ]
+    functions += [
+        pointwise(name, 2, lambda n, v, name=name: n.apply(name, v[0], v[1]), count)
+        for name in ("fmod", "floor_divide", "atan2")
     ]
     return [
         pointwise("copy", 1, lambda n, v: v[0], count),

@@ -156,9 +156,10 @@ FITS: dict[str, Fit] = {
     "ERFCX64": Fit(lambda t: scaled_tail(t, mpf("3.75")), -1, 1, 22),
     # lgamma(2 + s) = s·p(s)
     "LGAMMA64": Fit(near_zero(lambda s: mp.loggamma(2 + s) / s, lambda s: 1 - mp.euler), -0.5, 0.5, 17),
-    # floats held in double: e^r = p(r), log(1+f) = f·p(f), and erfc as above, for y up to 10.3
+    # floats held in double: e^r = p(r), log(1+f) = f·p(f), atan x = x·p(x²), and erfc as above, for y up to 10.3
     "EXP_WIDE": Fit(mp.exp, -HALF_LN2, HALF_LN2, 7),
     "LOG_WIDE": Fit(near_zero(lambda f: mp.log1p(f) / f, lambda f: 1 - f / 2), 1 / ROOT - 1, ROOT - 1, 11),
+    "ATAN_WIDE": Fit(even(lambda x: mp.atan(x) / x, lambda z: 1 - z / 3), 0, 1.0, 11, lambda z: mpf("1.28")),
     "ERFC_WIDE": Fit(lambda t: scaled_tail(t, mpf("2.5")), -1, 7.8 / 12.8, 12),
     # lampas/engine/graph/series.py: exp(-x)·I(x)/x^order of t = x/4 - 1, from 8 on √x·exp(-x)·I(x) of t = 16/x - 1
     "I0_NEAR_WIDE": Fit(lambda t: bessel_near(0, t), -1, 1, 19, lambda t: 1 / bessel_near(0, t)),

@@ -1,5 +1,7 @@
 """Special functions and the rest of elementwise mathematics beside PyTorch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -57,23 +59,21 @@ def test_errors(expression: str, phrase: str) -> None:
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide", "nextafter"])
 def test_divisions_in_every_bit(name: str, kind: str) -> None:
-    """Random bits and large quotients; where PyTorch's own quotient overflows, its vectors give NaN."""
+    """Random bits and large quotients, but where PyTorch's vectors give NaN for numbers that have a rest."""
     generator = np.random.default_rng(14)
     size = np.dtype(kind).itemsize
     bits = generator.integers(0, 2 ** (8 * size), (2, 20_000), dtype=np.uint64)
-    random = bits.astype(f"u{size}").view(kind)
     normal = generator.normal(size=(2, 20_000)).astype(kind)
-    with np.errstate(all="ignore"):
-        random[0][np.isinf(random[0] / random[1])] = 0.5
-        cases = [random, normal, np.stack([normal[0] * 1e7, normal[1]]).astype(kind)]
-    for x, y in cases:
-        results = [
+    large = np.stack([normal[0] * 1e7, normal[1]]).astype(kind)
+    for x, y in (bits.astype(f"u{size}").view(kind), normal, large):
+        found, wanted = (
             getattr(library, name)(library.from_numpy(x), library.from_numpy(y)).numpy()
             for library in (lampas, torch)
-        ]
-        np.testing.assert_array_equal(*results)
-        decided = ~np.isnan(results[0])
-        np.testing.assert_array_equal(*(np.signbit(result[decided]) for result in results))
+        )
+        decided = ~np.isnan(wanted)
+        assert decided.mean() > 0.8
+        np.testing.assert_array_equal(found[decided], wanted[decided])
+        np.testing.assert_array_equal(np.signbit(found[decided]), np.signbit(wanted[decided]))
 
 
 SINGLE = "erfc erfinv lgamma digamma atanh asinh sinh".split()
@@ -85,7 +85,7 @@ def test_many_floats(name: str) -> None:
     source = np.random.default_rng(15).uniform(0.01, 0.99, 5000).astype(np.float32)
     results = []
     for library in (lampas, torch):
-        function = library
+        function: Any = library
         for part in name.split("."):
             function = getattr(function, part)
         x = library.from_numpy(source).requires_grad_()
@@ -104,4 +104,4 @@ def test_ends(name: str, kind: str) -> None:
         getattr(library.special, name)(library.from_numpy(source)).numpy()
         for library in (lampas, torch)
     )
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-15)  # PyTorch cuts ndtr off

@@ -15,6 +15,7 @@ Array = np.ndarray[Any, Any]
 
 # Largest errors in last places: SciPy's own double results are a few places off, and far out, where the rounding of
 # x/√2 grows by x², hundreds.
+FLOATS = {"ndtr": 150}
 DOUBLES = {"i1": 40, "i1e": 32, "erfcx": 1000, "ndtr": 1500, "log_ndtr": 1000}
 
 
@@ -42,7 +43,7 @@ def test_composed_functions(name: str) -> None:
     single = source.astype(np.float32)
     found = getattr(torch.special, name)(torch.from_numpy(single)).numpy()
     assert found.dtype == np.float32
-    assert last_places(found, exact(single.astype(np.float64))).max() <= 0.51
+    assert last_places(found, exact(single.astype(np.float64))).max() <= FLOATS.get(name, 0.51)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

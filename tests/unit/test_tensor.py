@@ -197,3 +197,23 @@ def test_equal_results_do_not_share_memory_with_arrays() -> None:
     part = x[1:].clone()
     x.numpy()[:] = 5
     assert part.tolist() == [1, 2]
+
+
+def test_one_value_under_a_mask_computes_nothing_yet() -> None:
+    x = lampas.arange(12.0).reshape(3, 4) + 0
+    mask = x > 5
+    x[mask] = -1.0
+    assert x._storage.node.buffer is None
+    x[lampas.tensor([True, False, False])] = lampas.tensor(7, dtype=lampas.int64)
+    assert x.tolist() == [[7.0] * 4, [4.0, 5.0, -1.0, -1.0], [-1.0] * 4]
+
+
+def test_gradients_pass_where_the_mask_is_false() -> None:
+    w = lampas.ones(2, 3, requires_grad=True)
+    value = lampas.tensor(3.0, requires_grad=True)
+    y = w * 2
+    y[lampas.tensor([[True, False, True], [False, True, False]])] = value
+    assert y.grad_fn.name() == "IndexPutBackward0"
+    y.sum().backward()
+    assert w.grad.tolist() == [[0.0, 2.0, 0.0], [2.0, 0.0, 2.0]]
+    assert value.grad.item() == 3.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import lampas
 from lampas.engine.dtype import dtype, float32, float64
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.reference import REFERENCE_RULES
@@ -78,3 +79,17 @@ def test_equals_the_reference_in_every_bit(name: str, kind: dtype, fused: bool) 
         same = (found == exact) & (np.signbit(found) == np.signbit(exact))
         same |= np.isnan(found) & np.isnan(exact)
         assert same.all(), (words, x[~same][:3], y[~same][:3], found[~same][:3], exact[~same][:3])
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint8])
+def test_truncated_division_of_integers(kind: type) -> None:
+    """By Python's integers, which do not overflow."""
+    generator = np.random.default_rng(16)
+    ends = np.iinfo(kind)
+    for low, high in (ends.min, ends.max), (max(ends.min, -9), 9):
+        x, y = generator.integers(low, high, (2, 3000), dtype=kind, endpoint=True)
+        y[y == 0] = 1
+        found = lampas.div(lampas.from_numpy(x), lampas.from_numpy(y), rounding_mode="trunc")
+        pairs = zip(x.tolist(), y.tolist(), strict=True)
+        exact = [abs(a) // abs(b) * (-1 if (a < 0) != (b < 0) else 1) for a, b in pairs]
+        np.testing.assert_array_equal(found.numpy(), np.array(exact).astype(kind))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Array = np.ndarray
+MANY: Final = 1 << 20  # numbers that are worth counting in shares
 FEW_TESTS: Final = 12  # as many comparisons cost less than a search
 
 
@@ -74,6 +75,13 @@ def tally(count: int, bins: int, places_of: Callable[[int, int], Array]) -> Arra
 
     in_shares(work, count, 1, WIDE_BLOCK)
     return total
+
+
+def occurrences(x: Array, least: int) -> Array:
+    """How often each number from 0 to the greatest (or at least below `least`) occurs in a vector."""
+    if len(x) < MANY:
+        return np.bincount(x, minlength=least)
+    return tally(len(x), max(int(x.max()) + 1, least), lambda start, stop: x[start:stop])
 
 
 def distinct(x: Array, inverse: bool, counts: bool) -> tuple[Array, Array | None, Array | None]:

@@ -49,10 +49,15 @@ def _in_threads(work: Callable[[int, int], None], count: int, step: int, threads
             failures.append(error)
 
     helpers = [threading.Thread(target=serve, daemon=True) for _ in range(threads - 1)]
-    for helper in helpers:
-        helper.start()
+    started: list[threading.Thread] = []
+    try:
+        for helper in helpers:
+            helper.start()
+            started.append(helper)
+    except RuntimeError:
+        pass  # the system grants no more threads, or Python is shutting down: fewer will do
     serve()
-    for helper in helpers:
+    for helper in started:
         helper.join()
     if failures:
         raise failures[0]

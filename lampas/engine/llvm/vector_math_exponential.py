@@ -260,7 +260,7 @@ def quick_tanh(b: Builder, x: Value) -> Value:
 
 
 def sinh(b: Builder, x: Value) -> Value:
-    """(t + t/(t+1))/2 with t = e^|x| - 1; float is computed in double."""
+    """(t + t/(t+1))/2 with t = e^|x| - 1, of doubles."""
     size = absolute(b, x)
     grown = expm1(b, size)
     small = b.multiply(b.add(grown, b.divide(grown, b.add(grown, 1.0))), 0.5)
@@ -268,7 +268,7 @@ def sinh(b: Builder, x: Value) -> Value:
 
 
 def cosh(b: Builder, x: Value) -> Value:
-    """(e^|x| + e^-|x|)/2; float is computed in double."""
+    """(e^|x| + e^-|x|)/2, of doubles."""
     size = absolute(b, x)
     grown = exp(b, size)
     small = b.multiply(b.add(grown, b.divide(1.0, grown)), 0.5)

@@ -12,7 +12,7 @@ import math
 
 from lampas.engine.llvm import vector_math_wide as wide
 from lampas.engine.llvm.text import Builder, Value, constant, lanes_of
-from lampas.engine.llvm.vector_math_exponential import exp, log, log1p
+from lampas.engine.llvm.vector_math_exponential import exp, log
 from lampas.engine.llvm.vector_math_parts import (
     absolute,
     bits_of_float,
@@ -115,11 +115,9 @@ def erfinv(b: Builder, x: Value) -> Value:
     y -= e/(1 + y·e) with e = (erf y - |x|)/erf' y; near 1 from the complements, which are exact there.
     """
     size = absolute(b, x)
-    w = b.negative(log1p(b, b.negative(b.multiply(size, size))))
-    near = polynomial(b, b.subtract(w, constant(3.0, w.type)), wide.ERFINV_NEAR)
-    factor = b.select(b.compare("olt", w, 6.0), near, wide.erfinv_far(b, w))
-    estimate = b.multiply(size, factor)
-    slope = b.multiply(exp(b, b.negative(b.multiply(estimate, estimate))), 2 / math.sqrt(math.pi))
+    estimate = wide.erfinv_estimate(b, size)
+    power = wide.exp(b, b.negative(b.multiply(estimate, estimate)))
+    slope = b.multiply(power, 2 / math.sqrt(math.pi))
     lower = b.subtract(erf_small(b, estimate), size)
     upper = b.subtract(b.subtract(1.0, size), erfc_positive(b, estimate))
     error = b.divide(b.select(b.compare("ogt", size, 0.5), upper, lower), slope)

@@ -20,6 +20,7 @@ from lampas.engine.llvm.vector_math_parts import (
     nearest_product,
     polynomial,
     power_of_two,
+    split_polynomial,
     with_sign,
 )
 
@@ -37,6 +38,11 @@ ERFC_WIDE = (
     1.2648381843247562, -0.1223567615019027, -0.099024533210183627, 0.15762984560369868, -0.10296723878969264,
     0.032761812242345104, 0.0009339992226017711, -0.0043863866150745808, 0.00048050763093353561,
     0.00063818426920067938, -6.0244216385658718e-5, -0.00010505551266500061, -1.903637434786581e-5,
+)
+ATAN_WIDE = (
+    0.99999999994739034, -0.33333331720900397, 0.19999918063782443, -0.14284074869990872, 0.11093996264645851,
+    -0.089837708250747485, 0.072560132686260386, -0.054471768235729263, 0.034441155481474407, -0.01628443884736847,
+    0.0049237612282017306, -0.00069804804001325525,
 )
 ERFINV_NEAR = (
     1.62354200646, 0.241630404007, -0.00573813516595, -0.00083618110402, 0.000195061205335, -1.27172451279e-5,
@@ -128,6 +134,31 @@ def atanh(b: Builder, x: Value) -> Value:
     return with_sign(b, result, x)
 
 
+def atan(b: Builder, x: Value) -> Value:
+    """atan of x by its inverse above 1."""
+    return with_sign(b, angle(b, absolute(b, x), constant(1.0, x.type)), x)
+
+
+def atan2(b: Builder, y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), with C's answers for zeros and infinities."""
+    turn = angle(b, absolute(b, y), absolute(b, x))
+    leftward = b.compare("slt", bits_of_float(b, x), 0)
+    turn = b.select(leftward, b.subtract(constant(math.pi, x.type), turn), turn)
+    return b.select(b.compare("uno", x, y), b.add(x, y), with_sign(b, turn, y))
+
+
+def angle(b: Builder, height: Value, width: Value) -> Value:
+    """atan(height/width) of numbers that are not negative: the smaller by the larger, and π/2 less that if need be."""
+    steep = b.compare("ogt", height, width)
+    low, high = b.select(steep, width, height), b.select(steep, height, width)
+    ratio = b.divide(low, high)
+    equal = b.compare("oeq", low, high)  # also both infinite, or both 0
+    one, zero = constant(1.0, low.type), constant(0.0, low.type)
+    ratio = b.select(equal, b.select(b.compare("oeq", high, 0.0), zero, one), ratio)
+    turn = b.multiply(ratio, split_polynomial(b, b.multiply(ratio, ratio), ATAN_WIDE))
+    return b.select(steep, b.subtract(constant(math.pi / 2, low.type), turn), turn)
+
+
 def erfc(b: Builder, x: Value) -> Value:
     """exp(-y²)·p((y-c)/(y+c))/(1+2y) of y = |x|, and 2 less that below 0 (Shepherd and Laframboise 1981)."""
     y = clamp_high(b, absolute(b, x), ERFC_END)
@@ -139,25 +170,25 @@ def erfc(b: Builder, x: Value) -> Value:
 
 
 def erfinv(b: Builder, x: Value) -> Value:
-    """x times a polynomial in w = -log((1-x)(1+x)), from w = 6 on in √w, which few lanes need."""
-    size = absolute(b, x)
+    """x times a polynomial in w = -log((1-x)(1+x)), from w = 6 on in √w."""
+    return erfinv_ends(b, x, erfinv_estimate(b, absolute(b, x)))
+
+
+def erfinv_estimate(b: Builder, size: Value) -> Value:
+    """erfinv of numbers in [0, 1); few lanes need the second polynomial."""
     w = b.negative(log(b, b.multiply(b.subtract(1.0, size), b.add(size, 1.0))))
     near = polynomial(b, b.subtract(w, constant(3.0, w.type)), ERFINV_NEAR)
     distant = b.compare("ogt", w, 6.0)
     some = distant
     if distant.type != "i1":
-        some = b.call(f"llvm.vector.reduce.or.v{lanes_of(x.type)}i1", "i1", [distant])
+        some = b.call(f"llvm.vector.reduce.or.v{lanes_of(size.type)}i1", "i1", [distant])
     before = b.block
     with b.when(some):
-        mended = b.select(distant, erfinv_far(b, w), near)
+        root = b.intrinsic("sqrt", w.type, [w])
+        far = polynomial(b, b.subtract(root, constant(4.0, w.type)), ERFINV_FAR)
+        mended = b.select(distant, far, near)
         inside = b.block
-    factor = b.phi([(near, before), (mended, inside)])
-    return erfinv_ends(b, x, b.multiply(size, factor))
-
-
-def erfinv_far(b: Builder, w: Value) -> Value:
-    root = b.intrinsic("sqrt", w.type, [w])
-    return polynomial(b, b.subtract(root, constant(4.0, w.type)), ERFINV_FAR)
+    return b.multiply(size, b.phi([(near, before), (mended, inside)]))
 
 
 def erfinv_ends(b: Builder, x: Value, result: Value) -> Value:

@@ -247,7 +247,12 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
 def _truncated(a: Node, b: Node) -> Node:
     if a.dtype.is_floating_point:
         return g.trunc(g.divide(a, b))
-    return g.floor_divide(g.subtract(a, g.fmod(a, b)), b)
+    # One division only: the floor is one too low where a rest is left and the signs differ.
+    floor = g.floor_divide(a, b)
+    rest = g.not_equal(g.multiply(floor, b), a)
+    apart = g.bitwise_and(rest, g.less(g.bitwise_xor(a, b), g.like(a, 0)))
+    apart = g.bitwise_and(apart, g.not_equal(b, g.like(b, 0)))
+    return g.add(floor, g.cast(apart, a.dtype))
 
 
 def _zero_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:

@@ -84,7 +84,8 @@ def multinomial(
 
 
 def _check_weights(weights: Array) -> None:
-    if not (np.all(weights >= 0) and np.all(np.isfinite(weights))):
+    # A NaN is both the least and the greatest, and compares as false.
+    if weights.size and not (weights.min() >= 0 and weights.max() < np.inf):
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if np.any(weights.sum(-1) == 0):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
@@ -94,13 +95,16 @@ def _choose_with_replacement(
     engine: MersenneTwister, weights: Array, samples: int
 ) -> NDArray[np.int64]:
     drawn = engine.doubles(len(weights) * samples).reshape(-1, samples)
+    # An edge in the narrower type lies below a number if it does below the next of its own type.
+    edges = drawn.astype(weights.dtype)
+    limits = np.where(edges < drawn, np.nextafter(edges, edges.dtype.type(np.inf)), edges)
     found = np.empty(drawn.shape, np.int64)
 
     def choose(start: int, stop: int) -> None:
         running = np.cumsum(weights[start:stop], -1, dtype=weights.dtype)
         running /= running[:, -1:].copy()
         running[:, -1] = 1
-        found[start:stop] = search(running.astype(np.float64), drawn[start:stop], "left")
+        found[start:stop] = search(running, limits[start:stop], "left")
 
     in_shares(choose, *weights.shape)
     return found

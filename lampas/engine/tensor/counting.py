@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation
-from lampas.engine.device.counting import distinct, tally
+from lampas.engine.device.counting import distinct, occurrences, tally
 from lampas.engine.dtype import bool_, dtype, float64, int64, uint64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
@@ -98,15 +98,12 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if kind.is_floating_point or kind.is_complex or kind is bool_:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind.title}'")
     array = wide_array_of(input)
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, -1)
-    if array.ndim != 1 or low < 0:
+    if array.ndim != 1 or (array.size and array.min() < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
     if weights is None:
-        places = array.astype(np.int64, copy=False)
-        bins = max(high + 1, minlength)
-        return tensor_of(tally(len(array), bins, lambda start, stop: places[start:stop]), int64)
+        return tensor_of(occurrences(array.astype(np.int64, copy=False), minlength), int64)
     if weights._shape != input._shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
     sums = np.bincount(array.astype(np.int64, copy=False), wide_array_of(weights), minlength)

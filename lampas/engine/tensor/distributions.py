@@ -245,8 +245,8 @@ def bernoulli(engine: MersenneTwister, count: int, kind: dtype = float32, p: flo
         raise not_implemented("bernoulli_scalar_cpu_", kind)
     if not 0.0 <= p <= 1.0:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    name = _TRIALS.get(kind)
-    kernels = None if name is None else native(count)
+    name = _TRIALS.get(kind, "")
+    kernels = native(count) if name else None
     if kernels is None:
         return (engine.doubles(count) < p).astype(kind.numpy)
     result = np.empty(count, kind.numpy)

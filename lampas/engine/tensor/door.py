@@ -172,7 +172,7 @@ def record_view(
         if stored.buffer is not None:
             bound_journal(stored)
         output = recipe.make((node,))[0]
-    return wrap_view(source, output, strides, offset, edge)
+    return wrap_view(source, output, strides, offset, edge)  # type: ignore[arg-type]
 
 
 def view_memory(

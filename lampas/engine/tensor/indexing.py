@@ -45,7 +45,15 @@ def _index_put(x: Node, value: Node, *rest: Any) -> Node:
 
 
 INDEX = Operation("index", _index, saves="inputs")
+
+
+def _mask_put(x: Node, mask: Node, value: Node) -> Node:
+    mask = g.reshape(mask, mask.shape + (1,) * (len(x.shape) - len(mask.shape)))
+    return g.where(mask, g.cast(value, x.dtype), x)
+
+
 INDEX_PUT = Operation("index_put", _index_put, saves="inputs")
+MASK_PUT = Operation("index_put", _mask_put, saves="inputs")
 
 
 @method("__getitem__")
@@ -61,8 +69,14 @@ def get_item(self: Tensor, key: Any) -> Tensor:
 def set_item(self: Tensor, key: Any, value: Any) -> None:
     """Overwrite the part of the tensor that an index names."""
     check_in_place(self, "index_put_")
-    viewed, advanced = resolve_basic(self, key)
     source = value if isinstance(value, Tensor) else _value_like(self, value)
+    if isinstance(key, Tensor) and key.dtype is bool_ and not source._shape:
+        rank = len(key._shape)
+        if 0 < rank <= len(self._shape) and key._shape == self._shape[:rank]:
+            # One value for all true places: nobody has to look at the mask.
+            assign(self, record(MASK_PUT, (self, key, source)), "index_put_")
+            return
+    viewed, advanced = resolve_basic(self, key)
     if not advanced:
         _copy_into(viewed, source)
         return

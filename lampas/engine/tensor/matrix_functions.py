@@ -304,6 +304,7 @@ def _det_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
 
 
 @host_function("cofactors")
+@lapack.with_few_threads
 def _cofactor_array(a: np.ndarray) -> np.ndarray:
     """With A = U S Vᴴ and pᵢ the product of all singular values but sᵢ:
     det(U) det(Vᴴ) · conj(U diag(p) Vᴴ)."""
@@ -337,6 +338,7 @@ def _cofactor_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads
 
 
 @host_function("matrix_exp")
+@lapack.with_few_threads
 def _exponential_array(a: np.ndarray) -> np.ndarray:
     import scipy.linalg  # slow to import, and few programs need it
 

@@ -55,7 +55,7 @@ def _times(other: Any, self: Tensor) -> Tensor:
 
 def _over(other: Any, self: Tensor) -> Tensor:
     """1 / self, rounded, times the number: as PyTorch divides by a tensor."""
-    return arithmetic.mul(pointwise.reciprocal(self), other)
+    return arithmetic.mul(_declared("reciprocal")(self), other)
 
 
 def _in_place_operator(name: str, attribute: str) -> None:

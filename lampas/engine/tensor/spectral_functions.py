@@ -81,6 +81,7 @@ def _eigh_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
 
 
 @host_function("eig")
+@lapack.with_few_threads
 def _eig_array(a: np.ndarray) -> Arrays:
     return tuple(np.linalg.eig(a))
 

@@ -128,7 +128,7 @@ def interpolate(
     rounds = not input.is_floating_point()
     made = input.float() if rounds else input
     aligned = bool(align_corners)
-    for place in reversed(range(rank)) if rounds else range(rank):
+    for place in reversed(range(rank)) if rounds else _order(sizes, outputs):
         made = _resized(made, 2 + place, outputs[place], factors[place], mode, aligned, antialias)
         made = (made + 0.5).floor().clamp(0, 255) if rounds else made
     return made.to(input.dtype)
@@ -150,16 +150,24 @@ def _targets(
     return outputs, ((None,) * rank if recompute else factors)
 
 
+def _order(sizes: tuple[int, ...], outputs: tuple[int, ...]) -> list[int]:
+    """The dimensions, so that little is gathered: rows drop out first, and become more last."""
+    places = range(len(sizes))
+    fewer = [place for place in places if outputs[place] < sizes[place]]
+    return fewer + [place for place in reversed(places) if place not in fewer]
+
+
 def _nearest(
     input: Tensor, outputs: tuple[int, ...], factors: tuple[float | None, ...], exact: bool
 ) -> Tensor:
     """The value of the nearest place in every dimension."""
     wide = input.dtype.itemsize == 8
-    found = [
-        (dim, table)
-        for dim, output, factor in zip(range(2, input.dim()), outputs, factors)
-        if (table := _nearest_table(input.size(dim), output, factor, exact, wide)) is not None
-    ]
+    sizes = tuple(input.shape[2:])
+    found: list[tuple[int, Table]] = []
+    for place in _order(sizes, outputs):
+        table = _nearest_table(sizes[place], outputs[place], factors[place], exact, wide)
+        if table is not None:
+            found.append((2 + place, table))
     if not found:
         return input
     return nearest(input, tuple(dim for dim, _ in found), tuple(table for _, table in found))
