@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph.node import buffer_node
 from lampas.engine.graph.primitives import BUFFER
-from lampas.engine.realize.donation import BUFFER_ALONE, NODE_ALONE
+from lampas.engine.realize.donation import BUFFER_ALONE, NODE_ALONE, find_lone
 from lampas.engine.realize.realize import GENERATION, LAST, PENDING
 from lampas.optim.step_table import ABSENT, Section, StepTable, StepWord
 
@@ -214,6 +214,16 @@ class StepWriter:
         number = self.replay.buffers[leaf]
         return all(number != shared for _, shared in self.replay.settled)
 
+    def given(self, leaves: Sequence[Where]) -> dict[int, int]:
+        """Results that may overwrite values of the path: outputs by leaves, which nobody but the path holds."""
+        shared = {number for _, number in self.replay.settled}
+        free = set(self.replay.free)
+        return {
+            leaf: output
+            for output, leaf in self.program.donations.items()
+            if leaf in free and leaves[leaf].row < 0 and self.replay.buffers[leaf] not in shared
+        }
+
     def attributes(self, output: int) -> tuple[Any, ...]:
         """Of the node of a result: how it lies in memory."""
         layout = self.program.layouts[output]
@@ -297,6 +307,15 @@ class NativeStepWriter(StepWriter):
 
     def run(self, leaves: Sequence[Where], numbers: str, targets: Sequence[Where]) -> None:
         self.names["sizes"] = tuple(self.program.output_bytes)
+        given = self.given(leaves)
+        if given:
+            self.names |= {"given": given, "places": [*given], "find_lone": find_lone}
+            self.lines += [
+                "for leaf in find_lone(places, leaves):",
+                "    made = outputs[given[leaf]] = leaves[leaf]",
+                "    made.prepared = None",
+                "made = None",
+            ]
         self.lines += [
             "for place, made in enumerate(outputs):",
             "    if made is None: outputs[place] = allocate(sizes[place])",

@@ -259,3 +259,36 @@ def test_hooks_and_closures_see_the_step(taken: list[bool]) -> None:
     before = training.net[0].weight.tolist()
     assert training.optimizer.step(closure).item()
     assert (seen, training.net[0].weight.tolist() != before) == (["after"], True)
+
+
+def running_means(steps: int) -> tuple[list[list[float]], list[list[float]], list[set[int]]]:
+    """Running means after each step, what a program had noted of them before it, and where statistics lay."""
+    torch.manual_seed(2)
+    norm = nn.BatchNorm1d(4)
+    net = nn.Sequential(nn.Linear(3, 4), norm, nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    means, noted, places = [], [], []
+    for step in range(steps):
+        optimizer.zero_grad()
+        before = norm.running_mean * 2 if step % 5 == 4 else None  # not yet computed in the step
+        net(torch.randn(6, 3)).square().sum().backward()
+        optimizer.step()
+        if before is not None:
+            noted.append(before.tolist())
+        means.append(norm.running_mean.tolist())
+        places.append({buffer.data_ptr() for buffer in norm.buffers()})
+        assert norm.num_batches_tracked.item() == step + 1
+    return means, noted, places
+
+
+def test_running_statistics_are_written_where_they_lie(
+    taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means, noted, places = running_means(STEPS)
+    assert True in taken
+    monkeypatch.setattr(StepReplays, "take", lambda self: False)
+    assert (means, noted) == running_means(STEPS)[:2]
+    if (
+        step_native.entrances() is not None
+    ):  # the plain kind takes fresh memory, mostly what was given back
+        assert places[-3] & places[-2] & places[-1]

@@ -58,15 +58,8 @@ class Storage:
         reference: weakref.ref[Any] = weakref.ref(self)
         self.reference = reference
         if node.buffer is None and place is not META:
-            # As `_await`: every result passes here.
+            # Written out here and in `write`: every result passes.
             PENDING.append(reference)
-            if settings.eager or len(PENDING) > settings.pending:
-                bound_pending(node)
-
-    def _await(self, node: Node) -> None:
-        """Have the value computed when anybody next looks at any value."""
-        if self.device is not META:
-            PENDING.append(self.reference)
             if settings.eager or len(PENDING) > settings.pending:
                 bound_pending(node)
 
@@ -79,8 +72,10 @@ class Storage:
             self._write_through(node)
             return
         self.node = node
-        if node.buffer is None:
-            self._await(node)
+        if node.buffer is None and self.device is not META:
+            PENDING.append(self.reference)
+            if settings.eager or len(PENDING) > settings.pending:
+                bound_pending(node)
 
     def is_shared(self) -> bool:
         """Whether a NumPy array outside still sees this memory."""

@@ -104,21 +104,29 @@ class _BatchNorm(_NormBase):
         self._check_input_dim(input)
         factor = 0.0 if self.momentum is None else self.momentum
         training = self.training
-        mean, variance = self.running_mean, self.running_var
+        mean, variance, count = self._statistics()
         use_batch = training or (mean is None and variance is None)
-        count = None
         if training and self.track_running_stats:
-            count = self.num_batches_tracked
             if count is not None and (self.momentum is None or mean is None or variance is None):
                 count_batch(count)
                 if self.momentum is None:
                     factor = 1.0 / float(count)
                 count = None
-        elif training:
-            mean = variance = None
+        else:
+            count = None
+            if training:
+                mean = variance = None
         return count_and_normalize(
-            input, mean, variance, self.weight, self.bias, use_batch, factor, self.eps, count
+            input, mean, variance, *self._weight_and_bias(), use_batch, factor, self.eps, count
         )
+
+    def _statistics(self) -> tuple[Any, Any, Any]:
+        """Running mean and variance, and the count of batches: see `_weight_and_bias`."""
+        own = self._buffers
+        try:
+            return own["running_mean"], own["running_var"], own["num_batches_tracked"]
+        except KeyError:
+            return self.running_mean, self.running_var, self.num_batches_tracked
 
 
 class _RankCheck:

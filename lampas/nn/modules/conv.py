@@ -166,7 +166,7 @@ class _Conv(_ConvNd):
         return function(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.weight, self.bias)
+        return self._conv_forward(input, *self._weight_and_bias())
 
 
 class Conv1d(_Conv):

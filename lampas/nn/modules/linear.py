@@ -61,12 +61,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        own = self._parameters
-        try:  # an attribute that is not found at first takes half a microsecond
-            weight, bias = own["weight"], own["bias"]
-        except KeyError:  # pruned, normalised, parametrised
-            weight, bias = self.weight, self.bias
-        return F.linear(input, weight, bias)  # type: ignore[arg-type]
+        return F.linear(input, *self._weight_and_bias())
 
     def extra_repr(self) -> str:
         return (
