@@ -15,7 +15,7 @@ from lampas.engine.dtype import bfloat16, float32
 from lampas.engine.llvm.target import x86_avx2
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.emit import emit
-from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Nest
+from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, REVERSED, STRIDED, Nest
 
 FOLDER = Path(__file__).parent / "nests"
 
@@ -61,7 +61,14 @@ def softmax() -> Nest:
     return nest.build()
 
 
-NESTS = {nest.__name__: nest for nest in (relu, bias, row_sum, column_maximum, softmax)}
+def backwards() -> Nest:
+    nest = NestBuilder(2)
+    value = nest.load(nest.operand(float32, "input", (STRIDED, REVERSED)))
+    nest.store(nest.operand(float32, "output", (STRIDED, CONTIGUOUS)), value)
+    return nest.build()
+
+
+NESTS = {nest.__name__: nest for nest in (relu, bias, row_sum, column_maximum, softmax, backwards)}
 
 
 def text_of(name: str) -> str:

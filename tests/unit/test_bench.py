@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 import lampas
-from bench import compare, load, memory
+from bench import compare, functions, load, memory
 from bench.contestants import Failure, Worker, chosen_contestants
 from bench.machine import Level, Peaks
 from bench.ratios import Ratio, difference, digits, geometric_mean, ratio_of
@@ -302,3 +302,29 @@ def test_kernels_of_a_step() -> None:
 def test_typical_kernels() -> None:
     steps = [{"k": Entry("k", "add", 1, time, 10.0, 20.0)} for time in (5.0, 1.0, 3.0)]
     assert typical(steps) == [Entry("k", "add", 1, 3.0, 10.0, 20.0)]
+
+
+@pytest.mark.parametrize("name", ["x[rows]", "train LayerNorm", "train x[rows]"])
+def test_single_functions_are_timed(name: str) -> None:
+    assert name in functions.case_names([name])
+    found = functions.measure(lampas, [name], 0.0)
+    assert found[name] > 0
+
+
+def test_a_failing_function_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        functions, "forward_cases", lambda: {"bad": "t.nothing(x)", "abs": "t.abs(x)"}
+    )
+    assert [*functions.measure(lampas, ["bad", "abs"], 0.0)] == ["abs"]
+    assert "lampas: bad: AttributeError" in capsys.readouterr().err
+
+
+def test_what_is_behind_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    functions.report([("x[rows]", 1e-6, 2e-6), ("train abs", 4e-6, 2e-6)], 1.0)
+    shown = capsys.readouterr().out
+    assert "x[rows]" in shown
+    assert "0.50" in shown
+    assert "train abs" not in shown
+    assert "forward and backward: geometric mean 2.00 of 1; 0 below 1" in shown

@@ -9,7 +9,15 @@ from lampas.engine.dtype import float32, float64, int64
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.dimensions import collapse
 from lampas.engine.loops.interpretation import interpret
-from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Instruction, Nest, Operand
+from lampas.engine.loops.nest import (
+    BROADCAST,
+    CONTIGUOUS,
+    REVERSED,
+    STRIDED,
+    Instruction,
+    Nest,
+    Operand,
+)
 from lampas.engine.loops.signature import Signature
 from lampas.engine.loops.verification import NestError, verify
 from tests.unit.nests import reduction, simple
@@ -161,6 +169,20 @@ def test_short_rows_lie_side_by_side() -> None:
     assert (short.narrow, long.narrow) == (True, False)
     assert not collapse(1, (5, 5), [(5, 1)]).narrow
     assert not collapse(0, (5,), [(1,)]).narrow
+
+
+def test_units_of_a_map_are_no_short_rows() -> None:
+    strides = [(400, 4, 1), (100, 2, 1)]
+    assert collapse(3, (9, 100, 4), strides).sizes == (9, 4, 100)
+    assert collapse(3, (9, 7, 4), [(28, 4, 1), (50, 2, 1)]).sizes == (9, 7, 4)
+    assert collapse(3, (9, 100, 8), [(800, 8, 1), (100, 2, 1)]).sizes == (9, 100, 8)
+
+
+def test_a_row_read_backwards_has_a_class_of_its_own() -> None:
+    found = collapse(2, (5, 9), [(9, 1), (-9, -1)])
+    assert found.classes == ((CONTIGUOUS,), (REVERSED,))
+    found = collapse(2, (5, 9), [(9, 1), (9, -1)])
+    assert found.classes == ((STRIDED, CONTIGUOUS), (STRIDED, REVERSED))
 
 
 def test_lanes_run_along_the_longer_of_the_reduced_dimensions() -> None:

@@ -192,26 +192,27 @@ def _sum_from(x: Node, dim: int) -> Node:
 
 
 def _cumulative_product(node: Node, ct: Node, dim: int) -> Node:
-    """Exact with zeros: d/dx_k of x_0…x_i is x_0…x_(k-1) · x_(k+1)…x_i, by a square of products."""
+    """d/dx_k is the sum of ct_i·y_i from k on, divided by x_k; exact with zeros, and so are its derivatives.
+
+    Where x_k is 0 it is x_0…x_(k-1) times Horner's rule, ct_k + x_(k+1)·(ct_(k+1) + x_(k+2)·(…)).
+    """
     x = node.inputs[0]
-    rank, count = len(x.shape), x.shape[dim]
-    if count == 0:
+    if not x.shape[dim]:
         return ct
-    order = [*(d for d in range(rank) if d != dim), dim]
-    rows = g.permute(x, order)
-    flow = g.permute(ct, order)
-    lead = rows.shape[:-1]
-    # (…, k, j): x_j for j ≠ k, 1 for j = k; running product over j, then sum over i ≥ k of ct_i.
-    wide = g.expand(g.reshape(rows, (*lead, 1, count)), (*lead, count, count))
-    row = g.reshape(g.iota(count), (count, 1))
-    column = g.iota(count)
-    without = g.where(g.equal(row, column), g.like(x, 1), wide)
-    products = g.conjugate(g.cumulative(without, rank, "product"))
-    terms = g.multiply(products, g.reshape(flow, (*lead, 1, count)))
-    used = g.where(g.greater_equal(column, row), terms, g.like(x, 0))
-    total = g.reshape(g.sum_dims(used, (rank,)), rows.shape)
-    inverse = sorted(range(rank), key=order.__getitem__)
-    return g.permute(total, inverse)
+    zero, one = g.like(x, 0), g.like(x, 1)
+    is_zero = g.equal(x, zero)
+    sums = _sum_from(g.multiply(ct, g.conjugate(node)), dim)
+    quotient = g.divide(sums, g.conjugate(g.where(is_zero, one, x)))
+    low = tuple(int(d == dim) for d in range(len(x.shape)))
+    shifted = g.narrow(node, dim, 0, x.shape[dim] - 1)
+    before = g.pad(shifted, low, (0,) * len(low), one)
+    kinds = ((x.shape, x.dtype),)
+    following = g.host("recurrence", (g.conjugate(x), ct), kinds, (dim, True, True))[0]
+    # Behind an earlier zero nothing counts: what overflows there must not make NaN of it.
+    is_finite = g.equal(g.multiply(following, zero), zero)
+    counts = g.bitwise_or(g.not_equal(before, zero), is_finite)
+    product = g.multiply(g.conjugate(before), g.where(counts, following, zero))
+    return g.where(is_zero, product, quotient)
 
 
 MOVEMENT_VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {

@@ -12,12 +12,13 @@ import numpy as np
 from lampas.engine.device.ordering import comparable, has_nan, order_rows
 from lampas.engine.device.searching import search
 from lampas.engine.device.shares import BLOCK, WIDE_BLOCK, in_shares
+from lampas.engine.device.tallies import count_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Array = np.ndarray
-MANY: Final = 1 << 20  # numbers that are worth counting in shares
+MANY: Final = 1 << 21  # numbers that are worth counting in shares
 FEW_TESTS: Final = 12  # as many comparisons cost less than a search
 
 
@@ -62,14 +63,14 @@ def _split(places: Array, shape: tuple[int, ...], columns: list[Array]) -> None:
 
 
 def tally(count: int, bins: int, places_of: Callable[[int, int], Array]) -> Array:
-    """How often each number below `bins` occurs in places_of(start, stop), over range(count)."""
+    """How often each number in [0, bins) occurs in places_of(start, stop), over range(count); there are no others."""
     if bins > BLOCK:
-        return np.bincount(places_of(0, count), minlength=bins)
+        return count_each(places_of(0, count), bins)
     total = np.zeros(bins, np.int64)
     lock = threading.Lock()
 
     def work(start: int, stop: int) -> None:
-        found = np.bincount(places_of(start, stop), minlength=bins)
+        found = count_each(places_of(start, stop), bins)
         with lock:
             np.add(total, found, out=total)
 
@@ -77,11 +78,11 @@ def tally(count: int, bins: int, places_of: Callable[[int, int], Array]) -> Arra
     return total
 
 
-def occurrences(x: Array, least: int) -> Array:
-    """How often each number from 0 to the greatest (or at least below `least`) occurs in a vector."""
+def occurrences(x: Array, bins: int) -> Array:
+    """How often each number occurs in a vector of integers in [0, bins)."""
     if len(x) < MANY:
-        return np.bincount(x, minlength=least)
-    return tally(len(x), max(int(x.max()) + 1, least), lambda start, stop: x[start:stop])
+        return count_each(x, bins)
+    return tally(len(x), bins, lambda start, stop: x[start:stop])
 
 
 def distinct(x: Array, inverse: bool, counts: bool) -> tuple[Array, Array | None, Array | None]:

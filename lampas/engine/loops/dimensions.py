@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED
+from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, REVERSED, STRIDED
 
 Strides = tuple[int, ...]
 NARROW = 8  # elements: a row that is shorter fills no vector
@@ -46,7 +46,7 @@ class Dimensions:
 
     @property
     def classes(self) -> tuple[tuple[int, ...], ...]:
-        """Stride classes of each operand; 1 is called contiguous in the last kept and last reduced place."""
+        """Stride classes of each operand; 1 and -1 have their own in the last kept and last reduced place."""
         last = (self.kept - 1, len(self.sizes) - 1)
         return tuple(
             tuple(stride_class(stride, place in last) for place, stride in enumerate(walked))
@@ -58,7 +58,9 @@ def stride_class(stride: int, innermost: bool) -> int:
     """Return the class of a stride."""
     if stride == 0:
         return BROADCAST
-    return CONTIGUOUS if stride == 1 and innermost else STRIDED
+    if not innermost:
+        return STRIDED
+    return CONTIGUOUS if stride == 1 else REVERSED if stride == -1 else STRIDED
 
 
 def collapse(
@@ -91,6 +93,9 @@ def collapse(
     groups = merged(outer, sizes, strides, fixed), merged(inner, sizes, strides, fixed)
     if not ordered and groups[1] and product(groups[1][-1], sizes) < NARROW:
         groups[1].sort(key=lambda group: product(group, sizes) >= NARROW)
+    if rank == kept and len(groups[0]) > 1:
+        # Of a map, the walk over the last dimension is a unit's: short ones would be units of a few elements.
+        groups[0][-2:] = longer_last(groups[0][-2:], sizes)
     listed = [*groups[0], *groups[1]]
     if not listed:
         return Dimensions(1, (1,), tuple((0,) for _ in strides), ((),))
@@ -103,6 +108,12 @@ def collapse(
     return Dimensions(
         len(groups[0]), tuple(product(group, sizes) for group in listed), walked, tuple(listed)
     )
+
+
+def longer_last(groups: list[tuple[int, ...]], sizes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Two neighbours, the inner one outside if it fills no vector and the other does."""
+    outer, inner = (product(group, sizes) for group in groups)
+    return groups[::-1] if inner < NARROW <= outer else groups
 
 
 def sort_key(dimension: int, strides: Sequence[Sequence[int]]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from lampas.engine.loops.emit_passes import ReductionPass
 from lampas.engine.loops.emit_reductions import Reduction
 from lampas.engine.loops.emit_scope import Plan, Scope, dependences
 from lampas.engine.loops.emit_types import register_type
-from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Nest
+from lampas.engine.loops.nest import BESIDE, BROADCAST, REVERSED, STRIDED, Nest
 
 MAP_STRETCH = 4096
 TRANSPOSED_STRETCH = 256  # so many cache lines of a transposed operand stay in the first cache
@@ -81,8 +81,10 @@ class KernelWriter:
         self.plan.sizes = [following() for _ in range(self.nest.rank)]
         self.extents = list(self.plan.sizes)
         for operand in self.nest.operands:
-            classes = operand.classes
-            self.plan.strides.append([following() if c == STRIDED else None for c in classes])
+            known = {REVERSED: constant(-1, "i64")}
+            self.plan.strides.append(
+                [following() if c == STRIDED else known.get(c) for c in operand.classes]
+            )
         return following() if self.nest.blocked else None
 
     def write_unit(self, unit: Value, pointers: Sequence[Value], block: Value | None) -> None:
@@ -312,7 +314,7 @@ def masks_tails(nest: Nest, target: Target) -> bool:
     if target.vector_bytes < 64 and any(o.dtype.itemsize < 4 for o in walked):
         return False
     return not any(
-        o.classes[lane] != CONTIGUOUS and (o.dtype.itemsize < 4 or o.role == "output")
+        o.classes[lane] not in BESIDE and (o.dtype.itemsize < 4 or o.role == "output")
         for o in walked
     )
 

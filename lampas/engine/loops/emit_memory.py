@@ -25,6 +25,20 @@ def load_lanes(b: Builder, pointer: Value, kind: dtype, lanes: int, mask: Value 
     return from_memory(b, b.masked_load(type_, pointer, mask), kind)
 
 
+def load_if_any(b: Builder, pointer: Value, kind: dtype, lanes: int, mask: Value) -> Value:
+    """Load neighbouring elements where the mask is true, else 0.
+
+    Where it is false everywhere, as far outside a padded array, there may be no memory: processors load nothing there
+    too, but some take a thousand times as long.
+    """
+    type_ = memory_type(kind, lanes)
+    before = b.block
+    with b.when(b.compare("ne", b.cast("bitcast", mask, f"i{lanes}"), 0)):
+        taken = b.masked_load(type_, pointer, mask)
+        inside = b.block
+    return from_memory(b, b.phi([(constant(0, type_), before), (taken, inside)]), kind)
+
+
 def store_lanes(b: Builder, value: Value, pointer: Value, kind: dtype, mask: Value | None) -> None:
     """Store neighbouring elements."""
     stored = to_memory(b, value, kind)
@@ -38,6 +52,25 @@ def strided_offsets(b: Builder, stride: Value, lanes: int) -> Value:
     """Return the element offsets of the lanes of a strided vector."""
     kind = vector("i64", lanes)
     return b.multiply(b.splat(stride, kind), lane_constants(range(lanes), "i64"))
+
+
+def reversed_lanes(b: Builder, value: Value) -> Value:
+    """Return a vector with its lanes in the opposite order."""
+    return b.shuffle(value, Value("poison", value.type), range(lanes_of(value.type))[::-1])
+
+
+def load_reversed(b: Builder, base: Value, kind: dtype, lanes: int, mask: Value | None) -> Value:
+    """Load neighbouring elements of which `base` is the last, from there downwards."""
+    first = b.element_pointer(base, 1 - lanes, memory_type(kind), inside=False)
+    allowed = None if mask is None else reversed_lanes(b, mask)
+    return reversed_lanes(b, load_lanes(b, first, kind, lanes, allowed))
+
+
+def store_reversed(b: Builder, value: Value, base: Value, kind: dtype, mask: Value | None) -> None:
+    """Store neighbouring elements of which `base` is the last, from there downwards."""
+    first = b.element_pointer(base, 1 - lanes_of(value.type), memory_type(kind), inside=False)
+    allowed = None if mask is None else reversed_lanes(b, mask)
+    store_lanes(b, reversed_lanes(b, value), first, kind, allowed)
 
 
 def lane_pointers(b: Builder, base: Value, offsets: Value, kind: dtype) -> Value:

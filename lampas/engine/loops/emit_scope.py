@@ -22,16 +22,19 @@ from lampas.engine.loops.emit_memory import (
     gather_one,
     lane_pointers,
     load_each,
+    load_if_any,
     load_lanes,
     load_one,
+    load_reversed,
     scatter_lanes,
     store_each,
     store_lanes,
     store_one,
+    store_reversed,
     strided_offsets,
 )
 from lampas.engine.loops.emit_types import bitcast, convert, memory_type, register_type
-from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, MEMORY, Instruction, Nest
+from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, MEMORY, REVERSED, Instruction, Nest
 
 UNIFORM = -1
 
@@ -212,6 +215,8 @@ class Scope:
             return load_one(self.b, place, operand.dtype)
         if operand.classes[self.plan.lane] == CONTIGUOUS:
             return load_lanes(self.b, place, operand.dtype, self.lanes, self.mask)
+        if operand.classes[self.plan.lane] == REVERSED:
+            return load_reversed(self.b, place, operand.dtype, self.lanes, self.mask)
         stride = self.plan.strides[number][self.plan.lane]
         assert stride is not None
         if self.mask is None and not self.plan.gathers(memory_type(operand.dtype)):
@@ -235,7 +240,7 @@ class Scope:
                 self.b, pointer, operand.dtype, values[1] if len(values) > 1 else None
             )
         beside = walked and operand.classes[self.plan.lane] == CONTIGUOUS
-        if beside and not any(self.plan.varies(argument) for argument in instruction.arguments):
+        if beside and not self.plan.varies(instruction.arguments[0]):
             return self.picked_row(place, operand.dtype, instruction, copy)
         values = [self.spread(argument, copy) for argument in instruction.arguments]
         offsets = values[0]
@@ -251,15 +256,17 @@ class Scope:
         )
 
     def picked_row(self, place: Value, kind: dtype, instruction: Instruction, copy: int) -> Value:
-        """Elements side by side, all of them picked by one offset; zeros where that is not valid."""
+        """Elements side by side, all of them picked by one offset; zeros where they are not valid."""
         b, lanes = self.b, self.lanes
-        offset, *valid = [self.value(argument, copy) for argument in instruction.arguments]
+        offset = self.value(instruction.arguments[0], copy)
         start = b.element_pointer(place, offset, memory_type(kind), inside=False)
-        mask = self.mask
-        if valid:
-            allowed = b.splat(valid[0], vector("i1", lanes))
-            mask = allowed if mask is None else b.bit_and(mask, allowed)
-        return load_lanes(b, start, kind, lanes, mask)
+        if len(instruction.arguments) < 2:
+            return load_lanes(b, start, kind, lanes, self.mask)
+        allowed = self.spread(instruction.arguments[1], copy)
+        mask = allowed if self.mask is None else b.bit_and(self.mask, allowed)
+        if offset.text[0] == "%":
+            return load_lanes(b, start, kind, lanes, mask)
+        return load_if_any(b, start, kind, lanes, mask)
 
     def store(self, instruction: Instruction, copy: int) -> None:
         """Write one store instruction; its value must be ready."""
@@ -274,6 +281,8 @@ class Scope:
             store_one(self.b, value, place, operand.dtype)
         elif operand.classes[self.plan.lane] == CONTIGUOUS:
             store_lanes(self.b, value, place, operand.dtype, self.mask)
+        elif operand.classes[self.plan.lane] == REVERSED:
+            store_reversed(self.b, value, place, operand.dtype, self.mask)
         else:
             self.store_strided(number, value, place)
 

@@ -40,7 +40,9 @@ from lampas.engine.dtype import dtype
 BROADCAST: Final = 0
 CONTIGUOUS: Final = 1
 STRIDED: Final = 2
-STRIDE_WORDS: Final = ("0", "1", "s")
+REVERSED: Final = 3
+STRIDE_WORDS: Final = ("0", "1", "s", "-1")
+BESIDE: Final = (CONTIGUOUS, REVERSED)  # lanes lie side by side, in either order
 
 Role = Literal["input", "output"]
 Number = bool | int | float
@@ -160,11 +162,9 @@ class Nest:
         if self.narrow or self.picks_rows:
             return self.kept - 1
         across = sum(
-            o.classes[self.kept - 1] == CONTIGUOUS
-            for o in self.operands
-            if any(o.classes[self.kept :])
+            o.classes[self.kept - 1] in BESIDE for o in self.operands if any(o.classes[self.kept :])
         )
-        along = sum(o.classes[-1] == CONTIGUOUS for o in self.operands)
+        along = sum(o.classes[-1] in BESIDE for o in self.operands)
         return (
             self.kept - 1
             if across > along and not (self.blocked and self.kept == 1)

@@ -10,7 +10,7 @@ from lampas.engine.loops.nest import (
     MEMORY,
     PREDICATES,
     REDUCTIONS,
-    STRIDED,
+    REVERSED,
     UNARY,
     Instruction,
     Nest,
@@ -56,7 +56,7 @@ def verify(nest: Nest) -> None:
             raise NestError(
                 f"operand {position} has {len(operand.classes)} stride classes for {nest.rank} dimensions"
             )
-        if any(not 0 <= stride <= STRIDED for stride in operand.classes):
+        if any(not 0 <= stride <= REVERSED for stride in operand.classes):
             raise NestError(f"operand {position} has an unknown stride class")
     for position, instruction in enumerate(nest.instructions):
         problem = instruction_problem(nest, position, instruction)

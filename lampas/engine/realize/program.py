@@ -25,6 +25,7 @@ from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.device.launch import Record
 from lampas.engine.device.pool import get_num_threads
 from lampas.engine.realize.bind import Slots, bind_call, kernels_of
+from lampas.engine.realize.bounds import all_inside
 from lampas.engine.realize.costs import Cost
 from lampas.engine.realize.hosts import HostCall
 from lampas.engine.realize.kernels import prepare_kernels
@@ -115,6 +116,7 @@ class Program:
         self.costs: list[list[Cost]] = []
         self.preparations: list[Preparation] = []
         self.segments: list[Segment] = self.bind(schedule)
+        self.checked = self.checked_leaves(schedule.guards)
         self.workspaces = WorkspaceLayout(
             self.slots.count, kinds, self.arena_bytes, len(schedule.guards)
         )
@@ -173,6 +175,14 @@ class Program:
         close()
         return segments
 
+    def checked_leaves(self, guards: list[Guard]) -> tuple[tuple[int, int], ...]:
+        """(leaf, size) of each early guard, if each checks what a leaf holds: known bounds may stand for them all."""
+        early = [guard for guard in guards if guard.early]
+        found = [(guard.leaf, guard.size) for guard in early if guard.leaf is not None]
+        if len(found) < len(early):
+            return ()
+        return tuple([(self.slots.leaves[leaf][0], size) for leaf, size in found])
+
     def bind_kernels(
         self, call: NestCall | GemmCall | SerialCall, schedule: Schedule
     ) -> tuple[list[Record], list[Cost]]:
@@ -217,7 +227,8 @@ class Program:
             self.only.run_at(workspace.address)
         else:
             memory = [*leaf_buffers, *outputs, workspace.arena]
-            for segment in self.segments:
+            checked = self.checked and all_inside(leaf_buffers, self.checked)
+            for segment in self.segments[2:] if checked else self.segments:
                 if isinstance(segment, NativeProgram):
                     segment.run_at(workspace.address)
                 elif isinstance(segment, GuardCheck):

@@ -67,8 +67,11 @@ def worth_blocks(region: Region, paths: Paths) -> bool:
     along the rows, and nothing counts positions."""
     if not region.reduced or numel(region.space) < LARGE_SPACE:
         return False
-    if numel(region.row_frame) >= MANY_ROWS and not region.runs_across:
+    frame = numel(region.row_frame)
+    if frame >= MANY_ROWS and not region.runs_across:
         return False
+    if frame >= BLOCK_ELEMENTS:
+        return False  # a block would be one element long, and the partial results as large as all
     for member in region.members:
         entry = paths.entries[member]
         if entry.op.name in ("argmax", "argmin"):

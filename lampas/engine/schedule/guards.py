@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from lampas.engine.dtype import bool_
+from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.draft import DraftOperand, NestCall
 from lampas.engine.schedule.kinds import PICKING, SERIAL, is_elementwise
@@ -33,7 +33,10 @@ REARRANGING = frozenset({p.RESHAPE, p.PERMUTE, p.EXPAND, p.FLIP})
 @final
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A nest that writes whether an index leaves [-size, size) of a dimension."""
+    """A nest that writes whether an index leaves [-size, size) of a dimension.
+
+    `leaf` is the entry of an int64 leaf that the index is read from as it is, if there is one.
+    """
 
     call: NestCall
     entry: int
@@ -41,6 +44,7 @@ class Guard:
     dim: int
     size: int
     early: bool
+    leaf: int | None = None
 
     def error(self) -> Exception:
         """The exception for a bad index, of the type that PyTorch raises."""
@@ -81,7 +85,8 @@ def make_guards(paths: Paths, cells: Cells) -> list[Guard]:
                 needed = paths.entries[index].numel and not ranges.inside(index, size)
                 if needed and (index, size) not in found:
                     call, early = guard_call(paths, index, size, len(found), cells)
-                    found[index, size] = Guard(call, number, entry.op.name, dim, size, early)
+                    leaf = leaf_of(paths, index)
+                    found[index, size] = Guard(call, number, entry.op.name, dim, size, early, leaf)
     return list(found.values())
 
 
@@ -92,6 +97,13 @@ def before_rearrangement(paths: Paths, index: int) -> int:
         index = entry.sources[0]
         entry = paths.entries[index]
     return index
+
+
+def leaf_of(paths: Paths, index: int) -> int | None:
+    """The leaf of which an index shows elements."""
+    base = paths.follow(index)[0]
+    entry = paths.entries[base]
+    return base if entry.op is p.BUFFER and entry.dtype is int64 else None
 
 
 def from_leaves(paths: Paths, path: Path, frame: Shape, depth: int = 8) -> bool:

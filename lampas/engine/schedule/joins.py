@@ -14,7 +14,7 @@ from lampas.engine.graph import primitives as p
 if TYPE_CHECKING:
     from lampas.engine.graph.linear import Entry
 
-MOST_PARTS = 16
+MOST_PARTS = 300
 
 
 def joined_pads(w: Any, entry: Entry) -> int | None:

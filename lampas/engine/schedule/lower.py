@@ -25,6 +25,7 @@ from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
 from lampas.engine.schedule.image_pools import image_pool_call
 from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
+from lampas.engine.schedule.padding import padding_calls
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
 from lampas.engine.schedule.pooling import pool_call
 from lampas.engine.schedule.reading import plain_reading
@@ -156,6 +157,9 @@ class Lowering:
         turned = transposition_call(step, self.paths)
         if turned is not None:
             return [turned]
+        padded = padding_calls(step, self.paths, schedule.cells)
+        if padded:
+            return list(padded)
         calls = region_calls(step, self.paths, schedule.cells, schedule.scratch)
         if calls:  # of two, the first has read all that it reads when the second begins
             self.find_heirs(place, calls[-1])

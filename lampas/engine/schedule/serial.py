@@ -29,7 +29,7 @@ SCANS = {"sum": "add", "product": "multiply", "maximum": "maximum", "minimum": "
 @final
 @dataclass(frozen=True, slots=True)
 class SerialForm:
-    """An entry as a walk; `index` is None for a scan.  Bases and readings are (outer, walked, inner)."""
+    """An entry as a walk; `index` is None for a scan.  Readings are (far, near, walked, inner)."""
 
     operation: str
     dim: int
@@ -85,12 +85,12 @@ def scan_form(paths: Paths, number: int) -> SerialForm | None:
     dim, kind = entry.attributes
     if not entry.shape or entry.dtype is bool_:
         return None
-    walk = (numel(entry.shape[:dim]), entry.shape[dim], numel(entry.shape[dim + 1 :]))
+    walk = (1, numel(entry.shape[:dim]), entry.shape[dim], numel(entry.shape[dim + 1 :]))
     base, reading = stored(paths, entry.sources[0])
     folded = reshape_reading(reading, walk)
     if folded is None:
         return None
-    return SerialForm(SCANS[kind], dim, walk[1], walk, (base, folded), None)
+    return SerialForm(SCANS[kind], dim, walk[2], walk, (base, folded), None)
 
 
 def stored(paths: Paths, source: int) -> tuple[int, Reading]:
@@ -107,60 +107,68 @@ def scattered(
     """The walk of a scattered write, and its index and source over it."""
     index_base, positions = stored(paths, index)
     source_base, values = stored(paths, source)
-    outer, inner = numel(shape[:dim]), numel(shape[dim + 1 :])
     if op is p.SCATTER:
-        others = [d for d in range(len(shape)) if d != dim]
         if len(positions.shape) != len(shape):
             return None
-        if any(positions.shape[d] != shape[d] for d in others):
+        if any(positions.shape[d] != n for d, n in enumerate(shape) if d != dim):
             return None
         rank = len(shape)
         cut = apply_view(values, p.SLICE, ((0,) * rank, positions.shape, (1,) * rank))
-        walk = (outer, positions.shape[dim], inner)
-        folded = reshape_reading(positions, walk)
+        walked, spots = positions.shape[dim], positions
     else:
         picked = positions.shape
         whole = (*shape[:dim], *picked, *shape[dim + 1 :])
         cut = expand_reading(values, whole) if len(values.shape) <= len(whole) else None
-        walk = (outer, numel(picked), inner)
-        flat = reshape_reading(positions, (walk[1],))
-        folded = (
-            None
-            if flat is None
-            else expand_reading(
-                Reading((1, walk[1], 1), (0, flat.strides[0], 0), flat.offset), walk
-            )
-        )
-    spread = None if cut is None else reshape_reading(cut, walk)
-    if folded is None or spread is None:
+        walked = numel(picked)
+        flat = reshape_reading(positions, (walked,))
+        if flat is None:
+            return None
+        line = Reading((1, 1, walked, 1), (0, 0, flat.strides[0], 0), flat.offset)
+        outer, inner = numel(shape[:dim]), numel(shape[dim + 1 :])
+        spots = expand_reading(line, (1, outer, walked, inner))
+    if cut is None or spots is None:
         return None
-    return walk, (index_base, folded), (source_base, spread)
+    for walk in walks(shape, dim, walked):
+        folded, spread = reshape_reading(spots, walk), reshape_reading(cut, walk)
+        if folded is not None and spread is not None:
+            return walk, (index_base, folded), (source_base, spread)
+    return None
+
+
+def walks(shape: Shape, dim: int, walked: int) -> list[Shape]:
+    """The ways to see a shape as (far, near, walked, inner), the outer dimensions split anywhere."""
+    inner = numel(shape[dim + 1 :])
+    return [(numel(shape[:d]), numel(shape[d:dim]), walked, inner) for d in range(max(dim, 1))]
 
 
 def serial_call(paths: Paths, number: int, form: SerialForm) -> SerialCall:
     """The call of the kernel that computes an entry."""
     entry = paths.entries[number]
     target = host()
-    outer, walked, inner = form.walk
+    far, near, walked, inner = form.walk
     base, reading = form.source
     strides = step_strides(reading)
-    together = strides[2] == 1
+    together = strides[3] == 1
     places: list[tuple[Place, int]] = [
         (("entry", number), 0),
         (("entry", base), reading.offset * entry.dtype.itemsize),
     ]
-    positions = (0, 0, 0)
+    positions = (0, 0, 0, 0)
     if form.index is not None:
         index_base, index = form.index
         positions = step_strides(index)
-        together = together and positions[2] == 0
+        together = together and positions[3] == 0
         places.append((("entry", index_base), index.offset * int64.itemsize))
-    lanes = lanes_for(target, entry.dtype, inner, together)
+    lanes = lanes_for(target, entry.dtype, inner, together, form.index is None)
     kernel = SerialKernel(target, entry.dtype, form.operation, form.index is None, lanes)
     blocks = -(-inner // INNER_BLOCK)
     integers = [0] * len(SerialInteger)
-    integers[SerialInteger.WALKED :] = (walked, inner, blocks, form.size, *strides, *positions)
-    return SerialCall(kernel, tuple(places), tuple(integers), outer * blocks, number)
+    apart = [(strides[0], *strides[2:]), (positions[0], *positions[2:])]
+    integers[:] = (
+        *(walked, inner, blocks, form.size, *apart[0], *apart[1]),
+        *(near, strides[1], positions[1]),
+    )
+    return SerialCall(kernel, tuple(places), tuple(integers), far * near * blocks, number)
 
 
 def step_strides(reading: Reading) -> Shape:

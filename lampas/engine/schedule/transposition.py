@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lampas.engine.schedule.paths import Paths
     from lampas.engine.schedule.steps import Region
 
+Shape = tuple[int, ...]
 FEW_ELEMENTS = 512
 
 
@@ -41,11 +42,28 @@ def transposition_call(region: Region, paths: Paths) -> GemmCall | None:
     written = contiguous_strides(region.space)
     form = collapse(len(region.space), region.space, [written, framed.strides])
     size = entry.dtype.itemsize
-    call = plan_transposition(host(), size, form.sizes, form.strides[1], form.strides[0])
+    source_strides, target_strides, starts = upwards(form.sizes, form.strides[1], form.strides[0])
+    call = plan_transposition(host(), size, form.sizes, source_strides, target_strides)
     if call is None:
         return None
     places: dict[str, tuple[Place, int]] = {
-        "a": (("entry", path[0]), framed.offset * size),
-        "c": (("entry", number), 0),
+        "a": (("entry", path[0]), (framed.offset + starts[0]) * size),
+        "c": (("entry", number), starts[1] * size),
     }
     return GemmCall(number, GemmPlan((call,), 0), places, (), (number,))
+
+
+def upwards(sizes: Shape, read: Shape, written: Shape) -> tuple[Shape, Shape, tuple[int, int]]:
+    """The strides where a dimension that is read downwards in steps of 1 is walked from its end, and where each begins.
+
+    A turn by a quarter is a transposition with one side the other way round.
+    """
+    if 1 in read or -1 not in read:
+        return read, written, (0, 0)
+    turned = read.index(-1)
+    last = sizes[turned] - 1
+    source, target = (
+        tuple([-s if d == turned else s for d, s in enumerate(strides)])
+        for strides in (read, written)
+    )
+    return source, target, (last * read[turned], last * written[turned])

@@ -18,7 +18,7 @@ from lampas.engine.tensor.dimensions import finish, kept_shape, reduced_dims
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import require_tensor
 from lampas.engine.tensor.returns import return_type
-from lampas.engine.tensor.values import tensor_of, wide_array_of
+from lampas.engine.tensor.values import stored_bounds, tensor_of, wide_array_of
 
 HISTOGRAM_RESULT = return_type("histogram", "hist", "bin_edges")
 HISTOGRAMDD_RESULT = return_type("histogramdd", "hist", "bin_edges")
@@ -97,16 +97,18 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     kind = require_tensor("bincount", "input", input).dtype
     if kind.is_floating_point or kind.is_complex or kind is bool_:
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind.title}'")
-    array = wide_array_of(input)
-    if array.ndim != 1 or (array.size and array.min() < 0):
+    shape = input._shape
+    low, high = stored_bounds(input) if 0 not in shape else (0, -1)
+    if len(shape) != 1 or low < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
+    array = wide_array_of(input).astype(np.int64, copy=False)
     if weights is None:
-        return tensor_of(occurrences(array.astype(np.int64, copy=False), minlength), int64)
+        return tensor_of(occurrences(array, max(high + 1, minlength)), int64)
     if weights._shape != input._shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    sums = np.bincount(array.astype(np.int64, copy=False), wide_array_of(weights), minlength)
+    sums = np.bincount(array, wide_array_of(weights), minlength)
     single = weights.dtype.name == "float32"
     return tensor_of(sums, weights.dtype if single else float64)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
 from lampas.engine.graph import build as g
+from lampas.engine.realize.bounds import note_bounds
 from lampas.engine.shape import broadcast_shapes
 from lampas.engine.tensor.contraction import stacked_product, transposed
 from lampas.engine.tensor.declare import public
@@ -123,6 +124,48 @@ def _pairs(count: int) -> tuple[Node, Node]:
     return node_of(first.astype(np.int64)), node_of(second.astype(np.int64))
 
 
+@functools.lru_cache(maxsize=8)
+def _upper(count: int) -> Node:
+    """The places of the pairs in a whole square."""
+    first, second = np.triu_indices(count, 1)
+    made = node_of((first * count + second).astype(np.int64))
+    note_bounds(made.buffer, 0, count * count - 1)
+    return made
+
+
+def _gaps(x: Node) -> Node:
+    """x[i] − x[j] at (i, j): never in memory, since it is reduced where it is made."""
+    count, width = x.shape
+    whole = (count, count, width)
+    mine = g.expand(g.reshape(x, (count, 1, width)), whole)
+    return g.subtract(mine, g.expand(g.reshape(x, (1, count, width)), whole))
+
+
+def _pair_distances(x: Node, places: Node) -> Node:
+    square = g.sqrt(_squares(_gaps(x)))
+    return g.gather(g.reshape(square, (x.shape[0] ** 2,)), 0, places)
+
+
+def _pair_distances_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
+    """The sum over j of weight[i, j]·(x[i] − x[j]), weight = ct/distance; nothing where the distance is 0."""
+    (x, places), distance = saved.inputs, saved.output
+    count, width = x.shape
+    none = g.equal(distance, g.like(distance, 0))
+    ratio = g.where(none, _zeros(distance), g.divide(ct, g.where(none, _ones(distance), distance)))
+    empty = g.full((count * count,), 0, x.dtype)
+    half = g.reshape(g.scatter(empty, 0, places, ratio), (count, count))
+    # Read the other way round, which is the same: then vectors run along the rows of x.
+    weight = g.transpose(g.add(half, g.transpose(half)))
+    spread = g.expand(g.reshape(weight, (count, count, 1)), (count, count, width))
+    return g.reshape(g.sum_dims(g.multiply(spread, _gaps(x)), (1,)), x.shape), None
+
+
+PAIRS = Operation("pdist", _pair_distances, vjp=_pair_distances_vjp)
+
+
 def pdist(x: Tensor, p: float) -> Tensor:
     """The p-norm distances of all pairs of rows i < j."""
-    return vector_norm(record(DIFFERENCES, (x, *_pairs(x._shape[0]))), p, -1)
+    count, width = x._shape
+    if p == 2 and count > 1 and width and x.dtype.itemsize > 2:
+        return record(PAIRS, (x, _upper(count)))
+    return vector_norm(record(DIFFERENCES, (x, *_pairs(count))), p, -1)

@@ -26,11 +26,11 @@ from lampas.engine.tensor.cursor import count_entry, write_step
 from lampas.engine.tensor.cursor_binding import bind_step
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
-from lampas.engine.tensor.storage import strided_reading
+from lampas.engine.tensor.storage import strided_reading, strided_readings
 from lampas.engine.watch import watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Input = Tensor | Node
 
@@ -182,18 +182,38 @@ def view_memory(
 
     A loop over the rows of a data set takes this way; memory shared with NumPy is not copied for it.
     """
-    storage = source._storage
-    stored = storage.node
-    if (
+    if not _views_memory(source, shape):
+        return None
+    stored = source._storage.node
+    return wrap_view(source, strided_reading(stored, shape, strides, offset), strides, offset)
+
+
+def views_of_memory(
+    source: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offsets: Sequence[int]
+) -> tuple[Tensor, ...] | None:
+    """As `view_memory`, for parts of one form at many offsets."""
+    if not _views_memory(source, shape):
+        return None
+    nodes = strided_readings(source._storage.node, shape, strides, offsets)
+    return tuple(
+        [
+            wrap_view(source, node, strides, offset)
+            for node, offset in zip(nodes, offsets, strict=True)
+        ]
+    )
+
+
+def _views_memory(source: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a part of some shape can be had from memory that is there, at once."""
+    stored = source._storage.node
+    return not (
         stored.buffer is None
         or HOOKS
         or LOOKERS
         or source._node.dtype is not stored.dtype
         or not 0 < prod(shape) < stored.numel
         or (grad_mode.enabled and source.requires_grad)
-    ):
-        return None
-    return wrap_view(source, strided_reading(stored, shape, strides, offset), strides, offset)
+    )
 
 
 def bound_journal(stored: Node) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from lampas.engine.derive.operation import Operation
 from lampas.engine.graph import build as g
 from lampas.engine.shape import normalize_dim
-from lampas.engine.tensor.core import Tensor
+from lampas.engine.tensor.core import Tensor, wrap_view
 from lampas.engine.tensor.declare import public
-from lampas.engine.tensor.door import record
+from lampas.engine.tensor.door import HOOKS, LOOKERS, record
 from lampas.engine.tensor.operands import common_dtype, require_tensor
 from lampas.engine.tensor.shaping import reshape
+from lampas.engine.tensor.storage import strided_reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,45 @@ def _stack(*arguments: Any) -> Node:
 STACK = Operation("stack", _stack, saves="none")
 
 
+def _joined(x: Node, dim: int, shape: tuple[int, ...]) -> Node:
+    order = [*range(1, dim + 1), 0, *range(dim + 1, len(x.shape))]
+    return g.reshape(g.permute(x, order), shape)
+
+
+SPACED_CAT = Operation("cat", _joined, saves="none")
+SPACED_STACK = Operation("stack", _joined, saves="none")
+
+
+def _spaced(given: Sequence[Tensor]) -> Tensor | None:
+    """Parts of one form that lie in equal steps in stored memory, as one view with their number in front.
+
+    The samples of a batch are often rows that follow each other: nothing is copied then.
+    """
+    first, storage = given[0], given[0]._storage
+    if len(given) < 2 or given[1]._storage is not storage or HOOKS or LOOKERS:
+        return None
+    stored, shape, layout, offset = storage.node, first._shape, first._layout(), first._offset
+    step = given[1]._offset - offset
+    if stored.buffer is None or stored.dtype is not first._node.dtype or step <= 0:
+        return None
+    for each in given:
+        if (
+            each._offset != offset
+            or each._storage is not storage
+            or each._shape != shape
+            or (each._strides != layout and each._layout() != layout)
+            or each._edge is not None
+            or each._requires_grad
+            or each._past != storage.history
+            or each._node.dtype is not stored.dtype
+        ):
+            return None
+        offset += step
+    lengths, strides = (len(given), *shape), (step, *layout)
+    reading = strided_reading(stored, lengths, strides, first._offset)
+    return wrap_view(first, reading, strides, first._offset)
+
+
 @public("concat", "concatenate", out=True)
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """The tensors one after the other along `dim`; all other sizes must agree."""
@@ -60,6 +100,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
     rank = len(used[0]._shape)
     dim = normalize_dim(dim, rank)
     _check_joined(used, given, dim)
+    spaced = _spaced(used)
+    if spaced is not None:
+        first = used[0]._shape
+        shape = (*first[:dim], first[dim] * len(used), *first[dim + 1 :])
+        return record(SPACED_CAT, (spaced,), (dim, shape))
     return record(CAT, tuple(used), (dim, kind))
 
 
@@ -94,6 +139,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"{list(each._shape)} at entry {position}"
             )
     dim = normalize_dim(dim, len(first) + 1)
+    spaced = _spaced(given)
+    if spaced is not None:
+        shape = (*first[:dim], len(given), *first[dim:])
+        return record(SPACED_STACK, (spaced,), (dim, shape))
     return record(STACK, given, (dim, common_dtype("stack", *given)))
 
 

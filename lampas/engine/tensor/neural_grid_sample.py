@@ -124,25 +124,24 @@ def _taps(coordinate: Node, size: int, mode: str, padding: str, aligned: bool) -
     ]
 
 
-def _sampled(flat: Node, taps: tuple[Tap, ...], sizes: tuple[int, ...]) -> Node:
-    """weight · value of (N, C, pixels) at one combination of taps, zero outside: (N, C, positions)."""
-    batch, channels, _ = flat.shape
+def _combined(taps: tuple[Tap, ...], sizes: tuple[int, ...]) -> Tap:
+    """One combination of taps as a tap among all pixels, laid out as (N, 1, positions)."""
     index, inside, weight = taps[0]
     for tap, size in zip(taps[1:], sizes[1:], strict=True):
         index = g.add(_times(index, size), tap.place)
         inside = g.bitwise_and(inside, tap.inside)
         if weight is not None and tap.weight is not None:
             weight = g.multiply(weight, tap.weight)
+    batch = index.shape[0]
     line = (batch, 1, index.numel // max(batch, 1))
-    whole = (batch, channels, line[2])
-    values = g.gather(flat, 2, g.expand(g.reshape(index, line), whole))
-    values = g.where(g.reshape(inside, line), values, g.full(whole, 0, flat.dtype))
-    # After the zeros: a position that is not a number has no value, as in PyTorch.
-    return values if weight is None else g.multiply(values, g.reshape(weight, line))
+    parts = [None if x is None else g.reshape(x, line) for x in (index, inside, weight)]
+    return Tap(*parts)  # type: ignore[arg-type]
 
 
-def _sample(x: Node, grid: Node, mode: str, padding: str, aligned: bool) -> Node:
-    sizes = x.shape[2:]
+def _combinations(
+    grid: Node, sizes: tuple[int, ...], mode: str, padding: str, aligned: bool
+) -> list[Tap]:
+    """The taps of every position."""
     rank = len(sizes)
     along = []
     for place, size in enumerate(sizes):
@@ -150,23 +149,45 @@ def _sample(x: Node, grid: Node, mode: str, padding: str, aligned: bool) -> Node
         part = g.narrow(grid, len(grid.shape) - 1, rank - 1 - place, 1)
         coordinate = g.reshape(part, grid.shape[:-1])
         along.append(_taps(coordinate, size, mode, padding, aligned))
-    flat = g.reshape(x, (*x.shape[:2], prod(sizes)))
+    return [_combined(taps, sizes) for taps in itertools.product(*along)]
+
+
+def _sample(x: Node, grid: Node, mode: str, padding: str, aligned: bool) -> Node:
+    flat = g.reshape(x, (*x.shape[:2], prod(x.shape[2:])))
     total: Node | None = None
-    for taps in itertools.product(*along):
-        term = _sampled(flat, taps, sizes)
+    for index, inside, weight in _combinations(grid, x.shape[2:], mode, padding, aligned):
+        whole = (*x.shape[:2], index.shape[2])
+        values = g.gather(flat, 2, g.expand(index, whole))
+        values = g.where(inside, values, g.full(whole, 0, x.dtype))
+        # After the zeros: a position that is not a number has no value, as in PyTorch.
+        term = values if weight is None else g.multiply(values, weight)
         total = term if total is None else g.add(total, term)
     assert total is not None
     return g.reshape(total, (*x.shape[:2], *grid.shape[1:-1]))
 
 
+def _to_pixels(x: Node, grid: Node, ct: Node, mode: str, padding: str, aligned: bool) -> Node:
+    """What the samples' cotangents bring to the pixels, added up tap after tap in one place."""
+    flow = g.reshape(ct, (*x.shape[:2], prod(grid.shape[1:-1])))
+    total = g.full((*x.shape[:2], prod(x.shape[2:])), 0, x.dtype)
+    for index, inside, weight in _combinations(grid, x.shape[2:], mode, padding, aligned):
+        share = flow if weight is None else g.multiply(flow, weight)
+        share = g.where(inside, share, _zeros(flow))
+        total = g.scatter(total, 2, g.expand(index, flow.shape), share, "add")
+    return g.reshape(total, x.shape)
+
+
 def _sample_vjp(saved: Saved, ct: Node) -> tuple[Node | None, ...]:
-    """By the primitives; the nearest place does not move with the grid, whose gradient is then zero."""
+    """The grid's by the primitives; the nearest place does not move with the grid, whose gradient is then zero."""
     x, grid = saved.inputs
-    mode, padding, aligned = saved.attributes
-    made = _sample(x, grid, mode, padding, aligned)
-    flows = pull_back((made,), (ct,), saved.inputs, saved.needed)
-    pairs = zip(flows, saved.inputs, strict=True)
-    return tuple(_zeros(x) if flow is None else flow for flow, x in pairs)
+    pixels = positions = None
+    if saved.needed[0]:
+        pixels = _to_pixels(x, grid, ct, *saved.attributes)
+    if saved.needed[1]:
+        made = _sample(x, grid, *saved.attributes)
+        positions = pull_back((made,), (ct,), saved.inputs, (False, True))[1]
+        positions = _zeros(grid) if positions is None else positions
+    return pixels, positions
 
 
 SAMPLES = {

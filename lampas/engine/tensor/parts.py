@@ -10,9 +10,11 @@ from lampas.engine.graph import build as g
 from lampas.engine.shape import normalize_dim
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
-from lampas.engine.tensor.door import record_view, view_memory
+from lampas.engine.tensor.door import record_view, view_memory, views_of_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lampas.engine.graph.node import Node
 
 SLICE = Operation("slice", g.slice_dims, saves="none")
@@ -47,11 +49,6 @@ def slice_view(
 @public(method=True)
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The part at one place of `dim`, without that dimension."""
-    return select_view(input, dim, index, SELECT)
-
-
-def select_view(input: Tensor, dim: int, index: int, operation: Operation) -> Tensor:
-    """`select` under the name that the tape is to show."""
     rank = len(input._shape)
     if rank == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
@@ -73,7 +70,7 @@ def select_view(input: Tensor, dim: int, index: int, operation: Operation) -> Te
         return made
     starts = tuple([index if d == dim else 0 for d in range(rank)])
     lengths = tuple([1 if d == dim else n for d, n in enumerate(input._shape)])
-    return record_view(operation, input, (starts, lengths, (1,) * rank, shape), strides, offset)
+    return record_view(SELECT, input, (starts, lengths, (1,) * rank, shape), strides, offset)
 
 
 @public(method=True)
@@ -100,8 +97,29 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 @public(method=True)
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All parts along `dim`."""
-    dim = normalize_dim(dim, len(input._shape))
-    return tuple([select_view(input, dim, index, UNBIND) for index in range(input._shape[dim])])
+    rank = len(input._shape)
+    dim = normalize_dim(dim, rank)
+    layout, size = input._layout(), input._shape[dim]
+    shape = (*input._shape[:dim], *input._shape[dim + 1 :])
+    strides = (*layout[:dim], *layout[dim + 1 :])
+    offsets = [input._offset + index * layout[dim] for index in range(size)]
+    made = views_of_memory(input, shape, strides, offsets)
+    if made is not None:
+        return made
+    lengths, steps = (*input._shape[:dim], 1, *input._shape[dim + 1 :]), (1,) * rank
+    before, after = (0,) * dim, (0,) * (rank - dim - 1)
+    return tuple(
+        [
+            record_view(
+                UNBIND,
+                input,
+                ((*before, index, *after), lengths, steps, shape),
+                strides,
+                offset,
+            )
+            for index, offset in enumerate(offsets)
+        ]
+    )
 
 
 @public("split_with_sizes", method=True)
@@ -123,13 +141,24 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
                 f"split expects split_size be non-negative, but got split_size={step}"
             )
         sizes = [min(step, size - start) for start in range(0, size, step)] if size else [0]
-    starts = [sum(sizes[:place]) for place in range(len(sizes))]
-    return tuple(
-        [
-            slice_view(input, dim, start, length, 1, SPLIT)
-            for start, length in zip(starts, sizes, strict=True)
-        ]
-    )
+    made: list[Tensor] = []
+    start = 0
+    for length, alike in itertools.groupby(sizes):
+        count = len(list(alike))
+        starts = [start + length * place for place in range(count)]
+        made += _parts_alike(input, dim, length, starts)
+        start += length * count
+    return tuple(made)
+
+
+def _parts_alike(input: Tensor, dim: int, length: int, starts: list[int]) -> Sequence[Tensor]:
+    """Parts of one length."""
+    shape, layout = input._shape, input._layout()
+    offsets = [input._offset + start * layout[dim] for start in starts]
+    made = views_of_memory(input, (*shape[:dim], length, *shape[dim + 1 :]), layout, offsets)
+    if made is not None:
+        return made
+    return [slice_view(input, dim, start, length, 1, SPLIT) for start in starts]
 
 
 @public(method=True)

@@ -124,12 +124,12 @@ def leaky_slopes(
     if input._storage.device is META:
         return empty(input._shape, dtype=input.dtype, device=META)
     values = array_of(input)
-    slopes = np.ones(values.shape)
-    is_drawn = values <= 0
-    count = int(np.count_nonzero(is_drawn))
-    drawn = engine_of(generator).doubles(count)
-    slopes[is_drawn] = drawn * (upper - lower) + lower  # two roundings here, unlike uniform_
-    return leaf(slopes.astype(values.dtype), input.dtype)
+    slopes = np.ones(values.size, values.dtype)
+    # Positions are found and written without a jump for each element, which could not be foretold.
+    places = np.flatnonzero(values <= 0)
+    drawn = engine_of(generator).doubles(len(places))
+    slopes[places] = drawn * (upper - lower) + lower  # two roundings here, unlike uniform_
+    return leaf(slopes.reshape(values.shape), input.dtype)
 
 
 def _require_sampled(kernel: str, tensor: Tensor) -> None:

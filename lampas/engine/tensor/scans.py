@@ -1,4 +1,7 @@
-"""Running sums, products and extremes along a dimension, differences, and integrals."""
+"""Running sums, products and extremes along a dimension, differences, and integrals.
+
+A linear recurrence, which the derivative of a running product needs, is derived by another one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.device.recurrence import recurrence
 from lampas.engine.device.shares import in_shares
 from lampas.engine.dtype import bool_, dtype, int64
 from lampas.engine.graph import build as g
@@ -113,6 +117,27 @@ def cummin(input: Tensor, dim: int) -> Any:
     return CUMMIN_RESULT(*record(CUMMIN, (input,), (one_dim("cummin", dim, input.ndim),)))
 
 
+host_function("recurrence")(recurrence)
+
+
+@host_vjp("recurrence")
+def _recurrence_rule(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    """The cotangents of the terms follow the recurrence in the other direction."""
+    factors, terms = inputs
+    dim, backwards, _ = parameters
+    kinds, rank = ((terms.shape, terms.dtype),), len(terms.shape)
+    turned = (dim, not backwards, False)
+    flow = g.host("recurrence", (g.conjugate(factors), cts[0]), kinds, turned)[0]
+    if not terms.shape[dim]:
+        return (flow, flow)
+    found = g.conjugate(outputs[0])
+    earlier, here = (flow, found) if backwards else (found, flow)
+    low = tuple(int(d == dim) for d in range(rank))
+    shifted = g.narrow(earlier, dim, 0, terms.shape[dim] - 1)
+    before = g.pad(shifted, low, (0,) * rank, g.like(terms, 0))
+    return (g.multiply(here, before), flow)
+
+
 # The logarithm of a running sum of exponentials ---------------------------------------------------
 
 
@@ -172,46 +197,28 @@ def _logcumsumexp_complex(x: np.ndarray, dim: int) -> np.ndarray:
     return np.moveaxis(result, 0, dim)
 
 
-_SQUARE_LIMIT = 256  # rows up to this length take the square of weights, which derives cleanly
-
-
 def _logcumsumexp_node(x: Node, dim: int) -> Node:
     return g.host("logcumsumexp", (x,), ((x.shape, x.dtype),), (dim,))[0]
 
 
 def _weighted_flow(x: Node, out: Node, ct: Node, dim: int) -> Node:
-    """The weights exp(x_j - out_i) themselves, in a square."""
-    rank, count = len(x.shape), x.shape[dim]
-    order = [*(d for d in range(rank) if d != dim), dim]
-    rows, sums, flow = (g.permute(each, order) for each in (x, out, ct))
-    lead = rows.shape[:-1]
-    inputs = g.reshape(rows, (*lead, count, 1))
-    gap = g.subtract(inputs, g.reshape(sums, (*lead, 1, count)))
-    place = g.iota(count)
-    used = g.greater_equal(place, g.reshape(place, (count, 1)))
-    weights = g.where(used, g.conjugate(g.exp(gap)), g.like(x, 0))
-    terms = g.multiply(weights, g.reshape(flow, (*lead, 1, count)))
-    total = g.reshape(g.sum_dims(terms, (rank,)), rows.shape)
-    return g.permute(total, sorted(range(rank), key=order.__getitem__))
+    """Σ over i ≥ j of ct_i·exp(x_j - out_i) as exp(x_j - out_j)·T_j, T_j = ct_j + exp(out_j - out_(j+1))·T_(j+1).
+
+    No exponent is above 0, whatever the signs of the cotangents.
+    """
+    count = x.shape[dim]
+    if not count:
+        return ct
+    parts = (g.narrow(out, dim, 0, 1), g.narrow(out, dim, 0, count - 1))
+    earlier = g.concatenate(parts, dim)
+    factors = g.conjugate(g.exp(g.subtract(earlier, out)))
+    total = g.host("recurrence", (factors, ct), ((x.shape, x.dtype),), (dim, True, False))[0]
+    return g.multiply(g.conjugate(g.exp(g.subtract(x, out))), total)
 
 
 def _logcumsumexp_vjp(saved: Saved, ct: Node) -> Grads:
-    """Σ over i ≥ j of ct_i · exp(x_j - out_i), summed as logarithms of its positive and negative part."""
     x, out = saved.inputs[0], saved.output
-    dim = saved.attributes[0]
-    if not x.shape:
-        return (ct,)
-    if x.dtype.is_complex or x.shape[dim] <= _SQUARE_LIMIT:
-        return (_weighted_flow(x, out, ct, dim),)
-
-    def half(part: Node) -> Node:
-        weight = g.subtract(g.log(part), out)
-        summed = g.flip(_logcumsumexp_node(g.flip(weight, (dim,)), dim), (dim,))
-        return g.exp(g.add(summed, x))
-
-    zero = g.like(ct, 0)
-    positive, negative = g.maximum(ct, zero), g.maximum(g.negative(ct), zero)
-    return (g.subtract(half(positive), half(negative)),)
+    return (_weighted_flow(x, out, ct, saved.attributes[0]) if x.shape else ct,)
 
 
 @host_vjp("logcumsumexp")

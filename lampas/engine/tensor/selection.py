@@ -19,7 +19,7 @@ from lampas.engine.tensor.dimensions import one_dim
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.joining import at_least
 from lampas.engine.tensor.operands import number, require_tensor
-from lampas.engine.tensor.values import array_of
+from lampas.engine.tensor.values import stored_bounds
 
 if TYPE_CHECKING:
     from lampas.engine.graph.node import Node, Shape
@@ -37,8 +37,7 @@ def check_index(name: str, index: Tensor, size: int, dim: int, *, negative: bool
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, but got {kind.title}")
     if index._value().buffer is None:
         return
-    values = array_of(index)
-    low, high = int(values.min()), int(values.max())
+    low, high = stored_bounds(index)
     if high >= size or low < (-size if negative else 0):
         bad = high if high >= size else low
         kind_of_error = IndexError if name.startswith(("index_", "take")) else RuntimeError

@@ -27,6 +27,8 @@ from lampas.engine.shape import is_contiguous
 from lampas.engine.tensor.device import META
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lampas.engine.dtype import dtype
     from lampas.engine.tensor.device import device
 
@@ -132,6 +134,7 @@ class Storage:
             copy[...] = node.buffer.array(node.dtype.numpy, (node.numel,))
             self.node = buffer_node(fresh, node.shape, node.dtype)
             self.revision += 1
+        self.node.buffer.prepared = None  # what it was made of may change unseen
         self.shared = True
 
     def snapshot(
@@ -156,6 +159,19 @@ def strided_reading(
         part = buffer.part(offset * kind.itemsize, prod(shape) * kind.itemsize)
         return buffer_node(part, shape, kind)
     return g.as_strided(node, shape, strides, offset)
+
+
+def strided_readings(
+    node: Node, shape: tuple[int, ...], strides: tuple[int, ...], offsets: Sequence[int]
+) -> list[Node]:
+    """As `strided_reading`, for parts of one form at many offsets."""
+    buffer = None if node.buffer is None else settle_row_major(node)
+    count = prod(shape)
+    if buffer is None or not (0 < count < node.numel and is_contiguous(shape, strides)):
+        return [g.as_strided(node, shape, strides, offset) for offset in offsets]
+    kind, size = node.dtype, node.dtype.itemsize
+    part, nbytes = buffer.part, count * size
+    return [buffer_node(part(offset * size, nbytes), shape, kind) for offset in offsets]
 
 
 def storage_of_array(array: np.ndarray, dtype: Any, place: device) -> Storage:

@@ -13,6 +13,7 @@ import numpy as np
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import from_numpy_dtype
 from lampas.engine.graph.node import Node, buffer_node
+from lampas.engine.realize.bounds import known_bounds, note_bounds
 from lampas.engine.realize.realize import read, realize
 from lampas.engine.tensor.core import Tensor, wrap
 from lampas.engine.tensor.device import CPU, META
@@ -27,8 +28,29 @@ def array_of(tensor: Tensor) -> np.ndarray:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     node = tensor._value()
     if node.buffer is None:
+        stored = tensor._storage.node
+        if stored.buffer is not None and not stored.attributes:
+            place = tensor._shape, tensor._layout(), tensor._offset
+            return tensor._storage.array(node.dtype, *place)  # a view: no copy is made of it
         realize((node,))
     return read(node)
+
+
+def stored_bounds(tensor: Tensor) -> tuple[int, int]:
+    """The least and the greatest of some integers (at least one); those of stored int64 ones are found once."""
+    values = array_of(tensor)
+    buffer = tensor._storage.node.buffer
+    whole = values.dtype == np.int64 and values.flags.c_contiguous
+    kept = buffer if buffer is not None and whole and values.nbytes == buffer.nbytes else None
+    del values  # or the memory would count as seen from outside
+    found = None if kept is None else known_bounds(kept)
+    if found is None:
+        values = array_of(tensor)
+        found = int(values.min()), int(values.max())
+        del values
+        if kept is not None:
+            note_bounds(kept, *found)
+    return found
 
 
 def wide_array_of(tensor: Tensor) -> np.ndarray:

@@ -1,38 +1,100 @@
-"""Connectionist temporal classification (Graves et al., 2006).
+"""Connectionist temporal classification (Graves et al., 2006): arguments, reduction, and the tape.
 
-The forward variables run over time in log space, for the whole batch at once, over the labels
-interleaved with blanks. As in PyTorch, the gradient holds for log-probabilities that come from a
-log-softmax: the softmax's own term, which vanishes there, is included.
+`engine.device.alignment` computes losses and derivatives in one pass. The loss can be derived twice.
 """
 
+# pyright: basic
+# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lampas.engine.tensor import Tensor, arange, cat, full, tensor, where, zeros_like
+import numpy as np
+
+from lampas.engine.derive.host_rules import host_vjp
+from lampas.engine.derive.operation import Operation, Saved
+from lampas.engine.device.alignment import align, curvature, states_of
+from lampas.engine.dtype import float32, float64, int64
+from lampas.engine.graph import build as g
+from lampas.engine.graph.host import host_function
+from lampas.engine.tensor import Tensor
+from lampas.engine.tensor.core import should_record
+from lampas.engine.tensor.door import record
+from lampas.engine.tensor.values import tensor_of
+
+if TYPE_CHECKING:
+    from lampas.engine.graph.node import Node
+
+Grads = tuple["Node | None", ...]
 
 __all__ = ["ctc_loss"]
 
-LOWEST = -1e30
+
+@host_function("ctc_loss")
+def _losses(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    times: np.ndarray,
+    sizes: np.ndarray,
+    blank: int,
+    forgives: bool,
+    wants_gradient: bool,
+) -> tuple[np.ndarray, ...]:
+    """Losses and, if wanted, the gradients of each; infinite ones count as nothing if forgiven."""
+    states = states_of(labels, times, sizes, blank, scores.shape[2])
+    losses, gradient = align(scores, states, wants_gradient)
+    if forgives:
+        infinite = np.isinf(losses)
+        losses[infinite] = 0
+        if gradient is not None:
+            gradient[:, infinite] = 0
+    return (losses,) if gradient is None else (losses, gradient)
 
 
-def _lengths(values: Any) -> list[int]:
-    if isinstance(values, Tensor):
-        return [int(value) for value in values.reshape(-1).tolist()]
-    return [int(value) for value in values]
+@host_function("ctc_loss_curvature")
+def _curvature(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    times: np.ndarray,
+    sizes: np.ndarray,
+    change: np.ndarray,
+    blank: int,
+) -> np.ndarray:
+    return curvature(scores, states_of(labels, times, sizes, blank, scores.shape[2]), change)
 
 
-def _target_rows(targets: Tensor, lengths: list[int]) -> list[list[int]]:
-    """The labels of every sample, from a matrix or from one row of all."""
-    values = targets.tolist()
-    if targets.dim() == 2:
-        return [row[:length] for row, length in zip(values, lengths)]
-    rows = []
-    start = 0
-    for length in lengths:
-        rows.append(values[start : start + length])
-        start += length
-    return rows
+@host_vjp("ctc_loss")
+def _losses_vjp(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> Grads:
+    flow: Node | None = None
+    if cts[0] is not None:
+        flow = _along_samples(outputs[1], cts[0])
+    if len(cts) > 1 and cts[1] is not None:
+        kind = ((inputs[0].shape, inputs[0].dtype),)
+        moved = g.host("ctc_loss_curvature", (*inputs, cts[1]), kind, parameters[:1])[0]
+        flow = moved if flow is None else g.add(flow, moved)
+    return (flow, None, None, None)
+
+
+def _along_samples(gradient: Node, flow: Node) -> Node:
+    """(T, N, C) times (N,)."""
+    return g.multiply(gradient, g.reshape(flow, (1, flow.shape[0], 1)))
+
+
+def _forward(*arguments: Any) -> tuple[Node, ...]:
+    *nodes, blank, forgives, wants_gradient = arguments
+    scores: Node = nodes[0]
+    results = [((scores.shape[1],), scores.dtype), (scores.shape, scores.dtype)]
+    kept = results if wants_gradient else results[:1]
+    return g.host("ctc_loss", nodes, kept, (blank, forgives, wants_gradient))
+
+
+def _vjp(saved: Saved, flow: Node | None, _: Node | None = None) -> Grads:
+    if flow is None:
+        return (None, None, None, None)
+    return (_along_samples(saved.outputs[1], flow), None, None, None)
+
+
+CTC_LOSS = Operation("ctc_loss", _forward, vjp=_vjp, multiple=True)
 
 
 def ctc_loss(
@@ -52,18 +114,14 @@ def ctc_loss(
     if single:
         log_probs = log_probs.unsqueeze(1)
         targets = targets.reshape(1, -1)
-    steps, batch, classes = log_probs.shape
     times, sizes = _lengths(input_lengths), _lengths(target_lengths)
-    _check(steps, batch, classes, times, sizes, blank)
-    rows = _target_rows(targets, sizes)
-    losses = _losses(log_probs, rows, times, sizes, blank)
-    losses = _with_softmax_term(losses, log_probs, times)
-    if zero_infinity:
-        losses = where(losses.detach() > -LOWEST / 2, zeros_like(losses), losses)
-    else:
-        losses = where(losses.detach() > -LOWEST / 2, losses.detach() * 0 + float("inf"), losses)
+    _check(log_probs, times, sizes, blank)
+    _check_targets(targets, sizes)
+    inputs = (log_probs, targets.long(), tensor_of(times, int64), tensor_of(sizes, int64))
+    attributes = (blank, bool(zero_infinity), should_record(log_probs))
+    losses: Tensor = record(CTC_LOSS, inputs, attributes)[0]
     if reduction == "mean":
-        counts = tensor([max(size, 1) for size in sizes], dtype=losses.dtype)
+        counts = tensor_of([max(size, 1) for size in sizes], losses.dtype)
         return (losses / counts).mean()
     if reduction == "sum":
         return losses.sum()
@@ -72,20 +130,29 @@ def ctc_loss(
     return losses.squeeze(0) if single else losses
 
 
-def _check(
-    steps: int, batch: int, classes: int, times: list[int], sizes: list[int], blank: int
-) -> None:
+def _lengths(values: Any) -> list[int]:
+    if isinstance(values, Tensor):
+        return [int(value) for value in values.reshape(-1).tolist()]
+    return [int(value) for value in values]
+
+
+def _check(log_probs: Tensor, times: list[int], sizes: list[int], blank: int) -> None:
+    steps, batch, classes = log_probs.shape
+    if log_probs.dtype not in (float32, float64):
+        raise NotImplementedError(f"\"ctc_loss_cpu\" not implemented for '{log_probs.dtype.title}'")
     if not 0 <= blank < classes:
         raise RuntimeError("blank must be in label range")
     if len(times) != batch:
         raise RuntimeError("input_lengths must be of size batch_size")
     if len(sizes) != batch:
         raise RuntimeError("target_lengths must be of size batch_size")
+    for name, lengths in (("input_lengths", times), ("target_lengths", sizes)):
+        for length in lengths:
+            if length < 0:
+                raise RuntimeError(
+                    f"Expected {name} to have value at least 0, but got value {length}"
+                )
     for number, time in enumerate(times):
-        if time < 0:
-            raise RuntimeError(
-                f"Expected input_lengths to have value at least 0, but got value {time}"
-            )
         if time > steps:
             raise RuntimeError(
                 f"Expected input_lengths to have value at most {steps}, but got value {time} "
@@ -93,68 +160,20 @@ def _check(
             )
 
 
-def _losses(
-    log_probs: Tensor, rows: list[list[int]], times: list[int], sizes: list[int], blank: int
-) -> Tensor:
-    batch, longest = len(rows), max([*sizes, 0])
-    width = 2 * longest + 1
-    labels = [[blank] * width for _ in range(batch)]
-    skips = [[False] * width for _ in range(batch)]
-    for number, row in enumerate(rows):
-        for place, label in enumerate(row):
-            labels[number][2 * place + 1] = label
-            skips[number][2 * place + 1] = place > 0 and label != row[place - 1]
-    index = tensor(labels)
-    may_skip = tensor(skips)
-    last = tensor(times)
-    lowest = full((batch, 1), LOWEST, dtype=log_probs.dtype)
-    places = arange(width)
-    emitted = log_probs.gather(2, index.unsqueeze(0).expand(log_probs.size(0), batch, width))
-    alpha = where(places.unsqueeze(0) < 2, emitted[0], zeros_like(emitted[0]) + LOWEST)
-    for step in range(1, max([*times, 1])):
-        alpha = _advance(alpha, emitted[step], may_skip, lowest, (last > step).unsqueeze(1))
-    ends = tensor([[2 * size, max(2 * size - 1, 0)] for size in sizes])
-    final = alpha.gather(1, ends)
-    empty = tensor([[False, size == 0] for size in sizes])
-    final = where(empty, zeros_like(final) + LOWEST, final)
-    started = tensor([time > 0 for time in times])
-    nothing = tensor([[0.0 if size == 0 else LOWEST] for size in sizes], dtype=final.dtype)
-    total = _log_sum([final[:, 0], final[:, 1]])
-    return -where(started, total, nothing.squeeze(1))
-
-
-def _advance(
-    alpha: Tensor, emitted: Tensor, may_skip: Tensor, lowest: Tensor, running: Tensor
-) -> Tensor:
-    """One time step: stay, move by one, or skip the blank between two different labels."""
-    moved = _shifted(alpha, lowest, 1)
-    skipped = _shifted(alpha, lowest, 2)
-    skipped = where(may_skip, skipped, zeros_like(skipped) + LOWEST)
-    following = _log_sum([alpha, moved, skipped]) + emitted
-    return where(running, following.clamp_min(LOWEST), alpha)
-
-
-def _shifted(alpha: Tensor, lowest: Tensor, amount: int) -> Tensor:
-    if alpha.size(1) <= amount:
-        return zeros_like(alpha) + LOWEST
-    front = lowest.expand(alpha.size(0), amount)
-    return cat([front, alpha[:, : alpha.size(1) - amount]], 1)
-
-
-def _log_sum(values: list[Tensor]) -> Tensor:
-    top = values[0].detach()
-    for value in values[1:]:
-        top = top.maximum(value.detach())
-    total = (values[0] - top).exp()
-    for value in values[1:]:
-        total = total + (value - top).exp()
-    return total.log() + top
-
-
-def _with_softmax_term(losses: Tensor, log_probs: Tensor, times: list[int]) -> Tensor:
-    """The same losses; their gradient gains exp(log_probs) at the steps in use."""
-    steps = log_probs.size(0)
-    valid = arange(steps).unsqueeze(1) < tensor(times).unsqueeze(0)
-    mass = log_probs.exp().sum(2)
-    mass = where(valid, mass, zeros_like(mass)).sum(0)
-    return losses + (mass - mass.detach())
+def _check_targets(targets: Tensor, sizes: list[int]) -> None:
+    where = "for argument #2 'targets' (while checking arguments for ctc_loss_cpu)"
+    if targets.dim() not in (1, 2):
+        raise RuntimeError(
+            f"Expected 1 to 2 dimensions, but got {targets.dim()}-dimensional tensor {where}"
+        )
+    if targets.dim() == 1 and targets.size(0) != sum(sizes):
+        raise RuntimeError(
+            f"Expected tensor to have size {sum(sizes)} at dimension 0, but got size "
+            f"{targets.size(0)} {where}"
+        )
+    longest = max([*sizes, 0])
+    if targets.dim() == 2 and targets.size(1) < longest:
+        raise RuntimeError(
+            f"Expected tensor to have size at least {longest} at dimension 1, but got size "
+            f"{targets.size(1)} {where}"
+        )

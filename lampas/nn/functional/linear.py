@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from lampas.engine.tensor import Tensor, addmm, arange, no_grad, stack, where, zeros
+from lampas.engine.tensor import Tensor, addmm, arange, no_grad, where, zeros
 from lampas.engine.tensor.declare import store_out
 from lampas.engine.tensor.neural_linear import embedding as lookup
 from lampas.engine.tensor.neural_linear import linear_map
@@ -220,18 +220,25 @@ def _bag_numbers(lengths: list[int], like: Tensor) -> Tensor:
 
 
 def _bag_maximum(rows: Tensor, bags: Tensor, kept: Tensor, lengths: list[int]) -> Tensor:
-    results = []
-    start = 0
-    for length in lengths:
-        chosen = rows[start : start + length][kept[start : start + length]]
-        start += length
-        if chosen.size(0) == 0:
-            results.append(zeros(rows.size(1), dtype=rows.dtype))
-        else:
-            results.append(chosen.max(0).values)
-    if not results:
-        return zeros(0, rows.size(1), dtype=rows.dtype)
-    return stack(results)
+    """All bags at once, the shorter ones filled up with rows that do not count."""
+    if not len(bags):
+        return zeros(len(lengths), rows.size(1), dtype=rows.dtype) + rows.sum(0)
+    longest = max(lengths)
+    shape = len(lengths), longest
+    if min(lengths) == longest:
+        counted = kept.reshape(shape)
+    else:
+        places = arange(longest, dtype=bags.dtype)
+        sizes = bags.new_tensor(lengths)
+        table = (sizes.cumsum(0) - sizes).unsqueeze(1) + places
+        inside = places < sizes.unsqueeze(1)
+        table = where(inside, table, table * 0).reshape(-1)
+        rows = rows.index_select(0, table)
+        counted = kept.index_select(0, table).reshape(shape) & inside
+    rows = rows.reshape(*shape, -1)
+    rows = where(counted.unsqueeze(-1), rows, float("-inf"))
+    found = rows.max(1).values
+    return where(counted.any(1, keepdim=True), found, 0.0)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

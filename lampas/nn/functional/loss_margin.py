@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from lampas.engine.derive.host_rules import host_vjp
+from lampas.engine.derive.operation import Operation
+from lampas.engine.device.label_margins import label_margins
+from lampas.engine.graph import build as g
+from lampas.engine.graph.host import host_function
 from lampas.engine.tensor import Tensor, arange, minimum, where, zeros_like
+from lampas.engine.tensor.door import record
 from lampas.nn.functional.activation import logsigmoid
 from lampas.nn.functional.distance import pairwise_distance
 from lampas.nn.functional.reduction import legacy_reduction, reduced
+
+if TYPE_CHECKING:
+    from lampas.engine.graph.node import Node
 
 __all__ = [
     "cosine_embedding_loss", "hinge_embedding_loss", "margin_ranking_loss", "multi_margin_loss",
@@ -141,6 +151,32 @@ def multi_margin_loss(
     return reduced(losses, reduction)
 
 
+def _margins(scores: Node, labels: Node) -> tuple[Node, ...]:
+    kinds = (((scores.shape[0],), scores.dtype), (scores.shape, scores.dtype))
+    return g.host("label_margins", (scores, labels), kinds)
+
+
+def _weighted(gradient: Node, flow: Node | None) -> tuple[Node | None, None]:
+    if flow is None:
+        return (None, None)
+    return (g.multiply(gradient, g.reshape(flow, (flow.shape[0], 1))), None)
+
+
+@host_vjp("label_margins")
+def _margins_rule(inputs: Any, outputs: Any, cts: Any, parameters: Any) -> tuple[Node | None, None]:
+    """The gradient itself is constant, but for the margins' edges."""
+    return _weighted(outputs[1], cts[0])
+
+
+host_function("label_margins")(label_margins)
+LABEL_MARGINS = Operation(
+    "multilabel_margin_loss",
+    _margins,
+    vjp=lambda saved, flow, _=None: _weighted(saved.outputs[1], flow),
+    multiple=True,
+)
+
+
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -161,13 +197,7 @@ def multilabel_margin_loss(
         )
     rows = input.reshape(1, -1) if input.dim() <= 1 else input
     labels = target.reshape(rows.shape).long()
-    listed = (labels < 0).long().cumsum(1) == 0
-    index = where(listed, labels, zeros_like(labels))
-    is_label = zeros_like(labels).scatter_add(1, index, listed.long()) > 0
-    gaps = 1 - rows.gather(1, index).unsqueeze(2) + rows.unsqueeze(1)
-    counted = listed.unsqueeze(2) & ~is_label.unsqueeze(1)
-    values = where(counted, gaps.clamp_min(0), zeros_like(gaps))
-    losses = values.sum((1, 2)) / rows.size(1)
+    losses: Tensor = record(LABEL_MARGINS, (rows, labels))[0]
     if reduction == "none" and input.dim() <= 1:
         return losses.reshape(())
     return reduced(losses, reduction)

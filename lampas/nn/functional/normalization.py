@@ -275,13 +275,14 @@ def local_response_norm(
         )
     if input.numel() == 0:
         return input
-    squares = (input * input).movedim(1, -1)
-    padded = pad(squares, (size // 2, (size - 1) // 2))
-    windows = padded.unfold(-1, size, 1)
-    if input.is_floating_point():
-        means = windows.mean(-1).movedim(-1, 1)
-    else:
-        means = windows.sum(-1).div(size, rounding_mode="trunc").movedim(-1, 1)
+    # A sum of shifted parts is one pass, forwards and backwards; windows would overlap in memory.
+    around = (0, 0) * (input.dim() - 2) + (size // 2, (size - 1) // 2)
+    padded = pad(input * input, around)
+    channels = input.size(1)
+    total = padded.narrow(1, 0, channels)
+    for place in range(1, size):
+        total = total + padded.narrow(1, place, channels)
+    means = total / size if input.is_floating_point() else total.div(size, rounding_mode="trunc")
     return input / (means * alpha + k).pow(beta)
 
 

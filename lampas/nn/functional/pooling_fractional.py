@@ -1,13 +1,30 @@
-"""Fractional maximum pooling (Graham, 2015), and the inverse of maximum pooling."""
+"""Fractional maximum pooling (Graham, 2015), and the inverse of maximum pooling.
 
+The windows of all planes are searched at once on the host; picking their largest elements, and giving
+gradients back to them, is the graph's.
+"""
+
+# pyright: basic
+# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lampas.engine.tensor import Tensor, rand, stack, tensor, zeros
+import numpy as np
+
+from lampas.engine.derive.operation import Operation
+from lampas.engine.device.corners import greatest_in_windows
+from lampas.engine.dtype import int64
+from lampas.engine.graph import build as g
+from lampas.engine.graph.host import host_function
+from lampas.engine.tensor import Tensor, rand, zeros
+from lampas.engine.tensor.door import record
 from lampas.nn.functional.pooling import Sizes, _expanded, _with_indices
+
+if TYPE_CHECKING:
+    from lampas.engine.graph.node import Node
 
 __all__ = [
     "fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d",
@@ -15,42 +32,48 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _window_maximum(
-    input: Tensor, spans: Sequence[list[tuple[int, int]]], rank: int
-) -> tuple[Tensor, Tensor]:
-    """Largest value and its flat place for windows given by their ends in each dimension."""
-    sizes = tuple(input.shape[-rank:])
-    counts = tuple(len(ends) for ends in spans)
-    if not all(counts) or input.numel() == 0:
-        empty = zeros(*input.shape[:-rank], *counts, dtype=input.dtype)
-        return empty, empty.long()
-    flat: Tensor | None = None
-    for place, ends in enumerate(spans):
-        widest = max(end - start for start, end in ends)
-        table = [[min(start + i, end - 1) for i in range(widest)] for start, end in ends]
-        shape = [1] * (2 * rank)
-        shape[place], shape[rank + place] = len(ends), widest
-        step = math.prod(sizes[place + 1 :])
-        part = tensor(table).reshape(shape) * step
-        flat = part if flat is None else flat + part
-    assert flat is not None
-    places = flat.reshape(math.prod(counts), -1)
-    windows = input.flatten(-rank).index_select(-1, places.reshape(-1))
-    windows = windows.reshape(*input.shape[:-rank], *places.shape)
-    inner = windows.detach().argmax(-1, keepdim=True)
-    values = windows.gather(-1, inner).squeeze(-1)
-    lead = input.shape[:-rank]
-    index = places.expand(*lead, *places.shape).gather(-1, inner).squeeze(-1)
-    return values.reshape(*lead, *counts), index.reshape(*lead, *counts)
+@host_function("fractional_max_pool_index")
+def _greatest_places(
+    x: np.ndarray, samples: np.ndarray, kernel: Sequence[int], counts: Sequence[int]
+) -> np.ndarray:
+    """Where in its plane each window's largest element lies; a NaN is greater than all."""
+    sizes = x.shape[2:]
+    planes = np.ascontiguousarray(x).reshape(-1, math.prod(sizes))
+    planes = planes.astype(np.float32) if x.dtype.itemsize == 2 else planes
+    draws = samples.reshape(len(planes), len(sizes))
+    draws = draws[:, ::-1] if len(sizes) == 2 else draws
+    whole = np.int32 if planes.shape[1] < 1 << 31 else np.int64
+    steps = np.cumprod((1, *sizes[:0:-1]), dtype=whole)[::-1]
+    offsets = np.indices(kernel).reshape(len(kernel), -1).T @ steps
+    corners = np.zeros([1] * (len(sizes) + 1), whole)
+    for dim, (size, count, width) in enumerate(zip(sizes, counts, kernel, strict=True)):
+        starts = _starts(draws[:, dim], size, count, width).astype(whole) * steps[dim]
+        shape = [count if d == dim else 1 for d in range(len(sizes))]
+        corners = corners + starts.reshape(-1, *shape)
+    found = greatest_in_windows(planes, corners.reshape(len(planes), -1), offsets)
+    return found.reshape(*x.shape[:2], *counts)
 
 
-def _starts(sample: float, size: int, count: int, width: int) -> list[int]:
-    """Where the windows of a pseudo-random sequence start; the last one ends at the edge."""
-    if count == 1:
-        return [size - width]
-    step = (size - width) / (count - 1)
-    first = [int((i + sample) * step) - int(sample * step) for i in range(count - 1)]
-    return [*first, size - width]
+def _starts(draws: np.ndarray, size: int, count: int, width: int) -> np.ndarray:
+    """Where the windows of pseudo-random sequences start, a row for each; the last ends at the edge.
+
+    PyTorch counts in the draws' own dtype.
+    """
+    starts = np.full((len(draws), count), size - width, np.int64)
+    if count > 1:
+        step = draws.dtype.type(size - width) / draws.dtype.type(count - 1)
+        numbers = np.arange(count - 1).astype(draws.dtype)
+        ends = ((numbers + draws[:, None]) * step).astype(np.int64)
+        starts[:, :-1] = ends - (draws * step).astype(np.int64)[:, None]
+    return starts
+
+
+def _places_node(x: Node, samples: Node, kernel: Sequence[int], counts: Sequence[int]) -> Node:
+    kind = ((*x.shape[:2], *counts), int64)
+    return g.host("fractional_max_pool_index", (x, samples), (kind,), (kernel, counts))[0]
+
+
+PLACES = Operation("fractional_max_pool_index", _places_node, saves="none")
 
 
 def _fractional(
@@ -98,23 +121,12 @@ def _pool_planes(
     batch: Tensor, kernel: Sequence[int], counts: Sequence[int], samples: Tensor, rank: int
 ) -> tuple[Tensor, Tensor]:
     """Every plane of (N, C, …) has windows of its own; samples run from the last dimension."""
-    draws = samples.tolist()
-    sizes = tuple(batch.shape[-rank:])
-    results = []
-    for number in range(batch.size(0)):
-        for channel in range(batch.size(1)):
-            spans = []
-            for place in range(rank):
-                draw = draws[number][channel][rank - 1 - place if rank == 2 else place]
-                starts = _starts(draw, sizes[place], counts[place], kernel[place])
-                spans.append([(start, start + kernel[place]) for start in starts])
-            results.append(_window_maximum(batch[number, channel], spans, rank))
-    if not results:
+    if not batch.size(0) * batch.size(1) * math.prod(counts):
         empty = zeros(*batch.shape[:2], *counts, dtype=batch.dtype)
         return empty, empty.long()
-    shape = (*batch.shape[:2], *counts)
-    values = stack([value for value, _ in results]).reshape(shape)
-    return values, stack([index for _, index in results]).reshape(shape)
+    index = record(PLACES, (batch.detach(), samples), (tuple(kernel), tuple(counts)))
+    values = batch.flatten(-rank).gather(-1, index.flatten(-rank))
+    return values.reshape(index.shape), index
 
 
 def fractional_max_pool2d(
