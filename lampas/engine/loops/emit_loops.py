@@ -326,6 +326,6 @@ def unroll_of(nest: Nest, target: Target) -> int:
     )
     if nest.mode == "map":
         return 2 if weight <= 6 else 1
-    if nest.mode == "column" and weight <= 3 and target.vector_bytes == 64:
+    if nest.mode == "column" and weight <= 3:
         return 8
     return 4 if weight <= 6 else 2 if weight <= 12 else 1
