@@ -144,7 +144,8 @@ def test_no_reference_is_lost_or_left_over() -> None:
         step()
     drift = [after - first for after, first in zip(counts(), before, strict=True)]
     assert max(map(abs, drift)) < 60, drift
-    assert abs(len(gc.get_objects()) - objects) < 200
+    # What earlier tests have left may go meanwhile; nothing of ours may come.
+    assert len(gc.get_objects()) - objects < 200
 
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
