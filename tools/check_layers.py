@@ -31,12 +31,14 @@ ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b|\bfor now\b")
 
 GROUND = {"ground"}
-ENGINE = {"ground", "graph", "derive", "schedule", "loops", "llvm", "device", "realize", "tensor"}
+FOLDERS = "graph derive schedule loops llvm device host realize tensor"
+ENGINE = GROUND | {*FOLDERS.split()}
 MAY_IMPORT = {
     "ground": GROUND,
     "graph": GROUND | {"graph"},
     "llvm": GROUND | {"llvm"},
     "device": GROUND | {"llvm", "device"},
+    "host": GROUND | {"llvm", "device", "host"},
     "loops": GROUND | {"graph", "llvm", "loops"},
     "schedule": GROUND | {"graph", "loops", "llvm", "schedule"},
     "derive": GROUND | {"graph", "derive"},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lampas as torch
-from lampas.engine.device.elements import write_elements
+from lampas.engine.host.elements import write_elements
 
 # fmt: off
 CASES: dict[str, Callable[[Any, Any], Any]] = {

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from lampas.engine.device import blas_threads
+from lampas.engine.host import blas_threads
 from lampas.engine.tensor import lapack
 
 SIZES = (3, lapack.SMALL, 40)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import lampas
-from lampas.engine.device import counting, leaders, ordering, searching, selection, shares
 from lampas.engine.device.pool import get_num_threads, set_num_threads
+from lampas.engine.host import counting, leaders, ordering, searching, selection, shares
 from lampas.engine.settings import settings
 
 KINDS = ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "bfloat16", "f4", "f8"]

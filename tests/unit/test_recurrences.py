@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lampas as torch
-from lampas.engine.device import alignment, corners, recurrence
+from lampas.engine.host import alignment, corners, recurrence
 
 Array = np.ndarray[Any, Any]
 

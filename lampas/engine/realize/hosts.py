@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from lampas.engine.device.elements import pair, write_elements
-from lampas.engine.device.ordering import sort_index
 from lampas.engine.errors import InternalError
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.reference import REFERENCE_RULES
+from lampas.engine.host.elements import pair, write_elements
+from lampas.engine.host.ordering import sort_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lampas.engine.device.searching import search
-from lampas.engine.device.selection import top
-from lampas.engine.device.shares import in_shares
+from lampas.engine.host.searching import search
+from lampas.engine.host.selection import top
+from lampas.engine.host.shares import in_shares
 from lampas.engine.tensor.exact import libm
 from lampas.engine.tensor.mt19937 import MersenneTwister
 from lampas.engine.tensor.random_native import native

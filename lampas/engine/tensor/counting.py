@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation
-from lampas.engine.device.counting import distinct, occurrences, tally
 from lampas.engine.dtype import bool_, dtype, float64, int64, uint64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.host.counting import distinct, occurrences, tally
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.dimensions import finish, kept_shape, reduced_dims

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation
-from lampas.engine.device.counting import nonzero_coordinates
 from lampas.engine.dtype import bool_, int64, uint8
 from lampas.engine.graph import build as g
+from lampas.engine.host.counting import nonzero_coordinates
 from lampas.engine.shape import broadcast_shapes
 from lampas.engine.tensor.conversion import array_of, cast
 from lampas.engine.tensor.core import Tensor

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lampas.engine.device.blas_threads import at_most
 from lampas.engine.device.pool import get_num_threads
+from lampas.engine.host.blas_threads import at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable

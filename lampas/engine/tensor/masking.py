@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.device.counting import nonzero_coordinates, nonzero_places, nonzero_table
 from lampas.engine.dtype import bool_, can_cast, dtype, int64
 from lampas.engine.graph import build as g
+from lampas.engine.host.counting import nonzero_coordinates, nonzero_places, nonzero_table
 from lampas.engine.tensor.arithmetic import sum_back
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import method, public, with_out

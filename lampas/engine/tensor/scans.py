@@ -12,11 +12,11 @@ import numpy as np
 
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.device.recurrence import recurrence
-from lampas.engine.device.shares import in_shares
 from lampas.engine.dtype import bool_, dtype, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.host.recurrence import recurrence
+from lampas.engine.host.shares import in_shares
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.dimensions import one_dim

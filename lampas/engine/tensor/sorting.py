@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.device import selection
-from lampas.engine.device.counting import membership
-from lampas.engine.device.searching import search
 from lampas.engine.dtype import bool_, int32, int64, uint8
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.host import selection
+from lampas.engine.host.counting import membership
+from lampas.engine.host.searching import search
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
 from lampas.engine.tensor.dimensions import check_keepdim, dropped_shape, kept_shape, one_dim

@@ -14,11 +14,11 @@ import numpy as np
 
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.device.shares import in_shares
 from lampas.engine.dtype import float64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
 from lampas.engine.graph.series import COMPOSED, trigamma
+from lampas.engine.host.shares import in_shares
 from lampas.engine.tensor.arithmetic import sum_back
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import PUBLIC, in_place, public

@@ -13,10 +13,10 @@ import numpy as np
 
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation, Saved
-from lampas.engine.device.alignment import align, curvature, states_of
 from lampas.engine.dtype import float32, float64, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.host.alignment import align, curvature, states_of
 from lampas.engine.tensor import Tensor
 from lampas.engine.tensor.core import should_record
 from lampas.engine.tensor.door import record

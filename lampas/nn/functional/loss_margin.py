@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from lampas.engine.derive.host_rules import host_vjp
 from lampas.engine.derive.operation import Operation
-from lampas.engine.device.label_margins import label_margins
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.host.label_margins import label_margins
 from lampas.engine.tensor import Tensor, arange, minimum, where, zeros_like
 from lampas.engine.tensor.door import record
 from lampas.nn.functional.activation import logsigmoid

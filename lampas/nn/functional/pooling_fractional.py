@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampas.engine.derive.operation import Operation
-from lampas.engine.device.corners import greatest_in_windows
 from lampas.engine.dtype import int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.host import host_function
+from lampas.engine.host.corners import greatest_in_windows
 from lampas.engine.tensor import Tensor, rand, zeros
 from lampas.engine.tensor.door import record
 from lampas.nn.functional.pooling import Sizes, _expanded, _with_indices

@@ -4,8 +4,6 @@ NumPy's `bincount` looks for the least and the greatest first. The kernel counts
 that equal neighbours do not wait for each other.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import ctypes

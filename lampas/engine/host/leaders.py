@@ -5,8 +5,6 @@ k-th of those, whatever the order of the row. The second inserts what reaches it
 k. The keys are those of `ordering.order_keys`, inverted where the least are wanted.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import ctypes
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lampas.engine.device.ordering import order_keys
-from lampas.engine.device.shares import WIDE_BLOCK, in_shares
+from lampas.engine.host.ordering import order_keys
+from lampas.engine.host.shares import WIDE_BLOCK, in_shares
 from lampas.engine.llvm.compiler import compile_functions
 from lampas.engine.llvm.text import Builder, Module, Value, bits_of, constant, is_float, vector
 from lampas.engine.settings import settings

@@ -6,8 +6,6 @@ abreast, so that their chains of operations hide each other's latency. Small amo
 numbers and `LAMPAS_TIER=reference` go to NumPy.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import ctypes
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lampas.engine.device.shares import in_shares
+from lampas.engine.host.shares import in_shares
 from lampas.engine.llvm.compiler import compile_functions
 from lampas.engine.llvm.target import host
 from lampas.engine.llvm.text import Builder, Value, constant, vector

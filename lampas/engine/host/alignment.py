@@ -8,8 +8,6 @@ term, which vanishes there, is included. Compiled code walks one sequence after 
 and `LAMPAS_TIER=reference` take NumPy, which walks all at once.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -17,8 +15,8 @@ from typing import Final, final
 
 import numpy as np
 
-from lampas.engine.device.alignment_kernel import BEFORE, LOWEST, alignment_kernel, row_size
-from lampas.engine.device.shares import in_shares
+from lampas.engine.host.alignment_kernel import BEFORE, LOWEST, alignment_kernel, row_size
+from lampas.engine.host.shares import in_shares
 from lampas.engine.settings import settings
 
 Array = np.ndarray

@@ -1,7 +1,5 @@
 """Counting and marking on the host: true places, tallies, distinct values, membership."""
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import threading
@@ -9,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lampas.engine.device.ordering import comparable, has_nan, order_rows
-from lampas.engine.device.searching import search
-from lampas.engine.device.shares import BLOCK, WIDE_BLOCK, in_shares
-from lampas.engine.device.tallies import count_each
+from lampas.engine.host.ordering import comparable, has_nan, order_rows
+from lampas.engine.host.searching import search
+from lampas.engine.host.shares import BLOCK, WIDE_BLOCK, in_shares
+from lampas.engine.host.tallies import count_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable

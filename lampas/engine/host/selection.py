@@ -6,8 +6,6 @@ For few choices of many elements the threshold comes from the extremes of chunks
 k-th best extreme, so k elements do, and only few others. Else it comes from NumPy's partition.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import math
@@ -15,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from lampas.engine.device.leaders import leaders, leads
-from lampas.engine.device.ordering import (
+from lampas.engine.host.leaders import leaders, leads
+from lampas.engine.host.ordering import (
     SMALL,
     comparable,
     has_nan,
@@ -26,7 +24,7 @@ from lampas.engine.device.ordering import (
     plain_order,
     rows_along,
 )
-from lampas.engine.device.shares import SHARED, WIDE_BLOCK, in_shares
+from lampas.engine.host.shares import SHARED, WIDE_BLOCK, in_shares
 
 Array = np.ndarray
 CHUNKS_PER_CHOICE: Final = 8

@@ -5,8 +5,6 @@ than a tenth of the smallest work that is shared. What a share computes must not
 so results do not depend on the number of threads.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import itertools

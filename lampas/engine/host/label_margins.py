@@ -5,13 +5,11 @@ number and the sum of those above x_l - 1 come from one search and a running sum
 an other reaches from a search among the sorted thresholds. Numbers are summed in double precision.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import numpy as np
 
-from lampas.engine.device.searching import search
+from lampas.engine.host.searching import search
 
 Array = np.ndarray
 

@@ -3,15 +3,13 @@
 What loops do not know, complex numbers above all, comes here; nothing is computed into an array of its own first.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lampas.engine.device.shares import in_shares
+from lampas.engine.host.shares import in_shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,8 +6,6 @@ A state is a label or a blank beside one; states lie in vectors. Two elements be
 vector behind it may be read.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import ctypes

@@ -4,8 +4,6 @@ A window is its corner's position in a plane and the offsets that all share. Com
 neighbouring windows in vectors; small amounts and `LAMPAS_TIER=reference` go to NumPy.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import ctypes
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lampas.engine.device.shares import in_shares
+from lampas.engine.host.shares import in_shares
 from lampas.engine.llvm.compiler import compile_functions
 from lampas.engine.llvm.text import (
     Builder,

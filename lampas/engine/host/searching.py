@@ -5,8 +5,6 @@ foretold; vectors side by side hide the latency of each other's loads. A NaN is 
 Small amounts go to NumPy, which gives the same, and so does everything in `LAMPAS_TIER=reference`.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 import ctypes
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lampas.engine.device.ordering import comparable, has_nan, order_keys
-from lampas.engine.device.shares import in_shares
+from lampas.engine.host.ordering import comparable, has_nan, order_keys
+from lampas.engine.host.shares import in_shares
 from lampas.engine.llvm.compiler import compile_functions
 from lampas.engine.llvm.text import (
     Builder,

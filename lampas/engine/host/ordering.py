@@ -6,15 +6,13 @@ numbers, which NumPy does in vector instructions, is then stable and yields the 
 are sorted as float64, for which AVX2 has a comparison in one instruction and for int64 a slower one.
 """
 
-# pyright: basic
-# NumPy's arrays of run-time dtypes have no types worth checking strictly.
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
 
-from lampas.engine.device.shares import in_shares
+from lampas.engine.host.shares import in_shares
 
 Array = np.ndarray
 POSITION_BITS: Final = 29
