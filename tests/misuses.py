@@ -106,6 +106,13 @@ MISUSES = [
     Misuse("to cuda", "T.zeros(2).to('cuda')", AssertionError, ("not compiled with CUDA",)),
     Misuse("unknown device", "T.device('moon')", RuntimeError, ("moon",)),
     Misuse("bad device index", "T.device('cuda:x')", RuntimeError, ("Invalid device string",)),
+    # Integer division
+    Misuse("// 0", "T.tensor([1, 2]) // T.tensor([1, 0])", RuntimeError, ("ZeroDivisionError",)),
+    Misuse("% 0", "T.tensor([1, 2]) % T.tensor([1, 0])", RuntimeError, ("ZeroDivisionError",)),
+    Misuse("fmod 0", "T.fmod(T.tensor([1, 2]), T.tensor([1, 0]))", RuntimeError, ("ZeroDivisionError",)),
+    Misuse("div trunc 0", "T.div(T.tensor([1, 2]), T.tensor([1, 0]) * 2, rounding_mode='trunc')", RuntimeError, ("ZeroDivisionError",)),
+    Misuse("number // 0", "5 // T.tensor([1, 0])", RuntimeError, ("ZeroDivisionError",)),
+    Misuse("in-place // 0", "T.tensor([1, 2]).floor_divide_(T.tensor(0))", RuntimeError, ("ZeroDivisionError",)),
     # In place and autograd
     Misuse("leaf in-place", "T.zeros(2, requires_grad=True).add_(1)", RuntimeError, ("leaf Variable that requires grad", "in-place")),
     Misuse("leaf view in-place", "T.zeros(2, requires_grad=True)[0].add_(1)", RuntimeError, ("view of a leaf Variable",)),

@@ -10,6 +10,7 @@ from lampas.engine.dtype import bool_, dtype
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.declare import public
+from lampas.engine.tensor.device import META
 from lampas.engine.tensor.door import record
 from lampas.engine.tensor.operands import (
     accumulation_dtype,
@@ -20,6 +21,7 @@ from lampas.engine.tensor.operands import (
     number,
     require_tensor,
 )
+from lampas.engine.tensor.values import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,6 +239,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
         return floor_divide(input, other)
     if rounding_mode == "trunc":
         kind = common_dtype("div", input, other)
+        _refuse_zero_divisor("div", kind, input, other)
         return record(TRUNCATED_DIVIDE, as_inputs("div", input, other), (kind,))
     raise RuntimeError(
         "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
@@ -265,9 +268,17 @@ REMAINDER = binary_operation("remainder", g.remainder)
 FMOD = binary_operation("fmod", g.fmod)
 
 
-def _refuse_zero_divisor(name: str, kind: dtype, other: Any) -> None:
-    """Integer division by a Python zero is an error already here."""
-    if is_number(other) and other == 0 and not (kind.is_floating_point or kind.is_complex):
+def _refuse_zero_divisor(name: str, kind: dtype, input: Any, other: Any) -> None:
+    """Integer division by zero is an error already here: a tensor of divisors is looked at."""
+    if kind.is_floating_point or kind.is_complex:
+        return
+    if is_number(other):
+        has_zero = other == 0
+    else:
+        nothing = isinstance(input, Tensor) and 0 in input._shape
+        is_meta = other._storage.device is META
+        has_zero = not (nothing or is_meta) and not array_of(other).all()
+    if has_zero:
         raise RuntimeError(f"{name}(): ZeroDivisionError")
 
 
@@ -275,7 +286,7 @@ def _refuse_zero_divisor(name: str, kind: dtype, other: Any) -> None:
 def floor_divide(input: Operand, other: Operand) -> Tensor:
     """The largest whole number not above input / other."""
     kind = common_dtype("floor_divide", input, other)
-    _refuse_zero_divisor("floor_divide", kind, other)
+    _refuse_zero_divisor("floor_divide", kind, input, other)
     return record(FLOOR_DIVIDE, as_inputs("floor_divide", input, other), (kind,))
 
 
@@ -283,7 +294,7 @@ def floor_divide(input: Operand, other: Operand) -> Tensor:
 def remainder(input: Operand, other: Operand) -> Tensor:
     """input - floor(input / other) · other: the sign of other, as Python's %."""
     kind = common_dtype("remainder", input, other)
-    _refuse_zero_divisor("remainder", kind, other)
+    _refuse_zero_divisor("remainder", kind, input, other)
     return record(REMAINDER, as_inputs("remainder", input, other), (kind,))
 
 
@@ -292,7 +303,7 @@ def fmod(input: Operand, other: Operand) -> Tensor:
     """input - trunc(input / other) · other: the sign of input, as C's fmod."""
     require_tensor("fmod", "input", input)
     kind = common_dtype("fmod", input, other)
-    _refuse_zero_divisor("fmod", kind, other)
+    _refuse_zero_divisor("fmod", kind, input, other)
     return record(FMOD, as_inputs("fmod", input, other), (kind,))
 
 
