@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy
 import pytest
 
+import lampas
 from lampas.engine.device import pool
 from lampas.engine.device.launch import Program, Record, chunks
 from lampas.engine.device.pool import (
@@ -23,6 +24,7 @@ from lampas.engine.device.pool import (
 )
 from lampas.engine.llvm.compiler import compile_functions
 from lampas.engine.llvm.text import Builder, Module
+from lampas.engine.realize import realize
 from lampas.engine.settings import settings
 
 PARAMETERS = [
@@ -272,3 +274,24 @@ def test_the_environment_limits_threads(monkeypatch: pytest.MonkeyPatch) -> None
         assert default_threads() == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert default_threads() == 8
+
+
+def test_more_threads_bind_programs_anew() -> None:
+    before = get_num_threads()
+    x = lampas.arange(1 << 18) * 1.0
+
+    def threads_of_a_run() -> int:
+        with settings.override(tier="compiled"):
+            (x * 3.0 + 1.0).sum().item()
+        return next(reversed(realize._PLANS.values())).program.segments[0].threads
+
+    try:
+        set_num_threads(1)
+        assert threads_of_a_run() == 1
+        set_num_threads(2)
+        assert threads_of_a_run() == 2
+        kept = len(realize._PLANS)
+        set_num_threads(1)
+        assert len(realize._PLANS) == kept
+    finally:
+        set_num_threads(before)

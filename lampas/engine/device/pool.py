@@ -119,6 +119,9 @@ class State:
 
 state = State()
 
+# Told when there may be more threads than before.
+ADDING: list[Callable[[], None]] = []
+
 
 def get_num_threads() -> int:
     """Return how many threads a program may use."""
@@ -128,19 +131,23 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: object) -> None:
-    """Use `count` threads from the next program on; raise RuntimeError unless it is positive.
+    """Use `count` threads from now on; raise RuntimeError unless it is positive.
 
-    Programs that were built for fewer threads go on using fewer.
+    Programs that were built for fewer threads are bound anew (`ADDING`); their kernels stay.
     """
     if not isinstance(count, int) or isinstance(count, bool):
         raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
     if count <= 0:
         raise RuntimeError(f"set_num_threads expects a positive number of threads, but got {count}")
     with state.lock:
+        more = count > get_num_threads()
         state.threads = count
         old, state.pool = state.pool, None
     if old is not None:
         old.stop()
+    if more:
+        for told in ADDING:
+            told()
 
 
 def current_pool() -> Pool | None:

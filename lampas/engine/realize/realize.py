@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import numpy as np
 
 from lampas.engine.device.buffer import Buffer
+from lampas.engine.device.pool import ADDING
 from lampas.engine.graph.following import write_follower
 from lampas.engine.graph.journal import CURRENT
 from lampas.engine.graph.layout import as_row_major
@@ -137,6 +138,9 @@ def forget_plans() -> None:
         _PLANS.clear()
         LAST[0] = None
         GENERATION[0] += 1
+
+
+ADDING.append(forget_plans)
 
 
 def bound_pending(node: Node) -> None:
