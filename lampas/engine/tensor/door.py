@@ -203,17 +203,21 @@ def views_of_memory(
     )
 
 
-def _views_memory(source: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether a part of some shape can be had from memory that is there, at once."""
+def is_memory(source: Tensor) -> bool:
+    """Whether parts of a tensor can be had from memory that is there, and no tape, trail or hook wants to know."""
     stored = source._storage.node
     return not (
         stored.buffer is None
         or HOOKS
         or LOOKERS
         or source._node.dtype is not stored.dtype
-        or not 0 < prod(shape) < stored.numel
         or (grad_mode.enabled and source.requires_grad)
     )
+
+
+def _views_memory(source: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a part of some shape is such a part: not all, and not nothing."""
+    return is_memory(source) and 0 < prod(shape) < source._storage.node.numel
 
 
 def bound_journal(stored: Node) -> None:

@@ -21,7 +21,7 @@ from lampas.engine.tensor.conversion import array_of, cast
 from lampas.engine.tensor.core import Tensor
 from lampas.engine.tensor.creation import tensor as make_tensor
 from lampas.engine.tensor.declare import assign, check_in_place, method, public
-from lampas.engine.tensor.door import record, view_memory
+from lampas.engine.tensor.door import is_memory, record, view_memory
 from lampas.engine.tensor.operands import is_number
 from lampas.engine.tensor.parts import select, slice_view
 from lampas.engine.tensor.shaping import reshape, unsqueeze
@@ -145,8 +145,8 @@ def resolve_basic(source: Tensor, key: Any) -> tuple[Tensor, Advanced]:
 
 def _view_part(source: Tensor, parts: list[Any]) -> Tensor | None:
     """The view that ints and slices name, in one step, of memory that nobody traces; else None."""
-    if len(parts) > len(source._shape):
-        return None  # there are new dimensions among them
+    if len(parts) > len(source._shape) or not is_memory(source):
+        return None  # of too many parts some are new dimensions
     layout, offset = source._layout(), source._offset
     shape, strides = [], []
     for part, size, stride in zip(parts, source._shape, layout, strict=False):

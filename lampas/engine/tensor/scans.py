@@ -153,9 +153,8 @@ def _logcumsumexp_array(x: np.ndarray, dim: int) -> np.ndarray:
         return _logcumsumexp_complex(x, dim)
     rows, count, columns = math.prod(x.shape[:dim]), x.shape[dim], math.prod(x.shape[dim + 1 :])
     source = x.reshape(rows, count, columns)
-    exact = (
-        x.dtype == np.float64
-    )  # differences to the largest number would cost small results digits
+    # Of doubles, differences to the largest number would cost small results digits.
+    exact = x.dtype == np.float64
     result = np.empty(source.shape, np.float64 if exact else np.float32)
 
     def work(start: int, stop: int) -> None:

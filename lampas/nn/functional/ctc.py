@@ -1,6 +1,6 @@
 """Connectionist temporal classification (Graves et al., 2006): arguments, reduction, and the tape.
 
-`engine.device.alignment` computes losses and derivatives in one pass. The loss can be derived twice.
+`engine.host.alignment` computes losses and derivatives in one pass. The loss can be derived twice.
 """
 
 # pyright: basic
