@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from lampas.compiler.dependencies import MISSING
 from lampas.compiler.recording import NUMBERS, Change, Place, Recording, Returned
 from lampas.engine.derive import anomaly
+from lampas.engine.device.background import finish
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import DEFAULT as DEFAULT_DTYPE
 from lampas.engine.graph.node import buffer_node
@@ -66,7 +67,7 @@ class Writer:
             "autocast_dtype": autocast.dtype, "default": DEFAULT_DTYPE, "default_dtype": DEFAULT_DTYPE.current,
             "generation": GENERATION, "MISSING": MISSING, "getrefcount": getrefcount, "realize": realize, "LOCK": LOCK,
             "allocate": Buffer.allocate, "wrap": wrap, "cpu": CPU, "buffer_node": buffer_node,
-            "run": recording.program.run_into, "share_storage": share_storage,
+            "run": recording.program.start_given, "finish": finish, "share_storage": share_storage,
         }  # fmt: skip
 
     def name(self, prefix: str, value: Any) -> str:
@@ -292,6 +293,7 @@ class Writer:
         """Memory for the results, and the run."""
         program = self.recording.program
         targets = self.in_place()
+        self.lines.append("finish()")  # what ran in the background gives up memory for the results
         for output, nbytes in enumerate(program.output_bytes):
             if output in targets:
                 place = targets[output]

@@ -1,6 +1,7 @@
 """`torch.cpu`: the processor as a device, with the questions that programs ask of any device."""
 
 from lampas.cpu import amp
+from lampas.engine.device.background import finish
 
 __all__ = [
     "amp",
@@ -38,4 +39,5 @@ def set_device(device: object) -> None:
 
 
 def synchronize(device: object = None) -> None:
-    """Nothing runs ahead of the program."""
+    """Wait until nothing runs in the background."""
+    finish()

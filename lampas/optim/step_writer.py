@@ -10,6 +10,7 @@ import importlib
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
+from lampas.engine.device.background import finish
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph.node import buffer_node
 from lampas.engine.graph.primitives import BUFFER
@@ -81,7 +82,7 @@ class StepWriter:
         self.step, self.replay, self.rows, self.values = step, step.replay, step.rows, step.values
         self.program = step.replay.plan.program
         self.names: dict[str, Any] = {
-            "allocate": Buffer.allocate, "run": self.program.run_given, "plan": step.replay.plan,
+            "allocate": Buffer.allocate, "run": self.program.start_given, "finish": finish, "plan": step.replay.plan,
             "generation": GENERATION, "last": LAST, "pending": PENDING,
         }  # fmt: skip
         self.lines: list[str] = []
@@ -115,6 +116,7 @@ class StepWriter:
             self.names[f"turn{place}"] = turn
             self.lines.append(f"u{place} = turn{place}.numbers()")
             self.check(f"u{place} is None")
+        self.lines.append("finish()")  # what ran in the background gives up memory for the results
         self.run(found, "".join(f"{number}, " for number in numbers), placed)
         self.move(placed)
         self.finish()

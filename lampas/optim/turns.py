@@ -42,7 +42,8 @@ class GroupTurn:
         )
         self.state = self.states[0] if self.counting else {}
         self.options = options  # of the rule, which must stay
-        self.node: Node | None = None
+        self.node: Node | None = None  # of the last count, and the count
+        self.step = 0.0
         self.seen: list[Any] = []  # the group's values, and the numbers that they gave
         self.given: tuple[float, ...] = ()
 
@@ -55,20 +56,28 @@ class GroupTurn:
         values = [*self.group.values()]
         if values == self.seen:
             return self.given
-        step, counters = 0.0, Counters()
-        if self.counting:
-            first = self.state["step"]
-            node = first._value()
-            for state in self.states:
-                if state["step"]._value() is not node:
-                    return None
-            self.node, step = counters.make(counters.read(first) + 1, first.dtype)
-        plan = self.optimizer._plan(self.group, Turn(step, False, self.state, counters))
+        counters = Counters()
+        if self.counting and not self.next_step(counters):
+            return None
+        plan = self.optimizer._plan(self.group, Turn(self.step, False, self.state, counters))
         if plan.options != self.options:
             return None
         if not self.counting and is_plain(self.group):
             self.seen, self.given = values, plan.numbers
         return plan.numbers
+
+    def next_step(self, counters: Counters) -> bool:
+        """Find the step that comes now; False where the parameters' steps differ."""
+        first = self.state["step"]
+        node = first._value()
+        for state in self.states:
+            if state["step"]._value() is not node:
+                return False
+        known = node is self.node and not first._storage.shared
+        self.node, self.step = counters.make(
+            (self.step if known else counters.read(first)) + 1, first.dtype
+        )
+        return True
 
     def count(self) -> None:
         """Move the step counts on."""

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy
 
+from lampas.engine.device.background import GIVEN_UP, RUNS, wait_for
+
 ALIGNMENT = 64
 SMALLEST = 64
 PAGE = 4096
@@ -142,13 +144,21 @@ class Buffer:
     ) -> numpy.ndarray:
         """Return a NumPy view of the bytes from `offset` on (C-contiguous but for strides, in bytes).
 
-        It keeps the memory alive.
+        It keeps the memory alive. Nothing that runs in the background touches the memory any more.
         """
         self.exported = True
         block = self.block
+        if RUNS:
+            wait_for(self)
         start = self.pointer - block.__array_interface__["data"][0] + offset
         flat = block if self.capacity else block.reshape(-1).view(numpy.uint8)
         return numpy.ndarray(shape, dtype, buffer=flat, offset=start, strides=strides)
+
+    def address(self) -> int:
+        """Return where the memory lies; nothing that runs in the background touches it any more."""
+        if RUNS:
+            wait_for(self)
+        return self.pointer
 
     def is_seen_outside(self) -> bool:
         """Whether anybody else may hold an array over the memory."""
@@ -166,6 +176,12 @@ class Buffer:
         return f"Buffer(pointer={self.pointer:#x}, nbytes={self.nbytes})"
 
     def __del__(self) -> None:
+        if RUNS:
+            # What runs in the background may still touch the memory: another buffer has it until then.
+            heir = Buffer(self.pointer, self.nbytes, self.block, self.capacity)
+            heir.exported = self.exported
+            GIVEN_UP.append(heir)
+            return
         capacity = self.capacity
         if not capacity:
             return

@@ -16,13 +16,18 @@ kernel must therefore not depend on where its range is cut.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy
 
-from lampas.engine.device import native
+from lampas.engine.device import background, native
 from lampas.engine.device.pool import current_pool, get_num_threads, native_functions
+
+if TYPE_CHECKING:
+    from lampas.engine.device.buffer import Buffer
 
 SERIAL_NANOSECONDS = 7_000  # below this estimate a record is not worth waking another thread
 CHUNK_NANOSECONDS = (
@@ -69,8 +74,9 @@ class Program:
         self.parallel = self.threads > 1 and any(
             chunks(r, self.threads)[1] > 1 for r in self.records
         )
+        self.work = sum(record.work for record in self.live)
         self.pointer = self.table.__array_interface__["data"][0]
-        self.native = native_functions()[0]
+        self.native = native_functions().run
 
     def check(self) -> None:
         """Raise ValueError for a record that the runner could not walk safely."""
@@ -126,9 +132,28 @@ class Program:
 
     def run_at(self, address: int, times: numpy.ndarray | None = None) -> None:
         """As `run`, with the pointers lying at an address."""
+        if background.RUNS:
+            background.finish()
         pool = current_pool() if self.parallel else None
         clock = None if times is None else times.__array_interface__["data"][0]
         self.native(self.pointer, address, None if pool is None else pool.pointer, clock)
+
+    def start_at(self, address: int, memory: Sequence[Buffer], release: Callable[[], None]) -> bool:
+        """Start on pointers that lie at an address, and return at once; False where it can only be run.
+
+        `memory` are the buffers that it touches. Whoever needs one waits (`background`); at the end `release` is called.
+        """
+        possible = background.may_go_on(self, memory)
+        return possible and background.start(self, address, release)
+
+    @functools.cached_property
+    def last_uses(self) -> list[int]:
+        """For each slot, how many records there are up to the last one that touches it."""
+        found = [0] * self.slots
+        for number, record in enumerate(self.live):
+            for slot, _ in record.operands:
+                found[slot] = number + 1
+        return found
 
     def profile(self, pointers: Sequence[int]) -> list[tuple[str, int]]:
         """Run once; return (name, nanoseconds) of each record."""

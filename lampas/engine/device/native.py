@@ -1,13 +1,16 @@
 """The native side of the thread pool: LLVM IR of `lampas_run`, `lampas_worker` and their helpers.
 
+**Walking a program.** The records of a program run one after another. Whoever finishes the last chunk of a record goes on
+to the next (`advance`): it runs small records itself and publishes the next large one as a job. So nobody leads, and the
+caller need not stay: it may start a program (`lampas_start`), leave, and come back to help until so many records are over
+(`lampas_help`). `PROGRESS` tells how many are.
+
 **Handing out work.** A job is split into chunks. One 64-bit word holds the job's serial number (high half) and the
 range of chunks that nobody has claimed yet (16 bits each for its start and its end). Claiming is a
 compare-and-exchange that takes one off: the caller and the even workers take from the front, the odd workers from the
 back, so that of two threads each works on its own half of the memory, job after job, and finds it in its own cache.
 Since the serial number is in the word, a worker that was asleep for a whole job can never claim with stale job
-fields. The caller
-claims chunks like everybody else and then waits until `done` equals the number of chunks: a worker that never woke up
-delays nobody.
+fields. A record is over when `done` equals its number of chunks: a worker that never woke up delays nobody.
 
 **Sleeping.** A worker without work spins a tenth of a millisecond and then waits on a futex; who publishes work wakes
 the sleepers, if there are any. Elsewhere than on Linux a worker naps instead.
@@ -23,9 +26,12 @@ from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Module, Value, vector
 
 # A pool: every hot word has a cache line of its own.
-POOL_WORDS = 64
-BUSY, CLAIMS, DONE, GENERATION, SLEEPERS, QUIT, JOB = 0, 8, 16, 24, 32, 40, 48
-KERNEL, OPERANDS, INTEGERS, EXTENT, CHUNK, LIMIT = (JOB + place for place in range(6))
+BUSY, CLAIMS, DONE, GENERATION, SLEEPERS, QUIT, JOB, PROGRESS, WALK = range(0, 72, 8)
+KERNEL, OPERANDS, INTEGERS, EXTENT, CHUNK, LIMIT, CHUNKS = (JOB + place for place in range(7))
+RECORDS, COUNT, NEXT, SLOTS, TIMES = (WALK + place for place in range(5))
+RESOLVED = 80  # the operands of the record at hand
+MOST_OPERANDS = 1 << 13
+POOL_WORDS = RESOLVED + MOST_OPERANDS
 
 # A record of a program, and the head of a program.
 RECORD_WORDS = 8
@@ -48,9 +54,12 @@ def runner_module(target: Target) -> Module:
     module = Module()
     writer = RunnerWriter(module, target)
     writer.wake_function()
+    writer.advance_function()
     writer.claim_function()
     writer.worker_function()
-    writer.parallel_function()
+    writer.start_function()
+    writer.help_function()
+    writer.leave_function()
     writer.run_function()
     return module
 
@@ -156,7 +165,10 @@ class RunnerWriter:
         begin = b.multiply(chosen, chunk)
         end = b.minimum(b.add(begin, chunk), extent)
         b.call_pointer(kernel, [operands, integers, begin, end, worker])
-        self.atomic_add(b, self.word(b, pool, DONE), 1)
+        chunks = self.field(b, pool, CHUNKS)  # before this chunk counts: then the job may be over
+        done = b.add(self.atomic_add(b, self.word(b, pool, DONE), 1), 1)
+        with b.when(b.compare("eq", done, chunks)):
+            b.call("lampas_advance", "void", [pool, worker])
         self.jump(b, "something")
         b.begin("something")
         b.ret(b.value(1))
@@ -199,10 +211,49 @@ class RunnerWriter:
         b.begin("leave")
         b.ret()
 
-    def fill_job(
-        self, b: Builder, pool: Value, record: Value, operands: Value, limit: Value
-    ) -> Value:
-        """Write the fields of a job; return its number of chunks."""
+    def advance_function(self) -> None:
+        """void advance(pool, worker): the record at hand is over; go on until there is a job, or no more records."""
+        parameters = [("ptr", "pool"), ("i64", "worker")]
+        b = self.module.function("lampas_advance", parameters, internal=True)
+        pool, worker = b.arguments
+        clock = b.allocate("i64", 2, 16)
+        count, records = self.field(b, pool, COUNT), self.field(b, pool, RECORDS, "ptr")
+        times, slots = self.field(b, pool, TIMES, "ptr"), self.field(b, pool, SLOTS, "ptr")
+        timed = b.compare("ne", times, Value("null", "ptr"))
+        resolved = self.word(b, pool, RESOLVED)
+        self.jump(b, "onwards")
+        b.begin("onwards")
+        index = self.field(b, pool, NEXT)
+        with b.when(timed):
+            self.read_clock(b, clock, times, index)
+        more = b.compare("slt", index, count)
+        with b.when(more):
+            b.store(b.add(index, 1), self.word(b, pool, NEXT), 8)
+        # Who waits for this count may take the program's memory away as soon as it is told.
+        b.line(f"store atomic {index}, {self.word(b, pool, PROGRESS)} seq_cst, align 8")
+        self.fork(b, more, "take", "leave")
+        b.begin("take")
+        record = b.element_pointer(records, b.multiply(index, RECORD_WORDS), "i64")
+        self.resolve(b, record, slots, resolved)
+        chunks = self.field(b, record, R_CHUNKS)
+        self.fork(b, b.compare("sgt", chunks, 1), "publish", "alone")
+        b.begin("alone")
+        self.call_alone(b, record, resolved, worker)
+        self.jump(b, "onwards")
+        b.begin("publish")
+        self.publish(b, pool, record, chunks)
+        self.jump(b, "leave")
+        b.begin("leave")
+        b.ret()
+
+    def call_alone(self, b: Builder, record: Value, resolved: Value, worker: Value) -> None:
+        """Do a record whole."""
+        kernel = self.field(b, record, R_KERNEL, "ptr")
+        integers, extent = self.field(b, record, R_INTEGERS, "ptr"), self.field(b, record, R_EXTENT)
+        b.call_pointer(kernel, [resolved, integers, b.value(0), extent, worker])
+
+    def publish(self, b: Builder, pool: Value, record: Value, chunks: Value) -> None:
+        """Make a record the job at hand, and wake who sleeps."""
         for source, place in (
             (R_KERNEL, KERNEL),
             (R_INTEGERS, INTEGERS),
@@ -210,32 +261,59 @@ class RunnerWriter:
             (R_CHUNK, CHUNK),
         ):
             b.store(self.field(b, record, source), self.word(b, pool, place), 8)
-        chunks = self.field(b, record, R_CHUNKS)
-        b.store(operands, self.word(b, pool, OPERANDS), 8)
-        b.store(limit, self.word(b, pool, LIMIT), 8)
-        return chunks
-
-    def parallel_function(self) -> None:
-        """void parallel(pool, record, operands, limit): publish a job, help with it, wait for its end."""
-        parameters = [("ptr", "pool"), ("ptr", "record"), ("ptr", "operands"), ("i64", "limit")]
-        b = self.module.function("lampas_parallel", parameters, internal=True)
-        pool, record, operands, limit = b.arguments
-        chunks = self.fill_job(b, pool, record, operands, limit)
-        done = self.word(b, pool, DONE)
-        b.line(f"store atomic i64 0, {done} seq_cst, align 8")
+        b.store(chunks, self.word(b, pool, CHUNKS), 8)
+        b.line(f"store atomic i64 0, {self.word(b, pool, DONE)} seq_cst, align 8")
         old = self.atomic_load(b, self.word(b, pool, CLAIMS))
         serial = b.add(b.bit_and(old, ~LOW_HALF), LOW_HALF + 1)
         fresh = b.bit_or(serial, b.shift_left(chunks, CHUNK_BITS))
         b.line(f"store atomic {fresh}, {self.word(b, pool, CLAIMS)} seq_cst, align 8")
         self.wake(b, pool)
-        self.jump(b, "help")
+
+    def start_function(self) -> None:
+        """i64 lampas_start(program, slots, pool, times): have the pool walk a program; 0 if it was not to be had.
+
+        Who started it must call `lampas_help` for all records, and then `lampas_leave`.
+        """
+        parameters = [("ptr", "program"), ("ptr", "slots"), ("ptr", "pool"), ("ptr", "times")]
+        b = self.module.function("lampas_start", parameters, "i64")
+        program, slots, pool, times = b.arguments
+        small = b.compare("sle", self.field(b, program, P_MOST_OPERANDS), MOST_OPERANDS)
+        self.fork(b, small, "try", "refuse")
+        b.begin("try")
+        swap = f"cmpxchg {self.word(b, pool, BUSY)}, i64 0, i64 1 seq_cst seq_cst"
+        won = b.emit(f"extractvalue {b.emit(swap, '{ i64, i1 }')}, 1", "i1")
+        self.fork(b, won, "begin", "refuse")
+        b.begin("begin")
+        self.wake(b, pool)  # early: they wake up while the first records run
+        for value, place in (
+            (self.field(b, program, P_RECORDS), RECORDS),
+            (self.field(b, program, P_COUNT), COUNT),
+            (self.field(b, program, P_LIMIT), LIMIT),
+            (slots, SLOTS),
+            (times, TIMES),
+            (self.word(b, pool, RESOLVED), OPERANDS),
+            (b.value(0), NEXT),
+        ):
+            b.store(value, self.word(b, pool, place), 8)
+        b.call("lampas_advance", "void", [pool, b.value(0)])
+        b.ret(b.value(1))
+        b.begin("refuse")
+        b.ret(b.value(0))
+
+    def help_function(self) -> None:
+        """void lampas_help(pool, records): be worker 0 until so many records are over."""
+        b = self.module.function("lampas_help", [("ptr", "pool"), ("i64", "records")])
+        pool, wanted = b.arguments
+        self.jump(b, "come")
+        b.begin("come")
+        self.jump(b, "look")
+        b.begin("look")
+        b.line("%spins = phi i64 [ 0, %come ], [ 0, %help ], [ %more, %keep ]")
+        over = self.atomic_load(b, self.word(b, pool, PROGRESS))
+        self.fork(b, b.compare("sge", over, wanted), "leave", "help")
         b.begin("help")
         did = b.call("lampas_claim", "i64", [pool, b.value(0)])
-        self.fork(b, b.compare("ne", did, 0), "help", "join")
-        b.begin("join")
-        b.line("%spins = phi i64 [ 0, %help ], [ %more, %keep ]")
-        finished = self.atomic_load(b, done)
-        self.fork(b, b.compare("eq", finished, chunks), "leave", "hold")
+        self.fork(b, b.compare("ne", did, 0), "look", "hold")
         b.begin("hold")
         self.pause(b)
         b.line("%more = add i64 %spins, 1")
@@ -245,12 +323,18 @@ class RunnerWriter:
         b.call("sched_yield", "i32", [])
         self.jump(b, "keep")
         b.begin("keep")
-        self.jump(b, "join")
+        self.jump(b, "look")
         b.begin("leave")
         b.ret()
 
+    def leave_function(self) -> None:
+        """void lampas_leave(pool): the program that was started is over; the pool is free."""
+        b = self.module.function("lampas_leave", [("ptr", "pool")])
+        b.line(f"store atomic i64 0, {self.word(b, b.arguments[0], BUSY)} seq_cst, align 8")
+        b.ret()
+
     def run_function(self) -> None:
-        """void lampas_run(program, slots, pool, times): walk the records of a program.
+        """void lampas_run(program, slots, pool, times): walk the records of a program, and return when they are over.
 
         `pool` may be null (run serially); `times` may be null, else gets count + 1 clock readings in ns.
         """
@@ -258,48 +342,27 @@ class RunnerWriter:
         b = self.module.function("lampas_run", parameters)
         program, slots, pool, times = b.arguments
         count, records = self.field(b, program, P_COUNT), self.field(b, program, P_RECORDS, "ptr")
-        limit = self.field(b, program, P_LIMIT)
+        self.fork(b, b.compare("ne", pool, Value("null", "ptr")), "try", "alone")
+        b.begin("try")
+        started = b.call("lampas_start", "i64", [program, slots, pool, times])
+        self.fork(b, b.compare("ne", started, 0), "together", "alone")
+        b.begin("together")
+        b.call("lampas_help", "void", [pool, count])
+        b.call("lampas_leave", "void", [pool])
+        b.ret()
+        b.begin("alone")
         resolved = b.emit(f"alloca ptr, {self.field(b, program, P_MOST_OPERANDS)}, align 64", "ptr")
         clock = b.allocate("i64", 2, 16)
-        threaded = self.acquire(b, pool)
-        with b.when(threaded):
-            self.wake(b, pool)  # early: they wake up while the first records run
         timed = b.compare("ne", times, Value("null", "ptr"))
         with b.when(timed):
             self.read_clock(b, clock, times, b.value(0))
         with b.loop(0, count) as index:
             record = b.element_pointer(records, b.multiply(index, RECORD_WORDS), "i64")
             self.resolve(b, record, slots, resolved)
-            chunks = self.field(b, record, R_CHUNKS)
-            wide = b.bit_and(b.compare("sgt", chunks, 1), threaded)
-            with b.branch(wide) as (together, alone):
-                with together:
-                    b.call("lampas_parallel", "void", [pool, record, resolved, limit])
-                with alone:
-                    kernel, integers = (
-                        self.field(b, record, R_KERNEL, "ptr"),
-                        self.field(b, record, R_INTEGERS, "ptr"),
-                    )
-                    extent = self.field(b, record, R_EXTENT)
-                    b.call_pointer(kernel, [resolved, integers, b.value(0), extent, b.value(0)])
+            self.call_alone(b, record, resolved, b.value(0))
             with b.when(timed):
                 self.read_clock(b, clock, times, b.add(index, 1))
-        with b.when(threaded):
-            b.line(f"store atomic i64 0, {self.word(b, pool, BUSY)} seq_cst, align 8")
         b.ret()
-
-    def acquire(self, b: Builder, pool: Value) -> Value:
-        """Return whether this call got the pool for itself (i1)."""
-        given = b.compare("ne", pool, Value("null", "ptr"))
-        entry = b.block
-        self.fork(b, given, "try", "tried")
-        b.begin("try")
-        swap = f"cmpxchg {self.word(b, pool, BUSY)}, i64 0, i64 1 seq_cst seq_cst"
-        pair = b.emit(swap, "{ i64, i1 }")
-        won = b.emit(f"extractvalue {pair}, 1", "i1")
-        self.jump(b, "tried")
-        b.begin("tried")
-        return b.phi([(Value("false", "i1"), entry), (won, "try")])
 
     def resolve(self, b: Builder, record: Value, slots: Value, resolved: Value) -> None:
         """Turn a record's (slot, byte offset) pairs into pointers."""

@@ -12,6 +12,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -85,27 +86,44 @@ class Pool:
     def stop(self) -> None:
         """Let the workers return; they are not waited for."""
         self.words[QUIT] = 1
-        native_functions()[2](self.pointer)
+        native_functions().wake(self.pointer)
 
 
 def serve(pointer: int, number: int, keep: numpy.ndarray) -> None:
     """Be worker `number` until the pool stops; `keep` holds the shared words alive."""
-    native_functions()[1](pointer, number)
+    native_functions().worker(pointer, number)
+
+
+NativeCall = Callable[..., Any]
+
+
+class NativeFunctions(NamedTuple):
+    """The runner's functions (`native`), to be called from Python."""
+
+    run: NativeCall
+    worker: NativeCall
+    wake: NativeCall
+    start: NativeCall
+    help: NativeCall
+    leave: NativeCall
 
 
 @functools.cache
-def native_functions() -> tuple[NativeCall, NativeCall, NativeCall]:
-    """Compile the runner; return ctypes functions (run, worker, wake)."""
-    names = ["lampas_run", "lampas_worker", "lampas_wake"]
-    found = compile_functions(runner_module(host()), names)
+def native_functions() -> NativeFunctions:
+    """Compile the runner."""
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    run = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, pointer)(found["lampas_run"])
-    worker = ctypes.CFUNCTYPE(None, pointer, number)(found["lampas_worker"])
-    wake = ctypes.CFUNCTYPE(None, pointer)(found["lampas_wake"])
-    return run, worker, wake
-
-
-NativeCall = Callable[..., None]
+    signatures: dict[str, tuple[Any, ...]] = {
+        "lampas_run": (None, pointer, pointer, pointer, pointer),
+        "lampas_worker": (None, pointer, number),
+        "lampas_wake": (None, pointer),
+        "lampas_start": (number, pointer, pointer, pointer, pointer),
+        "lampas_help": (None, pointer, number),
+        "lampas_leave": (None, pointer),
+    }
+    found = compile_functions(runner_module(host()), list(signatures))
+    return NativeFunctions(
+        *[ctypes.CFUNCTYPE(*types)(found[name]) for name, types in signatures.items()]
+    )
 
 
 class State:
@@ -121,6 +139,8 @@ state = State()
 
 # Told when there may be more threads than before.
 ADDING: list[Callable[[], None]] = []
+# Told before the pool goes.
+LEAVING: list[Callable[[], None]] = []
 
 
 def get_num_threads() -> int:
@@ -139,6 +159,8 @@ def set_num_threads(count: object) -> None:
         raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
     if count <= 0:
         raise RuntimeError(f"set_num_threads expects a positive number of threads, but got {count}")
+    for told in LEAVING:
+        told()
     with state.lock:
         more = count > get_num_threads()
         state.threads = count

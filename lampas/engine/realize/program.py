@@ -15,10 +15,12 @@ import functools
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from lampas.engine.device.background import finish
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.buffer import statistics as memory_statistics
 from lampas.engine.device.launch import Program as NativeProgram
@@ -122,11 +124,9 @@ class Program:
         )
         self.number_cells = schedule.cells.table()
         self.cells_pointer = self.number_cells.__array_interface__["data"][0]
-        self.only = (
-            self.segments[0]
-            if len(self.segments) == 1 and isinstance(self.segments[0], NativeProgram)
-            else None
-        )
+        last = self.segments[-1] if self.segments else None
+        self.last = last if isinstance(last, NativeProgram) else None
+        self.only = self.last if len(self.segments) == 1 else None
 
     @property
     def schedule(self) -> Schedule:
@@ -205,6 +205,7 @@ class Program:
         """Run; return the buffer of each output."""
         if settings.debug or WATCHERS:
             return self.run_watched(leaf_buffers, scalars, donated)
+        finish()  # what it holds may serve for the outputs
         outputs = self.output_buffers(leaf_buffers, donated)
         self.run_into(outputs, leaf_buffers, scalars)
         return outputs
@@ -218,6 +219,22 @@ class Program:
         else:
             self.run_into(outputs, leaf_buffers, scalars)
 
+    def start_given(
+        self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
+    ) -> None:
+        """As `run_given`, but what comes last may go on in the background when this returns."""
+        if self.last is None or settings.debug or WATCHERS:
+            self.run_given(outputs, leaf_buffers, scalars)
+            return
+        workspace = self.start(leaf_buffers, outputs, scalars)
+        memory = (*leaf_buffers, *outputs)
+        if self.only is None:
+            self.run_segments(workspace, memory, scalars, whole=False)
+        release = partial(self.workspaces.give_back, workspace)
+        if not self.last.start_at(workspace.address, memory, release):
+            self.last.run_at(workspace.address)
+            release()
+
     def run_into(
         self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
     ) -> None:
@@ -226,22 +243,33 @@ class Program:
         if self.only is not None:
             self.only.run_at(workspace.address)
         else:
-            memory = [*leaf_buffers, *outputs, workspace.arena]
-            checked = self.checked and all_inside(leaf_buffers, self.checked)
-            for segment in self.segments[2:] if checked else self.segments:
-                if isinstance(segment, NativeProgram):
-                    segment.run_at(workspace.address)
-                elif isinstance(segment, GuardCheck):
-                    segment.run(workspace.flags)
-                else:
-                    segment.run(memory, scalars)
+            self.run_segments(workspace, [*leaf_buffers, *outputs], scalars)
         self.workspaces.give_back(workspace)
+
+    def run_segments(
+        self,
+        workspace: Workspace,
+        buffers: Sequence[Buffer],
+        scalars: Sequence[Any],
+        whole: bool = True,
+    ) -> None:
+        """Run all segments on the buffers of leaves and outputs; not the last one, unless `whole`."""
+        memory = [*buffers, workspace.arena]
+        checked = self.checked and all_inside(buffers, self.checked)
+        for segment in self.segments[2 if checked else 0 : None if whole else -1]:
+            if isinstance(segment, NativeProgram):
+                segment.run_at(workspace.address)
+            elif isinstance(segment, GuardCheck):
+                segment.run(workspace.flags)
+            else:
+                segment.run(memory, scalars)
 
     def start(
         self, leaf_buffers: Sequence[Buffer], outputs: Sequence[Buffer], scalars: Sequence[Any]
     ) -> Workspace:
         """A workspace with all pointers written, and what is kept from run to run made."""
         statistics.runs += 1
+        finish()
         workspace = self.workspaces.take()
         if not self.preparations:
             workspace.write([*leaf_buffers, *outputs], (), scalars, self.cells_pointer)

@@ -52,6 +52,7 @@ class WorkspaceLayout:
 
     def give_back(self, workspace: Workspace) -> None:
         """The run is over, and nobody uses the workspace any more."""
+        workspace.kept = ()
         if self.arena_bytes > SMALL_ARENA:
             workspace.arena = None
         if len(self.idle) < KEPT:
@@ -62,11 +63,12 @@ class WorkspaceLayout:
 class Workspace:
     """The memory of one run at a time; `address` is that of the pointers."""
 
-    __slots__ = ("address", "arena", "block", "flags", "flags_pointer", "layout")
+    __slots__ = ("address", "arena", "block", "flags", "flags_pointer", "kept", "layout")
 
     def __init__(self, layout: WorkspaceLayout) -> None:
         self.layout = layout
         self.arena: Buffer | None = None
+        self.kept: Sequence[Buffer] = ()  # alive until the run is over
         self.block = (ctypes.c_uint64 * (-(-layout.nbytes // 8)))()
         self.address = ctypes.addressof(self.block)
         self.flags = (ctypes.c_uint8 * (layout.flags + 1))()
@@ -80,6 +82,7 @@ class Workspace:
         `cells` is the address of the program's own table.
         """
         layout = self.layout
+        self.kept = kept
         if layout.flags:
             ctypes.memset(self.flags_pointer, 0, layout.flags)
         if layout.complex:

@@ -277,8 +277,8 @@ def item(self: Tensor) -> Any:
     kind = self._node.dtype
     reader = _READERS.get(kind.name)
     if reader is not None:
-        buffer = self._storage.buffer()
-        return reader.from_address(buffer.pointer + self._offset * kind.itemsize).value
+        address = self._storage.buffer().address() + self._offset * kind.itemsize
+        return reader.from_address(address).value
     return array_of(self).item() if self.dtype.name != "bfloat16" else float(array_of(self).flat[0])
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lampas.engine.device.background import finish
 from lampas.engine.shape import Size, normalize_dim
 from lampas.engine.tensor import arithmetic, comparison, contraction, parts, pointwise
 from lampas.engine.tensor.conversion import from_numpy
@@ -192,7 +193,9 @@ def element_size(self: Tensor) -> int:
 @method()
 def data_ptr(self: Tensor) -> int:
     """The address of the first element of the current value; a write may move it."""
-    return self._storage.buffer().pointer + self._offset * self.dtype.itemsize
+    buffer = self._storage.buffer()
+    finish()  # nobody can tell when the address will be used
+    return buffer.pointer + self._offset * self.dtype.itemsize
 
 
 @method()

@@ -1,0 +1,141 @@
+"""The run in the background: a program that goes on while its caller does other things.
+
+The loss of a training step is known long before the step is over.  So a step that is known (`optim.step_replays`) is only
+started: the pool's workers walk its program (`native`) while Python notes the next step, and whoever needs a result
+helps them until it is there.
+
+There is at most one such run.  Its memory is left alone for as long as a record touches it:
+
+- who reads or writes memory by an array or an address waits first (`wait_for`);
+- every other run, a fork, a change of the pool and the end of the process wait for the whole (`finish`);
+- memory that is given up meanwhile is nobody else's before the run is over (`GIVEN_UP`);
+- what arrays outside may show, and parts of others' memory, are never touched in the background (`may_go_on`).
+
+The run refers to no buffer: who counts references finds what it would find without it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import os
+import threading
+from typing import TYPE_CHECKING, final
+
+from lampas.engine.device.pool import LEAVING, current_pool, native_functions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from lampas.engine.device.buffer import Buffer
+    from lampas.engine.device.launch import Program
+    from lampas.engine.device.pool import Pool
+
+WORTH_NANOSECONDS = 300_000  # of estimated work: a shorter run is over before it pays
+
+
+@final
+class Run:
+    """A program that was started on the pointers at an address; `release` is called when it is over."""
+
+    __slots__ = ("address", "pool", "program", "release")
+
+    def __init__(
+        self, program: Program, pool: Pool, address: int, release: Callable[[], None]
+    ) -> None:
+        self.program, self.pool, self.address, self.release = program, pool, address, release
+
+    def records_touching(self, buffer: Buffer) -> int:
+        """How many records must be over until none touches a buffer; 0 where none does."""
+        if not buffer.capacity:
+            return len(self.program.live)  # it may be a part of what has another address
+        wanted, uses = buffer.pointer, self.program.last_uses
+        pointers = (ctypes.c_uint64 * len(uses)).from_address(self.address)
+        found = [last for last, at in zip(uses, pointers, strict=True) if at == wanted]
+        return max(found, default=0)
+
+
+# The run that is on, if there is one.  Looked at wherever memory is touched: a list's truth costs next to nothing.
+RUNS: list[Run] = []
+
+# Buffers of the memory that was given up while it is on.
+GIVEN_UP: list[Buffer] = []
+
+_foreground: list[None] = []  # one for each `in_foreground` that is on
+_lock = threading.RLock()  # of those who help: each would be worker 0
+
+
+def may_go_on(program: Program, memory: Sequence[Buffer]) -> bool:
+    """Whether a program is worth starting, and touches nothing that arrays outside show."""
+    if not (program.parallel and program.work >= WORTH_NANOSECONDS) or _foreground:
+        return False
+    return not any(buffer.exported and buffer.is_seen_outside() for buffer in memory)
+
+
+def start(program: Program, address: int, release: Callable[[], None]) -> bool:
+    """Start a program with the pointers at an address; False, with nothing done, where no pool is free."""
+    with _lock:
+        finish()
+        pool = current_pool()
+        if pool is None:
+            return False
+        run = Run(program, pool, address, release)
+        if not native_functions().start(program.pointer, address, pool.pointer, None):
+            return False
+        RUNS.append(run)
+        return True
+
+
+@contextlib.contextmanager
+def in_foreground() -> Generator[None, None, None]:
+    """Within it, nothing is started in the background: whoever runs a program waits for it."""
+    finish()
+    _foreground.append(None)
+    try:
+        yield
+    finally:
+        _foreground.pop()
+
+
+def finish() -> None:
+    """Wait until nothing runs in the background."""
+    if not RUNS:
+        return
+    with _lock:
+        run = RUNS[0] if RUNS else None
+        if run is None:
+            return
+        native_functions().help(run.pool.pointer, len(run.program.live))
+        if run in RUNS:  # a finaliser between these lines may have come here too
+            RUNS.clear()
+            native_functions().leave(run.pool.pointer)
+            run.release()
+            GIVEN_UP.clear()
+
+
+def wait_for(buffer: Buffer) -> None:
+    """Wait until the run in the background touches a buffer's memory no more."""
+    with _lock:
+        run = RUNS[0] if RUNS else None
+        if run is None:
+            return
+        records = run.records_touching(buffer)
+        if records == len(run.program.live):
+            finish()
+        elif records:
+            native_functions().help(run.pool.pointer, records)
+
+
+def forget_runs() -> None:
+    """In a forked child: what another thread started since has no workers here."""
+    global _lock
+    _lock = threading.RLock()
+    RUNS.clear()
+    GIVEN_UP.clear()
+
+
+LEAVING.append(finish)
+atexit.register(finish)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=finish, after_in_child=forget_runs)

@@ -1,0 +1,219 @@
+"""Steps that go on in the background: nobody can tell, whatever is looked at, and whenever.
+
+The oracle is the same program in the foreground.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lampas as torch
+from lampas import nn
+from lampas.engine.device import background
+from lampas.engine.device.background import RUNS, in_foreground
+from lampas.engine.settings import settings
+
+STEPS = 12
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two threads, and every known step is worth it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    monkeypatch.setattr(background, "WORTH_NANOSECONDS", 0)
+    yield
+    background.finish()
+    torch.set_num_threads(before)
+
+
+class Training:
+    """A small network that learns; `step` returns the loss."""
+
+    def __init__(self, wrap: Callable[..., Any] = lambda step: step) -> None:
+        torch.manual_seed(3)
+        self.model = nn.Sequential(
+            nn.Linear(64, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 8)
+        )  # fmt: skip
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-2)
+        self.inputs = torch.randn(96, 64) + 0.0
+        self.targets = torch.randint(0, 8, (96,)) + 0
+        self.learn = wrap(self.learn)
+
+    def learn(self) -> Any:
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.model(self.inputs), self.targets)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def values(self) -> list[np.ndarray]:
+        return [value.detach().numpy().copy() for value in self.model.state_dict().values()]
+
+
+def watched(look: Callable[[Training, Any, int], Any], on: bool, **options: Any) -> list[Any]:
+    """What is seen in a training with the background on or off, and the values at its end."""
+    with settings.override(tier="compiled"), nullcontext() if on else in_foreground():
+        training, seen, started = Training(**options), [], 0
+        for number in range(STEPS):
+            loss = training.learn()
+            started += bool(RUNS)
+            seen.append(look(training, loss, number))
+        background.finish()
+        assert (started > 0) is on
+        return [seen, training.values()]
+
+
+def weights_now(training: Training, loss: Any, number: int) -> Any:
+    return training.model[3].weight.tolist()
+
+
+def changed_input(training: Training, loss: Any, number: int) -> Any:
+    training.inputs.mul_(1.25)
+    return training.inputs.sum().item()
+
+
+def changed_weight(training: Training, loss: Any, number: int) -> Any:
+    if number > STEPS - 4:
+        with torch.no_grad():
+            training.model[0].weight[0, 0] = 1.0
+    return loss.item()
+
+
+def gradients(training: Training, loss: Any, number: int) -> Any:
+    return [parameter.grad.norm().item() for parameter in training.model.parameters()]
+
+
+def evaluation(training: Training, loss: Any, number: int) -> Any:
+    training.model.eval()
+    with torch.no_grad():
+        found = training.model(training.inputs).sum().item()
+    training.model.train()
+    return found
+
+
+def freed_memory(training: Training, loss: Any, number: int) -> Any:
+    """What is given up while the step goes on is not written over."""
+    training.inputs = training.inputs.clone()
+    training.optimizer.zero_grad()
+    sizes = [p.numel() for p in training.model.parameters()]
+    return [float(np.asarray(torch.full((size,), 7.0) + number).sum()) for size in sizes]
+
+
+def other_threads(training: Training, loss: Any, number: int) -> Any:
+    found: dict[int, Any] = {}
+
+    def read(place: int) -> None:
+        found[place] = [loss.item(), training.model[place].weight.tolist()]
+
+    threads = [threading.Thread(target=read, args=(place,)) for place in (0, 1, 3, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(found.items())
+
+
+def address(training: Training, loss: Any, number: int) -> Any:
+    assert training.model[0].weight.data_ptr()
+    assert not RUNS
+    return loss.item()
+
+
+LOOKS = [
+    weights_now, changed_input, changed_weight, gradients, evaluation, freed_memory, other_threads, address,
+    lambda training, loss, number: loss.item(),
+    lambda training, loss, number: None,
+    lambda training, loss, number: str(loss),
+    lambda training, loss, number: training.model[1].running_mean.tolist(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nobody_can_tell(look: Callable[..., Any]) -> None:
+    assert_same(watched(look, on=True), watched(look, on=False))
+
+
+def test_nobody_can_tell_of_a_compiled_step() -> None:
+    found, expected = (watched(weights_now, on=on, wrap=torch.compile) for on in (True, False))
+    assert_same(found, expected)
+
+
+def assert_same(found: list[Any], expected: list[Any]) -> None:
+    assert found[0] == expected[0]
+    for left, right in zip(found[1], expected[1], strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def started() -> Training:
+    """A training whose step is going on."""
+    training = Training()
+    for _ in range(STEPS):
+        training.learn()
+    assert RUNS
+    return training
+
+
+def test_a_loss_is_there_before_the_step_is_over() -> None:
+    training = started()
+    program = RUNS[0].program
+    run = RUNS[0]
+    loss = training.learn()
+    (run,) = RUNS
+    assert 0 < run.records_touching(loss._storage.node.buffer) < len(program.live)
+    loss.item()
+    assert [run] == RUNS  # nobody waited for the whole
+
+
+def test_arrays_outside_are_never_touched_in_the_background() -> None:
+    training = started()
+    shown = training.model[0].weight.detach().numpy()
+    training.learn()
+    assert not RUNS
+    assert shown.tolist() == training.model[0].weight.tolist()
+
+
+def test_an_array_outside_may_change_after_the_step() -> None:
+    seen = []
+    for on in (True, False):
+        with settings.override(tier="compiled"), nullcontext() if on else in_foreground():
+            training, data = Training(), np.ones((96, 64), np.float32)
+            training.inputs = torch.from_numpy(data)
+            for _ in range(STEPS):
+                training.learn()
+                data += 1
+            seen.append(training.values())
+    for left, right in zip(*seen, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_another_number_of_threads_waits() -> None:
+    training = started()
+    torch.set_num_threads(1)
+    assert not RUNS
+    training.learn()
+    assert not RUNS
+
+
+def test_synchronize_waits() -> None:
+    started()
+    torch.cpu.synchronize()
+    assert not RUNS
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_waits_and_its_child_can_go_on() -> None:
+    training = started()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if not RUNS and training.learn().item() > 0 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not RUNS
