@@ -12,8 +12,9 @@ back, so that of two threads each works on its own half of the memory, job after
 Since the serial number is in the word, a worker that was asleep for a whole job can never claim with stale job
 fields. A record is over when `done` equals its number of chunks: a worker that never woke up delays nobody.
 
-**Sleeping.** A worker without work spins a tenth of a millisecond and then waits on a futex; who publishes work wakes
-the sleepers, if there are any. Elsewhere than on Linux a worker naps instead.
+**Sleeping.** A worker without work spins a tenth of a millisecond, goes on looking for half a millisecond between which
+it lets others run, and then waits on a futex; who publishes work wakes the sleepers, if there are any. Elsewhere than on
+Linux a worker naps instead.
 
 The layouts (in 64-bit words) are the constants below; `launch.py` and `pool.py` fill them.
 """
@@ -39,7 +40,8 @@ R_KERNEL, R_OPERANDS, R_COUNT, R_INTEGERS, R_EXTENT, R_CHUNK, R_CHUNKS, R_TASK =
 PROGRAM_WORDS = 4
 P_COUNT, P_RECORDS, P_LIMIT, P_MOST_OPERANDS = range(4)
 
-SPIN_NANOSECONDS = 100_000  # how long a worker looks for more work before it sleeps
+SPIN_NANOSECONDS = 100_000  # how long a worker looks for more work before it makes room for others,
+YIELD_NANOSECONDS = 600_000  # and before it sleeps: being woken takes it some 50 µs
 SPINS_BETWEEN_CLOCKS = 64
 SPINS_BEFORE_YIELD = 4000
 LOW_HALF, CHUNK_BITS, CHUNK_MASK = 0xFFFFFFFF, 16, 0xFFFF
@@ -185,7 +187,7 @@ class RunnerWriter:
         since = self.now(b, clock)
         self.jump(b, "spin")
         b.begin("spin")
-        b.line("%spins = phi i64 [ 0, %idle ], [ %more, %again ], [ %more, %check ]")
+        b.line("%spins = phi i64 [ 0, %idle ], [ %more, %again ], [ %more, %check ], [ %more, %yield ]")
         did = b.call("lampas_claim", "i64", [pool, worker])
         self.fork(b, b.compare("ne", did, 0), "idle", "rest")
         b.begin("rest")
@@ -198,7 +200,12 @@ class RunnerWriter:
         self.fork(b, b.compare("eq", look, 0), "check", "spin")
         b.begin("check")
         passed = b.subtract(self.now(b, clock), since)
-        self.fork(b, b.compare("sgt", passed, SPIN_NANOSECONDS), "sleep", "spin")
+        self.fork(b, b.compare("sgt", passed, SPIN_NANOSECONDS), "patient", "spin")
+        b.begin("patient")
+        self.fork(b, b.compare("sgt", passed, YIELD_NANOSECONDS), "sleep", "yield")
+        b.begin("yield")
+        b.call("sched_yield", "i32", [])
+        self.jump(b, "spin")
         b.begin("sleep")
         generation = self.atomic_load(b, self.word(b, pool, GENERATION))
         self.atomic_add(b, self.word(b, pool, SLEEPERS), 1)
