@@ -18,6 +18,7 @@ import lampas as torch
 from lampas import nn
 from lampas.engine.device import background
 from lampas.engine.device.background import RUNS, in_foreground
+from lampas.engine.device.buffer import Buffer
 from lampas.engine.settings import settings
 
 STEPS = 12
@@ -69,6 +70,20 @@ def watched(look: Callable[[Training, Any, int], Any], on: bool, **options: Any)
         background.finish()
         assert (started > 0) is on
         return [seen, training.values()]
+
+
+def changed_whole(training: Training, loss: Any, number: int) -> Any:
+    """The batch is a part of what changes."""
+    if number == 0:
+        training.data = torch.cat([training.inputs, training.inputs])
+    training.data.mul_(1.1)
+    training.inputs = training.data[8 : 8 + 96]
+    return training.data.max().item()
+
+
+def counted(training: Training, loss: Any, number: int) -> Any:
+    found = training.model(training.inputs).argmax(1) == training.targets
+    return found.sum().item()
 
 
 def weights_now(training: Training, loss: Any, number: int) -> Any:
@@ -128,7 +143,7 @@ def address(training: Training, loss: Any, number: int) -> Any:
 
 
 LOOKS = [
-    weights_now, changed_input, changed_weight, gradients, evaluation, freed_memory, other_threads, address,
+    weights_now, changed_input, changed_whole, changed_weight, counted, gradients, evaluation, freed_memory, other_threads, address,
     lambda training, loss, number: loss.item(),
     lambda training, loss, number: None,
     lambda training, loss, number: str(loss),
@@ -172,12 +187,58 @@ def test_a_loss_is_there_before_the_step_is_over() -> None:
     assert [run] == RUNS  # nobody waited for the whole
 
 
+def test_a_small_run_waits_for_what_it_reads() -> None:
+    training = started()
+    for _ in range(3):  # until the small run is known
+        loss = training.learn()
+        (loss.detach() * 2).item()
+    (run,) = RUNS
+    loss = training.learn()
+    (run,) = RUNS
+    assert (loss.detach() * 2).item() == pytest.approx(2 * loss.item())
+    assert [run] == RUNS
+    training.model[0].weight.sum().item()
+    assert not RUNS
+
+
 def test_arrays_outside_are_never_touched_in_the_background() -> None:
     training = started()
     shown = training.model[0].weight.detach().numpy()
     training.learn()
     assert not RUNS
     assert shown.tolist() == training.model[0].weight.tolist()
+
+
+def test_who_shows_memory() -> None:
+    buffer = Buffer.allocate(256)
+    assert not buffer.is_shown()
+    parts = [buffer.part(64 * n, 64) for n in range(3)]
+    parts.append(parts[1].part(16, 16))
+    assert not buffer.is_shown()
+    assert not any(part.is_shown() for part in parts)
+    array = parts[2].array(np.uint8, (64,))
+    assert buffer.is_shown()
+    assert all(part.is_shown() for part in parts)
+    del array
+    assert not parts[0].is_shown()
+    del parts
+    assert buffer.parts == 0
+    outside = np.zeros(64, np.float32)
+    given = Buffer.from_array(outside)
+    part = given.part(0, 64)
+    assert given.is_shown()
+    assert part.is_shown()
+    del outside
+    assert not part.is_shown()
+
+
+def test_parts_keep_the_memory() -> None:
+    buffer = Buffer.allocate(4096)
+    pointer, part = buffer.pointer, buffer.part(0, 64)
+    del buffer
+    assert Buffer.allocate(4096).pointer != pointer
+    del part
+    assert Buffer.allocate(4096).pointer == pointer
 
 
 def test_an_array_outside_may_change_after_the_step() -> None:

@@ -7,9 +7,10 @@ helps them until it is there.
 There is at most one such run.  Its memory is left alone for as long as a record touches it:
 
 - who reads or writes memory by an array or an address waits first (`wait_for`);
-- every other run, a fork, a change of the pool and the end of the process wait for the whole (`finish`);
+- a run that wants the pool, a fork, a change of the pool and the end of the process wait for the whole (`finish`);
+  small runs, which need one thread, only wait for what they read;
 - memory that is given up meanwhile is nobody else's before the run is over (`GIVEN_UP`);
-- what arrays outside may show, and parts of others' memory, are never touched in the background (`may_go_on`).
+- what arrays outside may show is touched no more when the start returns.
 
 The run refers to no buffer: who counts references finds what it would find without it.
 """
@@ -21,6 +22,7 @@ import contextlib
 import ctypes
 import os
 import threading
+from bisect import bisect_left
 from typing import TYPE_CHECKING, final
 
 from lampas.engine.device.pool import LEAVING, current_pool, native_functions
@@ -39,21 +41,24 @@ WORTH_NANOSECONDS = 300_000  # of estimated work: a shorter run is over before i
 class Run:
     """A program that was started on the pointers at an address; `release` is called when it is over."""
 
-    __slots__ = ("address", "pool", "program", "release")
+    __slots__ = ("address", "pool", "program", "release", "touching")
 
     def __init__(
         self, program: Program, pool: Pool, address: int, release: Callable[[], None]
     ) -> None:
         self.program, self.pool, self.address, self.release = program, pool, address, release
+        self.touching: list[tuple[int, int]] | None = (
+            None  # addresses, and records up to the last use
+        )
 
     def records_touching(self, buffer: Buffer) -> int:
-        """How many records must be over until none touches a buffer; 0 where none does."""
-        if not buffer.capacity:
-            return len(self.program.live)  # it may be a part of what has another address
-        wanted, uses = buffer.pointer, self.program.last_uses
-        pointers = (ctypes.c_uint64 * len(uses)).from_address(self.address)
-        found = [last for last, at in zip(uses, pointers, strict=True) if at == wanted]
-        return max(found, default=0)
+        """How many records must be over until none touches a buffer, a part or the whole of it; 0 where none does."""
+        if self.touching is None:
+            pointers = (ctypes.c_uint64 * self.program.slots).from_address(self.address)
+            self.touching = sorted(zip(pointers, self.program.last_uses, strict=True))
+        first, end = buffer.extent()
+        low, high = (bisect_left(self.touching, (address, 0)) for address in (first, end))
+        return max([count for _, count in self.touching[low:high]], default=0)
 
 
 # The run that is on, if there is one.  Looked at wherever memory is touched: a list's truth costs next to nothing.
@@ -66,15 +71,19 @@ _foreground: list[None] = []  # one for each `in_foreground` that is on
 _lock = threading.RLock()  # of those who help: each would be worker 0
 
 
-def may_go_on(program: Program, memory: Sequence[Buffer]) -> bool:
-    """Whether a program is worth starting, and touches nothing that arrays outside show."""
-    if not (program.parallel and program.work >= WORTH_NANOSECONDS) or _foreground:
-        return False
-    return not any(buffer.exported and buffer.is_seen_outside() for buffer in memory)
+def is_worthwhile(program: Program) -> bool:
+    """Whether a program may go on in the background, and takes long enough for that."""
+    return program.parallel and program.work >= WORTH_NANOSECONDS and not _foreground
 
 
-def start(program: Program, address: int, release: Callable[[], None]) -> bool:
-    """Start a program with the pointers at an address; False, with nothing done, where no pool is free."""
+def start(
+    program: Program, address: int, memory: Sequence[Buffer], release: Callable[[], None]
+) -> bool:
+    """Start a program with the pointers at an address; False, with nothing done, where no pool is free.
+
+    `memory` are the buffers of the first slots.
+    """
+    shown = [place for place, buffer in enumerate(memory) if buffer.is_shown()]
     with _lock:
         finish()
         pool = current_pool()
@@ -84,6 +93,9 @@ def start(program: Program, address: int, release: Callable[[], None]) -> bool:
         if not native_functions().start(program.pointer, address, pool.pointer, None):
             return False
         RUNS.append(run)
+        if shown:
+            records = max([program.last_uses[place] for place in shown])
+            native_functions().help(pool.pointer, records)
         return True
 
 

@@ -87,6 +87,8 @@ class Buffer:
         "capacity",
         "exported",
         "nbytes",
+        "parent",
+        "parts",
         "pointer",
         "prepared",
     )
@@ -96,6 +98,8 @@ class Buffer:
         self.nbytes = nbytes
         self.block = block
         self.capacity = capacity  # 0: the memory is not ours to recycle
+        self.parent: Buffer | None = None  # of which this is a part
+        self.parts = 0  # that there are
         self.exported = False
         self.aliased = False  # several values lie here: none of them may be written in place
         self.prepared: Any = (
@@ -130,10 +134,16 @@ class Buffer:
 
     def part(self, offset: int, nbytes: int) -> Buffer:
         """Return a buffer over some of the bytes; either counts as seen by the other."""
-        self.exported = True
         made = Buffer(self.pointer + offset, nbytes, self.block, 0)
-        made.exported = True
+        parent = made.parent = self.parent or self
+        parent.parts += 1
+        parent.exported = made.exported = True
         return made
+
+    def extent(self) -> tuple[int, int]:
+        """Return the first and the last address of the memory that this may be a part of."""
+        whole = self.parent or self
+        return whole.pointer, whole.pointer + max(whole.capacity, whole.nbytes, 1)
 
     def array(
         self,
@@ -164,13 +174,14 @@ class Buffer:
         """Whether anybody else may hold an array over the memory."""
         if not self.exported:
             return False
-        if sys.getrefcount(self.block) > ALONE:
-            return True
-        base = self.block.base
-        if base is None:
+        return sys.getrefcount(self.block) > ALONE or has_other_views(self.block)
+
+    def is_shown(self) -> bool:
+        """Whether an array may show the memory, other buffers left aside."""
+        whole = self.parent or self
+        if not whole.exported:
             return False
-        alone = type(base) is numpy.ndarray and base.base is None
-        return not alone or sys.getrefcount(base) > ALONE + 1
+        return sys.getrefcount(whole.block) - whole.parts > ALONE or has_other_views(whole.block)
 
     def __repr__(self) -> str:
         return f"Buffer(pointer={self.pointer:#x}, nbytes={self.nbytes})"
@@ -179,11 +190,13 @@ class Buffer:
         if RUNS:
             # What runs in the background may still touch the memory: another buffer has it until then.
             heir = Buffer(self.pointer, self.nbytes, self.block, self.capacity)
-            heir.exported = self.exported
+            heir.exported, heir.parent = self.exported, self.parent
             GIVEN_UP.append(heir)
             return
         capacity = self.capacity
         if not capacity:
+            if self.parent is not None:
+                self.parent.parts -= 1
             return
         live = statistics.live_bytes = statistics.live_bytes - capacity
         taken_over = self.exported and sys.getrefcount(self.block) > ALONE
@@ -193,6 +206,15 @@ class Buffer:
             statistics.owned_bytes -= capacity
         else:
             blocks.append((self.block, self.pointer))
+
+
+def has_other_views(block: numpy.ndarray) -> bool:
+    """Whether anybody else refers to the array of which a block is a view."""
+    base = block.base
+    if base is None:
+        return False
+    alone = type(base) is numpy.ndarray and base.base is None
+    return not alone or sys.getrefcount(base) > ALONE + 1
 
 
 def take_back(capacity: int) -> tuple[numpy.ndarray, int] | None:

@@ -124,7 +124,7 @@ class Program:
     def run(self, pointers: Sequence[int], times: numpy.ndarray | None = None) -> None:
         """Run all records on the memory that `pointers` name, one for each slot.
 
-        The caller keeps the memory alive. `times`, an int64 array of ``len(self.live) + 1``, gets the clock (ns)
+        The caller keeps the memory alive, and has waited for what the background does with it. `times`, an int64 array of ``len(self.live) + 1``, gets the clock (ns)
         before the first record and after each: its differences are the records' durations.
         """
         slots = self.slot_array(*pointers)
@@ -132,19 +132,21 @@ class Program:
 
     def run_at(self, address: int, times: numpy.ndarray | None = None) -> None:
         """As `run`, with the pointers lying at an address."""
-        if background.RUNS:
+        pool = None
+        if self.parallel:
             background.finish()
-        pool = current_pool() if self.parallel else None
+            pool = current_pool()
         clock = None if times is None else times.__array_interface__["data"][0]
         self.native(self.pointer, address, None if pool is None else pool.pointer, clock)
 
     def start_at(self, address: int, memory: Sequence[Buffer], release: Callable[[], None]) -> bool:
         """Start on pointers that lie at an address, and return at once; False where it can only be run.
 
-        `memory` are the buffers that it touches. Whoever needs one waits (`background`); at the end `release` is called.
+        `memory` are the buffers of the first slots. Whoever needs one waits (`background`); at the end `release` is
+        called.
         """
-        possible = background.may_go_on(self, memory)
-        return possible and background.start(self, address, release)
+        possible = background.is_worthwhile(self)
+        return possible and background.start(self, address, memory, release)
 
     @functools.cached_property
     def last_uses(self) -> list[int]:

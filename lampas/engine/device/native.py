@@ -187,7 +187,9 @@ class RunnerWriter:
         since = self.now(b, clock)
         self.jump(b, "spin")
         b.begin("spin")
-        b.line("%spins = phi i64 [ 0, %idle ], [ %more, %again ], [ %more, %check ], [ %more, %yield ]")
+        b.line(
+            "%spins = phi i64 [ 0, %idle ], [ %more, %again ], [ %more, %check ], [ %more, %yield ]"
+        )
         did = b.call("lampas_claim", "i64", [pool, worker])
         self.fork(b, b.compare("ne", did, 0), "idle", "rest")
         b.begin("rest")

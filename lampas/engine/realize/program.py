@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lampas.engine.device.background import finish
+from lampas.engine.device.background import RUNS, finish, wait_for
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.buffer import statistics as memory_statistics
 from lampas.engine.device.launch import Program as NativeProgram
@@ -205,7 +205,7 @@ class Program:
         """Run; return the buffer of each output."""
         if settings.debug or WATCHERS:
             return self.run_watched(leaf_buffers, scalars, donated)
-        finish()  # what it holds may serve for the outputs
+        self.wait(leaf_buffers)  # what is given up then may serve for the outputs
         outputs = self.output_buffers(leaf_buffers, donated)
         self.run_into(outputs, leaf_buffers, scalars)
         return outputs
@@ -264,12 +264,22 @@ class Program:
             else:
                 segment.run(memory, scalars)
 
+    def wait(self, leaf_buffers: Sequence[Buffer]) -> None:
+        """Wait for the background: one thread's work only until the leaves are there, and left alone."""
+        if not RUNS:
+            return
+        if self.only is None or self.only.parallel:
+            finish()
+            return
+        for buffer in leaf_buffers:
+            wait_for(buffer)
+
     def start(
         self, leaf_buffers: Sequence[Buffer], outputs: Sequence[Buffer], scalars: Sequence[Any]
     ) -> Workspace:
         """A workspace with all pointers written, and what is kept from run to run made."""
         statistics.runs += 1
-        finish()
+        self.wait(leaf_buffers)
         workspace = self.workspaces.take()
         if not self.preparations:
             workspace.write([*leaf_buffers, *outputs], (), scalars, self.cells_pointer)

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 
-from lampas.engine.device.background import finish
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.pool import ADDING
 from lampas.engine.graph.following import write_follower
@@ -157,7 +156,6 @@ def realize(nodes: Iterable[Node]) -> None:
     for told in COMPUTING:
         told()
     with LOCK:
-        finish()
         asked = [node for node in nodes if node.buffer is None]
         waiting = list(PENDING)
         journal = CURRENT.journal

@@ -150,7 +150,7 @@ SCALED_ADD = Operation("add", _scaled_add, vjp=_scaled_add_vjp, saves="inputs")
 _ALONE: dict[dtype, tuple[dtype]] = {}
 
 
-def _alone(kind: dtype) -> tuple[dtype]:
+def alone(kind: dtype) -> tuple[dtype]:
     """(kind,), always the same object, which the cursor knows again without comparing."""
     found = _ALONE.get(kind)
     if found is None:
@@ -164,9 +164,9 @@ def apply_binary(operation: Operation, a: Any, b: Any) -> Tensor:
         kind = a._node.dtype
         if isinstance(b, Tensor):
             if b._node.dtype is kind and b._shape == a._shape:
-                return record(operation, (a, b), _alone(kind))
+                return record(operation, (a, b), alone(kind))
         elif kind.is_floating_point and (type(b) is float or type(b) is int):
-            return record(operation, (a, number(b)), _alone(kind))
+            return record(operation, (a, number(b)), alone(kind))
     name = operation.name
     kind = common_dtype(name, a, b)
     return record(operation, as_inputs(name, a, b), (kind,))

@@ -94,6 +94,8 @@ def record(
     if not traced:
         count_entry(operation, recipe, inputs, attributes)
         return _untraced(operation, outputs, place)
+    if not any(map(_differentiable, outputs)):
+        return _untraced(operation, outputs, place)  # an entry would be nobody's
     tensors = _write_entry(operation, inputs, nodes, outputs, attributes, place)
     return tensors if operation.multiple else tensors[0]
 

@@ -11,6 +11,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.tensor.arithmetic import (
     Operand,
     Scalar,
+    alone,
     apply_binary,
     binary_operation,
     div,
@@ -50,7 +51,7 @@ def function_operation(
 def apply_function(operation: Operation, x: Any) -> Tensor:
     """Record a floating-point function of one tensor: integers become the default dtype."""
     require_tensor(operation.name, "input", x)
-    return record(operation, (x,), (float_dtype(x._node.dtype),))
+    return record(operation, (x,), alone(float_dtype(x._node.dtype)))
 
 
 def _define_function(name: str, build: Callable[[Node], Node], text: str, *aliases: str) -> None:
