@@ -17,6 +17,7 @@ import ctypes
 import functools
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -111,9 +112,13 @@ def long_functions() -> tuple[Any, ...]:
 
 @functools.cache
 def linker() -> tuple[Any, Any]:
-    """Return this process's LLJIT, and the machine that it refers to as long as it lives."""
+    """Return this process's LLJIT, and the machine that it refers to as long as it lives.
+
+    JITLink puts all sections of an object side by side.  The older linker (which Windows' objects need) asks the system
+    for each section alone, and aborts the process where two of them come to lie more than 2 GiB apart.
+    """
     own = make_machine(host())
-    return llvm().create_lljit_compiler(own, use_jit_link=False), own
+    return llvm().create_lljit_compiler(own, use_jit_link=sys.platform != "win32"), own
 
 
 def object_code(module: Module | str, target: Target | None = None) -> bytes:
