@@ -37,6 +37,7 @@ class Recipe:
 
     __slots__ = (
         "computed",
+        "facts",
         "hands_on",
         "kinds",
         "origin",
@@ -55,6 +56,7 @@ class Recipe:
         origins: dict[int, Any] | None = None,
     ) -> None:
         self.origin = origin
+        self.facts: tuple[Any, ...] | None = None
         places = {id(node): place for place, node in enumerate(inputs)}
         made = [node for node in outputs if node is not None and id(node) not in places]
         order = _steps_between(made, places)
@@ -142,6 +144,15 @@ class Recipe:
                 if result is not None
             ]
         )
+
+    def facts_of_results(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """What `kinds_of_results` gives, and whether each has a derivative; a recipe's inputs are always of the same kinds."""
+        facts = self.facts
+        if facts is None:
+            kinds = self.kinds_of_results(inputs)
+            facts = kinds, tuple([kind.is_floating_point or kind.is_complex for _, kind in kinds])
+            self.facts = facts
+        return facts
 
     def uses(self, place: int) -> bool:
         """Whether input `place` is read, or handed on as a result."""

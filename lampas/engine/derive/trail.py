@@ -88,23 +88,22 @@ class Step:
         self,
         operation: Operation,
         attributes: tuple[Any, ...],
-        nodes: tuple[Node, ...],
+        key: tuple[Any, ...],
+        recipe: Recipe,
         sources: list[Source],
         first: int,
     ) -> None:
+        """`key` are the exact attributes, and then the kinds of the inputs, to which the recipe belongs."""
         self.operation = operation
         self.attributes = attributes
-        self.key = exact(attributes)
-        self.kinds = tuple([(node.shape, node.dtype) for node in nodes])
+        self.key, *kinds = key
+        self.kinds: tuple[Kind, ...] = tuple(kinds)
         self.sources = sources
         self.first = first  # of its slots
-        self.recipe = operation.recipe(nodes, attributes)
-        self.aliased = self.recipe.hands_on
-        self.results = self.recipe.kinds_of_results(self.kinds)
-        self.differentiable = tuple(
-            [kind.is_floating_point or kind.is_complex for _, kind in self.results]
-        )
-        self.unsaved = [None] * len(nodes), [None] * len(self.results)
+        self.recipe = recipe
+        self.aliased = recipe.hands_on
+        self.results, self.differentiable = recipe.facts_of_results(self.kinds)
+        self.unsaved = [None] * len(kinds), [None] * len(self.results)
         self.next: Step | None = None
         self.branches: dict[Any, Step] = {}
         self.walks: dict[Any, Walk] = {}
@@ -230,13 +229,13 @@ class Trail:
                     break
             else:
                 return step
-        kinds = tuple([(node.shape, node.dtype) for node in nodes])
-        key = (operation, exact(attributes), kinds, tuple(sources))
+        own = (exact(attributes), *[(node.shape, node.dtype) for node in nodes])
+        key = (operation, own, tuple(sources))
         step = self.step.branches.get(key)
         if step is None:
-            step = self.step.branches[key] = Step(
-                operation, attributes, nodes, sources, len(self.saved)
-            )
+            recipe = operation.recipe(nodes, attributes, own)
+            step = Step(operation, attributes, own, recipe, sources, len(self.saved))
+            self.step.branches[key] = step
             count_steps()
         self.step.next = step
         return step

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy
 
-from lampas.engine.device.background import GIVEN_UP, RUNS, wait_for
+from lampas.engine.device.background import GIVEN_UP, RUNS, finish, wait_for
 
 ALIGNMENT = 64
 SMALLEST = 64
@@ -236,6 +236,7 @@ def fresh_block(capacity: int, wanted: int) -> tuple[numpy.ndarray, int]:
     try:
         block = numpy.empty(capacity + align, numpy.uint8)
     except MemoryError:
+        finish()  # it gives back what was given up meanwhile
         empty_cache()
         try:
             block = numpy.empty(capacity + align, numpy.uint8)
