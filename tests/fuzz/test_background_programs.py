@@ -97,7 +97,8 @@ class Program:
         return found
 
     def read_gradient(self, loss: Any) -> Any:
-        return self.parameter().grad.norm().item()
+        gradient = self.parameter().grad
+        return None if gradient is None else gradient.norm().item()
 
     def read_state(self, loss: Any) -> Any:
         states = list(self.optimizer.state.values())
