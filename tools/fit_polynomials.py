@@ -124,6 +124,12 @@ def atanh_tail(x: mpf) -> mpf:
 
 
 # fmt: off
+def normal_tail(t: mpf) -> mpf:
+    """exp(y²/2)/t times the normal density's area right of y, t = 1/(1 + 0.36·y)."""
+    y = (1 / t - 1) / mpf("0.36")
+    return mp.exp(y * y / 2) * mp.erfc(y / mp.sqrt(2)) / 2 / t
+
+
 FITS: dict[str, Fit] = {
     # e^r = 1 + r + r²·p(r)
     "EXP32": Fit(near_zero(exp_tail, lambda r: mpf(1) / 2 + r / 6), -HALF_LN2, HALF_LN2, 4, lambda r: r * r + mpf(10) ** -6),
@@ -139,6 +145,8 @@ FITS: dict[str, Fit] = {
     # erf x = x + x·(p(z) - 1) below 1, 1 - exp(-x²)·q(x) above
     "ERF32": Fit(even(lambda x: mp.erf(x) / x, lambda z: 2 / mp.sqrt(pi)), 0, 1.0, 6, lambda z: 1 / (mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z > 0.0001 else 1)),
     "ERFCX32": Fit(lambda x: mp.exp(x * x) * mp.erfc(x), 1.0, 4.0, 7, lambda x: mp.exp(-x * x)),
+    # the normal density's area right of y = exp(-y²/2)·t·p(t), t = 1/(1 + 0.36·y), y up to 14
+    "AREA32": Fit(normal_tail, 1 / 6.04, 1.0, 8, lambda t: 1 / normal_tail(t)),
     # sin r = r + r·z·p(z); cos r = 1 - z/2 + z²·p(z)
     "SIN32": Fit(even(lambda r: (mp.sin(r) / r - 1) / r**2, lambda z: -mpf(1) / 6 + z / 120), 0, QUARTER, 3),
     "COS32": Fit(even(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, lambda z: mpf(1) / 24 - z / 720), 0, QUARTER, 3),

@@ -48,7 +48,7 @@ UNARY = {
     "rsqrt": (0.5, 2), "reciprocal": (0.5, 2), "sin": (-2, 2), "cos": (-2, 2), "tan": (-1, 1),
     "asin": (-0.8, 0.8), "acos": (-0.8, 0.8), "atan": (-2, 2), "sinh": (-1, 1), "cosh": (-1, 1),
     "tanh": (-1, 1), "asinh": (-2, 2), "acosh": (1.5, 3), "atanh": (-0.8, 0.8), "erf": (-1, 1),
-    "erfc": (-1, 1), "erfinv": (-0.8, 0.8), "lgamma": (0.5, 3), "sigmoid": (-2, 2),
+    "erfc": (-1, 1), "erfinv": (-0.8, 0.8), "normal_area": (-2, 2), "normal_power": (-2, 2), "lgamma": (0.5, 3), "sigmoid": (-2, 2),
 }  # fmt: skip
 INDEX = np.array([[2, 0, 1], [1, 1, 0]])
 COMPOSED = {

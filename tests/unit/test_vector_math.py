@@ -238,6 +238,29 @@ def test_special_functions_of_doubles(name: str) -> None:
     np.testing.assert_allclose(found, EXACT[name](source), rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("kind", [float32, float64])
+def test_the_normal_distribution(kind: dtype) -> None:
+    """Between 0 and 1 the last place counts; of what is smaller, the argument's square costs digits."""
+    source = np.concatenate([np.linspace(-14, 14, 40_001), np.geomspace(1e-38, 1, 2_000)]).astype(
+        kind.numpy
+    )
+    wide = source.astype(np.float64)
+    step = 2.0**-24 if kind is float32 else 2.0**-53
+    area, power = (
+        computed(f"normal_{name}", source, kind).astype(np.float64) for name in ("area", "power")
+    )
+    exact = scipy.special.ndtr(wide)
+    assert np.abs(area - exact).max() <= 3 * step
+    assert (np.abs(area - exact) <= 8 * (1 + wide**2) * step * exact + 2.0**-126).all()
+    exact = np.exp(-wide * wide / 2)
+    assert (np.abs(power - exact) <= 3 * (1 + wide**2) * step * exact + 2.0**-126).all()
+    ends = np.array([-np.inf, np.inf, -1e30, 1e30, np.nan, 0.0, -0.0], kind.numpy)
+    np.testing.assert_allclose(
+        computed("normal_area", ends, kind), [0, 1, 0, 1, np.nan, 0.5, 0.5], rtol=3 * step
+    )
+    np.testing.assert_array_equal(computed("normal_power", ends, kind), [0, 0, 0, 0, np.nan, 1, 1])
+
+
 POWERS = [
     0.0,
     -0.0,
@@ -284,4 +307,5 @@ def test_powers_of_floats() -> None:
 
 
 def test_every_function_is_tested() -> None:
-    assert set(VECTOR_MATH) - {"power", "atan2"} <= set(EXACT)
+    apart = {"power", "atan2", "normal_area", "normal_power"}
+    assert set(VECTOR_MATH) - apart <= set(EXACT)

@@ -340,6 +340,8 @@ VJP_RULES: dict[p.Primitive, Callable[[Node, Node], Cotangents] | None] = {
     p.ERF: _times(lambda x, y: _gauss(x)),
     p.ERFC: _times(lambda x, y: g.negative(_gauss(x))),
     p.ERFINV: _times(lambda x, y: _scaled(g.exp(_square(y)), 1 / _TWO_OVER_SQRT_PI)),
+    p.NORMAL_AREA: _times(lambda x, y: _scaled(g.normal_power(x), 1 / math.sqrt(2 * math.pi))),
+    p.NORMAL_POWER: _times(lambda x, y: g.negative(g.multiply(x, y))),
     p.LGAMMA: _times(lambda x, y: g.digamma(x)),
     p.DIGAMMA: _times(lambda x, y: trigamma(x)),
     p.SIGMOID: _times(lambda x, y: g.multiply(y, g.subtract(_one(y), y))),

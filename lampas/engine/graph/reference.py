@@ -20,7 +20,15 @@ from lampas.engine.graph.reference_attention import ATTENTION_RULES
 from lampas.engine.graph.reference_movement import MOVEMENT_RULES
 from lampas.engine.graph.reference_recurrent import RECURRENT_RULES
 from lampas.engine.graph.reference_windows import WINDOW_RULES
-from lampas.engine.graph.special import digamma, erf, erfc, erfinv, lgamma
+from lampas.engine.graph.special import (
+    digamma,
+    erf,
+    erfc,
+    erfinv,
+    lgamma,
+    normal_area,
+    normal_power,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -251,6 +259,8 @@ REFERENCE_RULES: dict[p.Primitive, Callable[..., Any]] = {
     p.ERF: _unary(erf),
     p.ERFC: _unary(erfc),
     p.ERFINV: _unary(erfinv),
+    p.NORMAL_AREA: _unary(normal_area),
+    p.NORMAL_POWER: _unary(normal_power),
     p.LGAMMA: _unary(lgamma),
     p.DIGAMMA: _unary(digamma),
     p.SIGMOID: _unary(_sigmoid),

@@ -31,6 +31,16 @@ def erfinv(x: Array) -> Array:
     return _call("erfinv", x)
 
 
+def normal_area(x: Array) -> Array:
+    """The area left of x under the density of the normal distribution."""
+    return _call("ndtr", x)
+
+
+def normal_power(x: Array) -> Array:
+    """exp(-x²/2)."""
+    return np.exp(x * x * x.dtype.type(-0.5))
+
+
 def lgamma(x: Array) -> Array:
     """log |Γ(x)|."""
     return np.where(np.isneginf(x), -x, _call("gammaln", x))

@@ -12,7 +12,7 @@ import math
 
 from lampas.engine.llvm import vector_math_wide as wide
 from lampas.engine.llvm.text import Builder, Value, constant, lanes_of
-from lampas.engine.llvm.vector_math_exponential import exp, log
+from lampas.engine.llvm.vector_math_exponential import LOG2_E, exp, exp2_negative, log
 from lampas.engine.llvm.vector_math_parts import (
     absolute,
     bits_of_float,
@@ -33,6 +33,10 @@ ERF32 = (
 ERFCX32 = (
     0.98612721029, -1.04821039582, 0.792594385036, -0.431679221929, 0.164133430683, -0.0409980982665,
     0.00600511325814, -0.000388883148704,
+)
+AREA32 = (
+    0.143622332213, 0.143597350573, 0.124633905997, 0.0935714960252, 0.00534487091656, 0.0993038728805,
+    -0.216858702199, 0.136437916078, -0.0296530749787,
 )
 ERF64 = (
     0.1283791670955125668, -0.37612638903183546584, 0.11283791670945251782, -0.026866170643276034607,
@@ -59,6 +63,7 @@ STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 
 # B_2k/2k of the series of digamma
 DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
 # fmt: on
+AREA_SHIFT = 0.36  # c of t = 1/(1 + c·y)
 ERFC_MIDDLE, ERFC_END = 3.75, 28.0  # beyond the end erfc is 0 in double
 
 
@@ -123,6 +128,23 @@ def erfinv(b: Builder, x: Value) -> Value:
     error = b.divide(b.select(b.compare("ogt", size, 0.5), upper, lower), slope)
     refined = b.subtract(estimate, b.divide(error, b.multiply_add(estimate, error, one(x))))
     return wide.erfinv_ends(b, x, refined)
+
+
+def normal_power(b: Builder, x: Value) -> Value:
+    """exp(-x²/2); of floats the power of two of x²·log2(e)/2, 0 where it is not a normal number."""
+    if not is_single(x):
+        return exp(b, b.multiply(x, b.multiply(x, -0.5)))
+    return exp2_negative(b, b.multiply(x, b.multiply(x, -LOG2_E / 2)))
+
+
+def normal_area(b: Builder, x: Value) -> Value:
+    """The normal density's area left of x: exp(-x²/2)·t·p(t) of the side that has less of it, with t = 1/(1 + c·|x|)."""
+    if not is_single(x):
+        return b.multiply(erfc(b, b.multiply(x, -math.sqrt(0.5))), 0.5)
+    t = b.divide(1.0, b.multiply_add(absolute(b, x), AREA_SHIFT, one(x)))
+    # Who multiplies by the density too writes the power alike, so that the two become one.
+    tail = b.multiply(normal_power(b, x), b.multiply(t, polynomial(b, t, AREA32)))
+    return b.select(b.compare("olt", x, 0.0), tail, b.subtract(1.0, tail))
 
 
 def lgamma(b: Builder, x: Value) -> Value:

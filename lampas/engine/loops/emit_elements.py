@@ -320,7 +320,7 @@ ELEMENT_RULES: dict[str, Rule] = {
     **{name: mathematical(name) for name in (
         "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
         "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma",
-        "sigmoid", "atan2",
+        "normal_area", "normal_power", "sigmoid", "atan2",
     )},
 }
 # fmt: on

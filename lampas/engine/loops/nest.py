@@ -51,7 +51,7 @@ Number = bool | int | float
 UNARY: Final = frozenset({
     "negative", "absolute", "sign", "floor", "ceil", "trunc", "round", "exp", "exp2", "expm1", "log", "log2",
     "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
-    "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma", "sigmoid", "bitwise_not",
+    "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "normal_area", "normal_power", "lgamma", "digamma", "sigmoid", "bitwise_not",
 })
 PREDICATES: Final = frozenset({"isnan", "isinf", "logical_not"})
 BINARY: Final = frozenset({

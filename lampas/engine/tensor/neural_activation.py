@@ -114,13 +114,11 @@ SOFTSHRINK = function_of_one("softshrink", _softshrink, saves="inputs")
 
 
 def _gelu(x: Node, approximate: str) -> Node:
-    if approximate == "tanh":
-        cube = g.multiply(g.multiply(x, x), x)
-        inner = scaled(g.add(x, scaled(cube, GELU_CUBIC)), math.sqrt(2 / math.pi))
-        curve = g.tanh(inner)
-    else:
-        curve = g.erf(scaled(x, math.sqrt(0.5)))
-    return g.multiply(scaled(x, 0.5), g.add(curve, g.like(x, 1)))
+    if approximate != "tanh":
+        return g.multiply(x, g.normal_area(x))
+    cube = g.multiply(g.multiply(x, x), x)
+    inner = scaled(g.add(x, scaled(cube, GELU_CUBIC)), math.sqrt(2 / math.pi))
+    return g.multiply(scaled(x, 0.5), g.add(g.tanh(inner), g.like(x, 1)))
 
 
 def _gelu_vjp(saved: Saved, ct: Node) -> Grads:
@@ -132,11 +130,8 @@ def _gelu_vjp(saved: Saved, ct: Node) -> Grads:
         )
         assert slope is not None
     else:
-        place = scaled(value, math.sqrt(0.5))
-        share = scaled(g.add(g.erf(place), g.like(value, 1)), 0.5)
-        power = g.exp(g.multiply(place, g.negative(place)))  # which erf takes too
-        density = scaled(power, 1 / math.sqrt(2 * math.pi))
-        slope = g.add(share, g.multiply(value, density))
+        density = scaled(g.normal_power(value), 1 / math.sqrt(2 * math.pi))
+        slope = g.add(g.normal_area(value), g.multiply(value, density))
     return (g.cast(g.multiply(wide(ct), slope), saved.inputs[0].dtype),)
 
 
