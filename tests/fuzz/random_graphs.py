@@ -33,7 +33,7 @@ FLOATS = (d.float32, d.float32, d.float32, d.float64, d.float16, d.bfloat16)
 INTEGERS = (d.int64, d.int32, d.int16, d.int8, d.uint8)
 SMOOTH = (
     *("exp", "sin", "cos", "tanh", "sigmoid", "erf", "atan", "sinh", "cosh", "asinh", "expm1"),
-    *("erfc", "exp2", "tan"),
+    *("erfc", "exp2", "tan", "normal_area", "normal_power"),
 )
 POSITIVE = ("log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "lgamma", "digamma")
 UNIT = ("asin", "acos", "atanh", "erfinv")

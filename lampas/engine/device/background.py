@@ -83,7 +83,7 @@ def start(
 
     `memory` are the buffers of the first slots.
     """
-    shown = [place for place, buffer in enumerate(memory) if buffer.is_shown()]
+    shown = [place for place, buffer in enumerate(memory) if buffer.exported and buffer.is_shown()]
     with _lock:
         finish()
         pool = current_pool()
