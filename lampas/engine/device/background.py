@@ -25,6 +25,8 @@ import threading
 from bisect import bisect_left
 from typing import TYPE_CHECKING, final
 
+import numpy
+
 from lampas.engine.device.pool import LEAVING, current_pool, native_functions
 
 if TYPE_CHECKING:
@@ -41,12 +43,13 @@ WORTH_NANOSECONDS = 300_000  # of estimated work: a shorter run is over before i
 class Run:
     """A program that was started on the pointers at an address; `release` is called when it is over."""
 
-    __slots__ = ("address", "pool", "program", "release", "touching")
+    __slots__ = ("address", "pool", "program", "release", "times", "touching")
 
     def __init__(
         self, program: Program, pool: Pool, address: int, release: Callable[[], None]
     ) -> None:
         self.program, self.pool, self.address, self.release = program, pool, address, release
+        self.times = numpy.zeros(len(program.live) + 1, numpy.int64) if TIMERS else None
         self.touching: list[tuple[int, int]] | None = (
             None  # addresses, and records up to the last use
         )
@@ -63,6 +66,9 @@ class Run:
 
 # The run that is on, if there is one.  Looked at wherever memory is touched: a list's truth costs next to nothing.
 RUNS: list[Run] = []
+
+# Told of each run that is over: the clock before and after its records, in nanoseconds.
+TIMERS: list[Callable[[numpy.ndarray], None]] = []
 
 # Buffers of the memory that was given up while it is on.
 GIVEN_UP: list[Buffer] = []
@@ -90,7 +96,8 @@ def start(
         if pool is None:
             return False
         run = Run(program, pool, address, release)
-        if not native_functions().start(program.pointer, address, pool.pointer, None):
+        clock = None if run.times is None else run.times.__array_interface__["data"][0]
+        if not native_functions().start(program.pointer, address, pool.pointer, clock):
             return False
         RUNS.append(run)
         if shown:
@@ -124,6 +131,9 @@ def finish() -> None:
             native_functions().leave(run.pool.pointer)
             run.release()
             GIVEN_UP.clear()
+            if run.times is not None:
+                for told in TIMERS:
+                    told(run.times)
 
 
 def wait_for(buffer: Buffer) -> None:
