@@ -10,8 +10,7 @@ import gc
 import io
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,9 @@ import lampas as torch
 from lampas import nn
 from lampas.engine.device import background
 from lampas.engine.settings import settings
+from tests.background import in_background, in_foreground
 
 STEPS = 40
-
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two threads, and every known step is worth it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    monkeypatch.setattr(background, "WORTH_NANOSECONDS", 0)
-    yield
-    background.finish()
-    torch.set_num_threads(before)
 
 
 class Program:
@@ -194,8 +183,8 @@ def run(seed: int, surroundings: Callable[[], Any]) -> tuple[list[Any], int]:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_nothing_that_is_seen_depends_on_it(seed: int) -> None:
-    found, started = run(seed, nullcontext)
-    expected, none = run(seed, background.in_foreground)
+    found, started = run(seed, in_background)
+    expected, none = run(seed, in_foreground)
     assert started > 0
     assert none == 0
     assert len(found) == len(expected)

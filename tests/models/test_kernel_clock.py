@@ -9,6 +9,7 @@ from lampas.demo.clock import KernelTime, kernel_clock
 from lampas.engine.device import background
 from lampas.engine.device.launch import Program
 from lampas.engine.settings import settings
+from tests.background import in_background
 
 
 def test_counts_native_calls_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +53,7 @@ def test_nothing_measured_is_no_share() -> None:
     assert KernelTime().share == 0.0
 
 
-def test_a_step_in_the_background_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "WORTH_NANOSECONDS", 0)
-    before = lampas.get_num_threads()
-    lampas.set_num_threads(2)
+def test_a_step_in_the_background_is_counted() -> None:
     model = lampas.nn.Linear(128, 256)
     optimizer = lampas.optim.SGD(model.parameters(), lr=0.1)
     inputs = lampas.randn(128, 128)
@@ -65,13 +63,12 @@ def test_a_step_in_the_background_is_counted(monkeypatch: pytest.MonkeyPatch) ->
         model(inputs).square().mean().backward()
         optimizer.step()
 
-    with settings.override(tier="compiled"):
+    with settings.override(tier="compiled"), in_background():
         for _ in range(8):
             step()
         with kernel_clock() as clock:
             step()
             assert background.RUNS
         assert not background.RUNS
-    lampas.set_num_threads(before)
     assert 0 < clock.kernels <= clock.total
     assert background.TIMERS == []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,22 +16,18 @@ import pytest
 import lampas as torch
 from lampas import nn
 from lampas.engine.device import background
-from lampas.engine.device.background import RUNS, in_foreground
+from lampas.engine.device.background import RUNS
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.settings import settings
+from tests.background import in_background, in_foreground
 
 STEPS = 12
 
 
 @pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two threads, and every known step is worth it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    monkeypatch.setattr(background, "WORTH_NANOSECONDS", 0)
-    yield
-    background.finish()
-    torch.set_num_threads(before)
+def often() -> Iterator[None]:
+    with in_background():
+        yield
 
 
 class Training:
@@ -61,7 +56,7 @@ class Training:
 
 def watched(look: Callable[[Training, Any, int], Any], on: bool, **options: Any) -> list[Any]:
     """What is seen in a training with the background on or off, and the values at its end."""
-    with settings.override(tier="compiled"), nullcontext() if on else in_foreground():
+    with settings.override(tier="compiled"), in_background() if on else in_foreground():
         training, seen, started = Training(**options), [], 0
         for number in range(STEPS):
             loss = training.learn()
@@ -244,7 +239,7 @@ def test_parts_keep_the_memory() -> None:
 def test_an_array_outside_may_change_after_the_step() -> None:
     seen = []
     for on in (True, False):
-        with settings.override(tier="compiled"), nullcontext() if on else in_foreground():
+        with settings.override(tier="compiled"), in_background() if on else in_foreground():
             training, data = Training(), np.ones((96, 64), np.float32)
             training.inputs = torch.from_numpy(data)
             for _ in range(STEPS):
@@ -278,3 +273,16 @@ def test_a_fork_waits_and_its_child_can_go_on() -> None:
         os._exit(0 if not RUNS and training.learn().item() > 0 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert not RUNS
+
+
+def test_profiles_and_debugging_stay_in_the_foreground(capsys: pytest.CaptureFixture[str]) -> None:
+    training = started()
+    with torch.profiler.profile():
+        training.learn()
+        assert not RUNS
+    with settings.override(debug=1):
+        training.learn()
+        assert not RUNS
+    assert "program" in capsys.readouterr().err
+    training.learn()
+    assert RUNS

@@ -363,3 +363,16 @@ def test_the_trie_begins_anew_when_it_is_large(monkeypatch: pytest.MonkeyPatch) 
         (w * float(scale)).sum().backward()
         assert w.grad.tolist() == [float(scale)] * 3  # type: ignore[union-attr]
     assert trails._ROOT[0].count <= 4
+
+
+def test_what_has_no_derivative_does_not_write_the_tape() -> None:
+    """Counting hits after the backward pass, as training loops do."""
+    model = nn.Linear(4, 3)
+    out = model(torch.randn(5, 4))
+    F.cross_entropy(out, torch.randint(0, 3, (5,))).backward()
+    trail = out._edge.trail  # type: ignore[union-attr]
+    classes = out.argmax(1)
+    assert not classes.requires_grad
+    assert (classes == out.detach().argmax(1)).all()
+    assert not (out > 0).requires_grad
+    assert trail.entries is None

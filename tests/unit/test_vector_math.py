@@ -12,10 +12,12 @@ import pytest
 import scipy.special
 
 from lampas.engine.dtype import dtype, float32, float64
-from lampas.engine.llvm.compiler import compile_function
+from lampas.engine.llvm import vector_math_special as special
+from lampas.engine.llvm.compiler import assembly, compile_function
+from lampas.engine.llvm.target import x86_avx2
 from lampas.engine.llvm.text import Builder, Module, Value
 from lampas.engine.llvm.vector_math import VECTOR_MATH
-from lampas.engine.llvm.vector_math_exponential import exp2_negative, quick_sigmoid, quick_tanh
+from lampas.engine.llvm.vector_math_exponential import exp, exp2_negative, quick_sigmoid, quick_tanh
 from tests.unit.nests import run, simple
 
 Array = np.ndarray[Any, Any]
@@ -259,6 +261,30 @@ def test_the_normal_distribution(kind: dtype) -> None:
         computed("normal_area", ends, kind), [0, 1, 0, 1, np.nan, 0.5, 0.5], rtol=3 * step
     )
     np.testing.assert_array_equal(computed("normal_power", ends, kind), [0, 0, 0, 0, np.nan, 1, 1])
+
+
+def instructions(functions: list[Callable[[Builder, Value], Value]]) -> int:
+    """How many vector instructions several functions of one vector take together."""
+    module = Module()
+    b = module.function("apply", [("ptr", "source"), ("ptr", "target")])
+    source, target = b.arguments
+    x = b.load("<8 x float>", source)
+    for place, function in enumerate(functions):
+        b.store(function(b, x), b.element_pointer(target, 8 * place, "float"))
+    b.ret()
+    return sum(line.strip().startswith("v") for line in assembly(module, x86_avx2()).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("function", "power"),
+    [
+        (special.erf, lambda b, x: exp(b, b.negative(b.multiply(x, x)))),
+        (special.normal_area, special.normal_power),
+    ],
+)
+def test_a_derivative_shares_its_functions_exponential(function: Any, power: Any) -> None:
+    together = instructions([function, power])
+    assert together - instructions([function]) < instructions([power]) / 2
 
 
 POWERS = [

@@ -18,7 +18,6 @@ The run refers to no buffer: who counts references finds what it would find with
 from __future__ import annotations
 
 import atexit
-import contextlib
 import ctypes
 import os
 import threading
@@ -30,13 +29,13 @@ import numpy
 from lampas.engine.device.pool import LEAVING, current_pool, native_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
 
     from lampas.engine.device.buffer import Buffer
     from lampas.engine.device.launch import Program
     from lampas.engine.device.pool import Pool
 
-WORTH_NANOSECONDS = 300_000  # of estimated work: a shorter run is over before it pays
+WORTH_NANOSECONDS: float = 300_000  # of estimated work: a shorter run is over before it pays
 
 
 @final
@@ -73,13 +72,12 @@ TIMERS: list[Callable[[numpy.ndarray], None]] = []
 # Buffers of the memory that was given up while it is on.
 GIVEN_UP: list[Buffer] = []
 
-_foreground: list[None] = []  # one for each `in_foreground` that is on
 _lock = threading.RLock()  # of those who help: each would be worker 0
 
 
 def is_worthwhile(program: Program) -> bool:
     """Whether a program may go on in the background, and takes long enough for that."""
-    return program.parallel and program.work >= WORTH_NANOSECONDS and not _foreground
+    return program.parallel and program.work >= WORTH_NANOSECONDS
 
 
 def start(
@@ -104,17 +102,6 @@ def start(
             records = max([program.last_uses[place] for place in shown])
             native_functions().help(pool.pointer, records)
         return True
-
-
-@contextlib.contextmanager
-def in_foreground() -> Generator[None, None, None]:
-    """Within it, nothing is started in the background: whoever runs a program waits for it."""
-    finish()
-    _foreground.append(None)
-    try:
-        yield
-    finally:
-        _foreground.pop()
 
 
 def finish() -> None:
