@@ -31,6 +31,7 @@ from bench.facts import processor
 from bench.machine import Peaks, measure_peaks
 from bench.report import console, grid
 from bench.workloads import WORKLOADS, make_program, make_step
+from lampas.engine.device.background import finish
 from lampas.engine.realize.origins import joined, step_shares
 from lampas.engine.realize.profile import rows_of
 from lampas.engine.watch import WATCHERS
@@ -68,12 +69,16 @@ class Onlooker:
     def end(self, span: Any) -> None:
         """As above."""
 
+    def walked(self, steps: Any) -> None:
+        """As above."""
+
     def ran(self, program: Any, times: Any) -> None:
         self.runs.append((program, times))
 
     def entries(self) -> dict[tuple[str, str], Entry]:
         """What was noted since the last call, by the kernel's name and the operations that it came from."""
         rows: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
+        finish()  # what is in the background
         for program, times in self.runs:
             for row in rows_of(program, times):
                 origin = joined(step_shares(program.schedule, row.cost.place))

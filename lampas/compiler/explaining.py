@@ -7,7 +7,7 @@ so that a second report can say what has changed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from lampas.compiler.divergence import divergence
@@ -19,7 +19,7 @@ from lampas.engine.graph.primitives import OUTPUT
 from lampas.engine.llvm.cache import counters
 from lampas.engine.realize import realize as engine
 from lampas.engine.realize.statistics import statistics
-from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, now
+from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, WalkStep, now
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -103,6 +103,9 @@ class Explanation:
 
     def end(self, span: None) -> None:
         """What began has ended."""
+
+    def walked(self, steps: Callable[[], Sequence[WalkStep]]) -> None:
+        """A backward walk was found before: not looked at."""
 
     def ran(self, program: Any, times: Any) -> None:
         """A program ran."""

@@ -22,10 +22,14 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+# A step of a backward walk: its name, and the shapes of what flowed in.
+WalkStep = tuple[str, tuple[tuple[int, ...], ...]]
 
 
 class Watcher(Protocol):
@@ -43,8 +47,14 @@ class Watcher(Protocol):
     def end(self, span: Any) -> None:
         """It ended."""
 
+    def walked(self, steps: Callable[[], Sequence[WalkStep]]) -> None:
+        """A backward walk that was found before was taken at once; `steps` tells what it passed, which took no time."""
+
     def ran(self, program: Any, times: Any) -> None:
-        """A program (`realize.program.Program`) ran; `times` are its `RunTimes`."""
+        """A program (`realize.program.Program`) ran; `times` are its `RunTimes`.
+
+        A program that went on in the background is told of when it is over, by whichever thread has waited for it.
+        """
 
 
 WATCHERS: list[Watcher] = []

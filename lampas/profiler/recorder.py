@@ -14,23 +14,26 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import lampas
+from lampas.engine.device.background import finish
 from lampas.engine.device.buffer import statistics
 from lampas.engine.realize.realize import realize
-from lampas.engine.tensor.door import HOOKS, LOOKERS
-from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, now
+from lampas.engine.tensor.door import LOOKERS
+from lampas.engine.watch import WATCHERS, WalkStep, now
 from lampas.profiler.flops import operator_flops
 from lampas.profiler.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import CodeType
 
+    from lampas.engine.derive.operation import Operation
     from lampas.engine.realize.profile import RunTimes
     from lampas.engine.realize.program import Program
 
 T = TypeVar("T")
 Shapes = tuple[tuple[int, ...], ...]
 PACKAGE = os.path.dirname(lampas.__file__) + os.sep
+BACKGROUND = -1  # the thread of what runs there
 DEEPEST = 64  # frames of a stack
 
 
@@ -66,12 +69,12 @@ class Span:
 
     __slots__ = ("details", "end", "kind", "start", "subject", "thread")
 
-    def __init__(self, kind: str, subject: Any, thread: int, start: int) -> None:
+    def __init__(self, kind: str, subject: Any, thread: int, start: int, end: int = 0) -> None:
         self.kind = kind
         self.subject = subject
         self.thread = thread
         self.start = start
-        self.end = 0
+        self.end = end
         self.details = NO_DETAILS
 
 
@@ -87,7 +90,7 @@ class Run:
 
 @final
 class Recorder:
-    """Collects spans and runs between `start` and `stop`.
+    """Collects spans and runs between `start` and `stop`; `operators` and `walks` are notes that become spans later.
 
     `arm` makes it a watcher, so that what comes before `start` has the same overhead as what is kept.  Values that
     wait to be computed are computed at each of these borders: what is asked for inside is also done inside.
@@ -98,12 +101,18 @@ class Recorder:
         self.detailed = any(
             (options.record_shapes, options.with_flops, options.with_stack, options.profile_memory)
         )
-        self.spans: list[Span] = []
-        self.runs: list[Run] = []
+        self.forget()
         self.start_time = self.end_time = 0
         self.memory_at_start = self.memory_at_end = 0
         self.surroundings: Surroundings | None = None
         self.paused = False
+
+    def forget(self) -> None:
+        """Keep nothing of what was noted."""
+        self.spans: list[Span] = []
+        self.runs: list[Run] = []
+        self.operators: list[tuple[Operation, int, int, int]] = []  # thread, begin, end
+        self.walks: list[tuple[Callable[[], Sequence[WalkStep]], int, int]] = []  # thread, time
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -113,17 +122,14 @@ class Recorder:
             realize(())
             self.surroundings = Surroundings(self)
             WATCHERS.append(self)
-            if self.detailed:
-                CLOSE_WATCHERS.append(self)
-                HOOKS.append(self.look)
-            else:
-                LOOKERS.append(self)
+            LOOKERS.append(self.look)
 
     def start(self) -> None:
         """Keep what happens from here on."""
         self.arm()
         realize(())
-        self.spans, self.runs = [], []
+        finish()
+        self.forget()
         self.memory_at_start = statistics.live_bytes
         self.start_time = now()
 
@@ -132,23 +138,44 @@ class Recorder:
         if self.surroundings is None:
             return
         if not self.start_time:
-            self.spans, self.runs, self.start_time = [], [], now()
+            self.forget()
+            self.start_time = now()
         try:
             realize(())
+            finish()
         finally:
             self.end_time = now()
             self.memory_at_end = statistics.live_bytes
             self.surroundings.remove()
             self.surroundings = None
             WATCHERS.remove(self)
-            if self.detailed:
-                CLOSE_WATCHERS.remove(self)
-                HOOKS.remove(self.look)
-            else:
-                LOOKERS.remove(self)
+            LOOKERS.remove(self.look)
 
-    def look(self, operation: Any, inputs: Any, attributes: Any) -> None:
-        """A hook of the door that changes nothing: while there is one, operations are shown to watchers."""
+    def look(self, operation: Operation, call: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        """An operation enters the graph."""
+        if self.detailed or self.paused:
+            return self._watch_closely("operator", operation, call, arguments)
+        start = now()
+        try:
+            return call(*arguments)
+        finally:
+            self.operators.append((operation, get_ident(), start, now()))
+
+    def walked(self, steps: Callable[[], Sequence[WalkStep]]) -> None:
+        """A backward walk was taken at once."""
+        if not self.paused:
+            self.walks.append((steps, get_ident(), now()))
+
+    def all_spans(self) -> list[Span]:
+        """The spans, and those that notes tell of."""
+        found = self.spans[:]
+        for operation, thread, start, end in self.operators:
+            found.append(Span("operator", operation, thread, start, end))
+        for steps, thread, time in self.walks:
+            for name, shapes in steps():
+                found.append(Span("backward", name, thread, time, time))
+                found[-1].details = Details(shapes=shapes)
+        return sorted(found, key=lambda span: span.start)
 
     # ---- watching -----------------------------------------------------------------------------------------------
 
@@ -203,7 +230,7 @@ class Recorder:
     def ran(self, program: Program, times: RunTimes) -> None:
         """Keep a run."""
         if not self.paused:
-            self.runs.append(Run(program, times, get_ident()))
+            self.runs.append(Run(program, times, BACKGROUND if times.background else get_ident()))
 
 
 def _shapes(kind: str, arguments: tuple[Any, ...]) -> Shapes:

@@ -33,8 +33,9 @@ CATEGORIES = {"operator": "cpu_op", "backward": "cpu_op", "annotation": "user_an
 
 def build(recorder: Recorder) -> EventList:
     """The events of a recording."""
-    maker = EventMaker(recorder)
-    events = [maker.of_span(span) for span in recorder.spans]
+    spans = recorder.all_spans()
+    maker = EventMaker(recorder, spans)
+    events = [maker.of_span(span) for span in spans]
     for run in recorder.runs:
         events.extend(maker.of_run(run))
     events.sort(key=lambda event: (event.thread, event.start_us, -event.end_us))
@@ -50,10 +51,10 @@ def build(recorder: Recorder) -> EventList:
 class EventMaker:
     """Makes events of spans and runs; times count from the start of the recording."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, spans: Sequence[Span]) -> None:
         self.recorder = recorder
         self.threads: dict[int, int] = {}
-        seen = [span.subject for span in recorder.spans if span.kind == "operator"]
+        seen = [span.subject for span in spans if span.kind == "operator"]
         self.names = primitive_names(dict.fromkeys(seen))
         self.step_shares = functools.cache(self._step_shares)
 
@@ -101,13 +102,13 @@ class EventMaker:
     def _of_row(self, run: Run, row: Row, thread: int) -> FunctionEvent:
         found = self.step_shares(run.program, row.cost.place)
         kind = KERNEL_KIND.match(row.name)
-        start = self.microseconds(row.start)
+        end = self.microseconds(row.start + round(row.microseconds * 1e3))  # not past the run's
         return FunctionEvent(
             0,
             f"kernel::{joined(found)} ({kind.group() if kind else row.name})",
             thread,
-            start,
-            start + row.microseconds,
+            self.microseconds(row.start),
+            end,
             input_shapes=self._kernel_shapes(found),
             flops=row.cost.operations,
             nbytes=row.cost.nbytes,

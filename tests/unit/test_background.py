@@ -275,11 +275,28 @@ def test_a_fork_waits_and_its_child_can_go_on() -> None:
     assert not RUNS
 
 
-def test_profiles_and_debugging_stay_in_the_foreground(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profile_shows_what_the_background_did() -> None:
     training = started()
-    with torch.profiler.profile():
+    plain = RUNS[0].program
+    with torch.profiler.profile() as profile:
         training.learn()
-        assert not RUNS
+        assert RUNS
+        training.learn()
+    assert not RUNS
+    runs = [event for event in profile.events() if event.name == "lampas::run"]
+    kernels = [event for event in profile.events() if event.name.startswith("kernel::")]
+    assert len(runs) == 2
+    assert len(kernels) == 2 * len(plain.live)
+    others = {event.thread for event in profile.events()} - {runs[0].thread}
+    assert others.isdisjoint(event.thread for event in kernels)
+    assert {event.name for event in runs[0].cpu_children} == {event.name for event in kernels}
+    for run in runs:
+        assert run.start_us <= run.cpu_children[0].start_us
+        assert run.end_us == run.cpu_children[-1].end_us
+
+
+def test_debugging_stays_in_the_foreground(capsys: pytest.CaptureFixture[str]) -> None:
+    training = started()
     with settings.override(debug=1):
         training.learn()
         assert not RUNS

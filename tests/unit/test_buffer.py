@@ -11,11 +11,14 @@ from lampas.engine.device import buffer
 from lampas.engine.device.buffer import (
     MOST_LENT,
     Buffer,
+    address_of,
     empty_cache,
+    first_field,
     fresh_block,
     lent_blocks,
     set_cache_cap,
     size_class,
+    stated_address,
     statistics,
 )
 
@@ -175,3 +178,11 @@ def test_the_cache_is_given_up_before_failing(monkeypatch: pytest.MonkeyPatch) -
     assert statistics.cached_bytes > 0
     fresh_block(1 << 10, 1 << 10)
     assert statistics.cached_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "array", [numpy.zeros(5)[2:], numpy.zeros((0, 3)), numpy.array(1), numpy.zeros(3, numpy.int8)]
+)
+def test_addresses_are_numpys(array: numpy.ndarray) -> None:
+    assert address_of is first_field  # on every interpreter that the tests run on
+    assert address_of(array) == stated_address(array)

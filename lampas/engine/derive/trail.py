@@ -17,6 +17,7 @@ has been resolved, or when values are computed (so that a loop that never walks 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, final
 
@@ -27,7 +28,7 @@ from lampas.engine.derive.tape import Edge, Flow, GradNode, OperationGrad, next_
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import BUFFER
-from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, watched
+from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, WalkStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -329,7 +330,7 @@ class Trail:
         made = plan.recipe.make([*self.saved[: plan.root], given])  # type: ignore[list-item]
         leaves = list(self.leaves)
         if WATCHERS:
-            self._tell(plan, leaves)
+            self._tell(plan, leaves, made)
         return [(leaves[goal], node) for goal, node in zip(plan.goals, made, strict=True)]  # type: ignore[misc]
 
     def _plan(self, place: int, index: int, given: Node | None) -> Walk:
@@ -355,12 +356,14 @@ class Trail:
             recipe, [goal.number for goal in arrived], _reached(start, entries), len(ghosts)
         )
 
-    def _tell(self, plan: Walk, leaves: Sequence[GradNode]) -> None:
-        """Show watchers the steps of a walk in their order, though none of them took any time."""
-        for place in sorted(plan.reached, reverse=True):
-            watched("backward", self.steps[place].operation.grad_name, _do_nothing)
-        for goal in plan.goals:
-            watched("backward", leaves[goal].name(), _do_nothing)
+    def _tell(self, plan: Walk, leaves: Sequence[GradNode], made: Sequence[Node | None]) -> None:
+        """Show watchers a walk, and what it brought."""
+        ends = [
+            (leaves[goal].name(), (node.shape,))  # type: ignore[union-attr]
+            for goal, node in zip(plan.goals, made, strict=True)
+        ]
+        for watcher in tuple(WATCHERS):
+            watcher.walked(partial(_steps_of_walk, self.steps, plan, ends))
 
     def release(self, place: int, index: int, given: bool) -> None:
         """Forget what the walk from here has read; nobody can walk there again."""
@@ -419,8 +422,12 @@ def _ghost_of(kind: Kind) -> Node:
     return Node(BUFFER, (), (), *kind)
 
 
-def _do_nothing() -> None:
-    """What a step does that is part of a longer one."""
+def _steps_of_walk(steps: Sequence[Step], plan: Walk, ends: Sequence[WalkStep]) -> list[WalkStep]:
+    """What a walk passes, in its order, then the leaves."""
+    passed = [steps[place] for place in sorted(plan.reached, reverse=True)]
+    shapes = [tuple([shape for shape, _ in step.results]) for step in passed]
+    names = [step.operation.grad_name for step in passed]
+    return [*zip(names, shapes, strict=True), *ends]
 
 
 def _is_hooked(leaf: Any) -> bool:

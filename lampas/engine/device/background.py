@@ -24,8 +24,6 @@ import threading
 from bisect import bisect_left
 from typing import TYPE_CHECKING, final
 
-import numpy
-
 from lampas.engine.device.pool import LEAVING, current_pool, native_functions
 
 if TYPE_CHECKING:
@@ -45,10 +43,17 @@ class Run:
     __slots__ = ("address", "pool", "program", "release", "times", "touching")
 
     def __init__(
-        self, program: Program, pool: Pool, address: int, release: Callable[[], None]
+        self,
+        program: Program,
+        pool: Pool,
+        address: int,
+        release: Callable[[], None],
+        times: ctypes.Array[ctypes.c_int64] | None,
     ) -> None:
         self.program, self.pool, self.address, self.release = program, pool, address, release
-        self.times = numpy.zeros(len(program.live) + 1, numpy.int64) if TIMERS else None
+        if times is None and TIMERS:
+            times = program.clock()
+        self.times = times
         self.touching: list[tuple[int, int]] | None = (
             None  # addresses, and records up to the last use
         )
@@ -67,7 +72,7 @@ class Run:
 RUNS: list[Run] = []
 
 # Told of each run that is over: the clock before and after its records, in nanoseconds.
-TIMERS: list[Callable[[numpy.ndarray], None]] = []
+TIMERS: list[Callable[[ctypes.Array[ctypes.c_int64]], None]] = []
 
 # Buffers of the memory that was given up while it is on.
 GIVEN_UP: list[Buffer] = []
@@ -81,11 +86,15 @@ def is_worthwhile(program: Program) -> bool:
 
 
 def start(
-    program: Program, address: int, memory: Sequence[Buffer], release: Callable[[], None]
+    program: Program,
+    address: int,
+    memory: Sequence[Buffer],
+    release: Callable[[], None],
+    times: ctypes.Array[ctypes.c_int64] | None = None,
 ) -> bool:
     """Start a program with the pointers at an address; False, with nothing done, where no pool is free.
 
-    `memory` are the buffers of the first slots.
+    `memory` are the buffers of the first slots; `times` gets the clock, as in `launch.Program.run`.
     """
     shown = [place for place, buffer in enumerate(memory) if buffer.exported and buffer.is_shown()]
     with _lock:
@@ -93,8 +102,8 @@ def start(
         pool = current_pool()
         if pool is None:
             return False
-        run = Run(program, pool, address, release)
-        clock = None if run.times is None else run.times.__array_interface__["data"][0]
+        run = Run(program, pool, address, release, times)
+        clock = None if run.times is None else ctypes.addressof(run.times)
         if not native_functions().start(program.pointer, address, pool.pointer, clock):
             return False
         RUNS.append(run)

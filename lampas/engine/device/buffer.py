@@ -8,6 +8,7 @@ a finaliser may run in the middle of any of these functions.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import sys
@@ -28,6 +29,20 @@ MOST_LENT = (
 ALONE = (
     2  # references to a block that only its buffer holds: the attribute and getrefcount's argument
 )
+
+
+def stated_address(array: numpy.ndarray) -> int:
+    """Where an array's memory lies, by NumPy's word; it makes a dictionary for that."""
+    return array.__array_interface__["data"][0]
+
+
+def first_field(array: numpy.ndarray) -> int:
+    """The same, read from the array's C structure: the address is its first field, after the object's head."""
+    return ctypes.c_size_t.from_address(id(array) + object.__basicsize__).value
+
+
+PROBE = numpy.zeros(1)
+address_of = first_field if first_field(PROBE) == stated_address(PROBE) else stated_address
 
 
 def default_cap() -> int:
@@ -128,7 +143,7 @@ class Buffer:
         """Return a buffer over a C-contiguous array's memory (not copied, kept alive)."""
         if not array.flags.c_contiguous:
             raise ValueError(f"a buffer needs a contiguous array, not strides {array.strides}")
-        made = Buffer(array.__array_interface__["data"][0], array.nbytes, array, 0)
+        made = Buffer(address_of(array), array.nbytes, array, 0)
         made.exported = True
         return made
 
@@ -160,7 +175,7 @@ class Buffer:
         block = self.block
         if RUNS:
             wait_for(self)
-        start = self.pointer - block.__array_interface__["data"][0] + offset
+        start = self.pointer - address_of(block) + offset
         flat = block if self.capacity else block.reshape(-1).view(numpy.uint8)
         return numpy.ndarray(shape, dtype, buffer=flat, offset=start, strides=strides)
 
@@ -243,7 +258,7 @@ def fresh_block(capacity: int, wanted: int) -> tuple[numpy.ndarray, int]:
         except MemoryError:
             message = f"can't allocate memory: you tried to allocate {wanted} bytes"
             raise RuntimeError(message) from None
-    address = block.__array_interface__["data"][0]
+    address = address_of(block)
     return block, -(-address // align) * align
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -77,6 +78,7 @@ class Program:
         self.work = sum(record.work for record in self.live)
         self.pointer = self.table.__array_interface__["data"][0]
         self.native = native_functions().run
+        self.clock = ctypes.c_int64 * (len(self.live) + 1)
 
     def check(self) -> None:
         """Raise ValueError for a record that the runner could not walk safely."""
@@ -121,32 +123,40 @@ class Program:
             integer_place += len(record.integers)
         return table
 
-    def run(self, pointers: Sequence[int], times: numpy.ndarray | None = None) -> None:
+    def run(
+        self, pointers: Sequence[int], times: ctypes.Array[ctypes.c_int64] | None = None
+    ) -> None:
         """Run all records on the memory that `pointers` name, one for each slot.
 
-        The caller keeps the memory alive, and has waited for what the background does with it. `times`, an int64 array of ``len(self.live) + 1``, gets the clock (ns)
-        before the first record and after each: its differences are the records' durations.
+        The caller keeps the memory alive, and has waited for what the background does with it. `times`, a `self.clock()`,
+        gets the clock (ns) before the first record and after each: its differences are the records' durations.
         """
         slots = self.slot_array(*pointers)
         self.run_at(ctypes.addressof(slots), times)
 
-    def run_at(self, address: int, times: numpy.ndarray | None = None) -> None:
+    def run_at(self, address: int, times: ctypes.Array[ctypes.c_int64] | None = None) -> None:
         """As `run`, with the pointers lying at an address."""
         pool = None
         if self.parallel:
             background.finish()
             pool = current_pool()
-        clock = None if times is None else times.__array_interface__["data"][0]
+        clock = None if times is None else ctypes.addressof(times)
         self.native(self.pointer, address, None if pool is None else pool.pointer, clock)
 
-    def start_at(self, address: int, memory: Sequence[Buffer], release: Callable[[], None]) -> bool:
+    def start_at(
+        self,
+        address: int,
+        memory: Sequence[Buffer],
+        release: Callable[[], None],
+        times: ctypes.Array[ctypes.c_int64] | None = None,
+    ) -> bool:
         """Start on pointers that lie at an address, and return at once; False where it can only be run.
 
         `memory` are the buffers of the first slots. Whoever needs one waits (`background`); at the end `release` is
-        called.
+        called. `times` is as in `run`.
         """
         possible = background.is_worthwhile(self)
-        return possible and background.start(self, address, memory, release)
+        return possible and background.start(self, address, memory, release, times)
 
     @functools.cached_property
     def last_uses(self) -> list[int]:
@@ -159,9 +169,9 @@ class Program:
 
     def profile(self, pointers: Sequence[int]) -> list[tuple[str, int]]:
         """Run once; return (name, nanoseconds) of each record."""
-        times = numpy.zeros(len(self.live) + 1, numpy.int64)
+        times = self.clock()
         self.run(pointers, times)
-        spans = numpy.diff(times).tolist()
+        spans = [after - before for before, after in itertools.pairwise(times)]
         return [(record.name, span) for record, span in zip(self.live, spans, strict=True)]
 
 

@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 class RunTimes:
     """Readings of the clock (ns) of one run; `readings` has those of each segment: one more than it has records.
 
-    `live` are the allocator's live bytes before the run, at its most (with outputs and arena), and after it.
+    `live` are the allocator's live bytes before the run, at its most (with outputs and arena), and after it.  What ran in
+    the `background` did so beside its thread's other doings.
     """
 
     start: int
     end: int
     readings: list[Any]
     live: tuple[int, int, int]
+    background: bool = False
 
 
 @final

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
-
 from lampas.engine.device.background import RUNS, finish, wait_for
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.device.buffer import statistics as memory_statistics
@@ -223,8 +221,11 @@ class Program:
         self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
     ) -> None:
         """As `run_given`, but what comes last may go on in the background when this returns."""
-        if self.last is None or settings.debug or WATCHERS:
+        if self.last is None or settings.debug:
             self.run_given(outputs, leaf_buffers, scalars)
+            return
+        if WATCHERS:
+            self.start_timed(outputs, leaf_buffers, scalars)
             return
         workspace = self.start(leaf_buffers, outputs, scalars)
         memory = (*leaf_buffers, *outputs)
@@ -350,22 +351,51 @@ class Program:
         arena = workspace.arena
         inside = memory_statistics.live_bytes
         memory = [*leaf_buffers, *outputs, arena]
-        readings: list[Any] = []
-        for segment in self.segments:
-            if isinstance(segment, NativeProgram):
-                clock = np.zeros(len(segment.live) + 1, np.int64)
-                segment.run_at(workspace.address, clock)
-                readings.append(clock)
-            elif isinstance(segment, GuardCheck):
-                segment.run(workspace.flags)
-                readings.append((now(),))
-            else:
-                began = now()
-                segment.run(memory, scalars)
-                readings.append((began, now()))
+        readings = [run_timed(each, workspace, memory, scalars) for each in self.segments]
         after = memory_statistics.live_bytes - (0 if arena is None else arena.capacity)
         self.workspaces.give_back(workspace)
         return RunTimes(start, now(), readings, (before, inside, after))
+
+    def start_timed(
+        self, outputs: Sequence[Buffer], leaf_buffers: Sequence[Buffer], scalars: Sequence[Any]
+    ) -> None:
+        """As `start_given`; those who look on are told when it is over."""
+        start, live = now(), memory_statistics.live_bytes
+        workspace = self.start(leaf_buffers, outputs, scalars)
+        last, memory = self.segments[-1], (*leaf_buffers, *outputs)
+        assert isinstance(last, NativeProgram)
+        whole = [*memory, workspace.arena]
+        readings = [run_timed(each, workspace, whole, scalars) for each in self.segments[:-1]]
+        clock = last.clock()
+        times = RunTimes(start, 0, [*readings, clock], (live, memory_statistics.live_bytes, live))
+        told = tuple(WATCHERS)
+
+        def release() -> None:
+            self.workspaces.give_back(workspace)
+            times.end = clock[-1]
+            for watcher in told:
+                watcher.ran(self, times)
+
+        times.background = last.start_at(workspace.address, memory, release, clock)
+        if not times.background:
+            last.run_at(workspace.address, clock)
+            release()
+
+
+def run_timed(
+    segment: Segment, workspace: Workspace, memory: Sequence[Any], scalars: Sequence[Any]
+) -> Any:
+    """Run a segment; the readings of the clock around its records."""
+    if isinstance(segment, NativeProgram):
+        clock = segment.clock()
+        segment.run_at(workspace.address, clock)
+        return clock
+    if isinstance(segment, GuardCheck):
+        segment.run(workspace.flags)
+        return (now(),)
+    began = now()
+    segment.run(memory, scalars)
+    return began, now()
 
 
 def prepare_all(schedule: Schedule) -> None:

@@ -27,7 +27,7 @@ from lampas.engine.tensor.cursor_binding import bind_step
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading, strided_readings
-from lampas.engine.watch import watched
+from lampas.engine.watch import T, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,8 +38,8 @@ Input = Tensor | Node
 # `engine.watch.WATCHERS` are told of every operation too.
 HOOKS: list[Callable[[Operation, tuple[Input, ...], tuple[Any, ...]], Any]] = []
 
-# Who only wants operations shown to `WATCHERS`, however they are recorded.
-LOOKERS: list[object] = []
+# Who only looks on: looker(operation, call, arguments) returns `call(*arguments)`, which records the operation as ever.
+LOOKERS: list[Callable[[Operation, Callable[..., Any], tuple[Any, ...]], Any]] = []
 
 
 LARGE_VALUE = 1 << 20  # bytes
@@ -64,9 +64,9 @@ def record(
         if not hooked:
             inputs = run_hooks(operation, inputs, attributes)
             return watched("operator", operation, record, operation, inputs, attributes, True)
+    elif LOOKERS and not hooked:
+        return shown(operation, record, (operation, inputs, attributes, True))
     elif not settings.eager:
-        if LOOKERS and not hooked:
-            return watched("operator", operation, record, operation, inputs, attributes, True)
         trail = CURRENT.trail
         if trail is not None and grad_mode.enabled:
             step = trail.step.next
@@ -154,8 +154,10 @@ def record_view(
 ) -> Tensor:
     """Apply a view operation: the result shares `source`'s storage at `strides` and `offset`."""
     if (HOOKS or LOOKERS) and not hooked:
-        run_hooks(operation, (source,), attributes)
         arguments = (operation, source, attributes, strides, offset, True)
+        if not HOOKS:
+            return shown(operation, record_view, arguments)
+        run_hooks(operation, (source,), attributes)
         return watched("operator", operation, record_view, *arguments)
     edge: Any = None
     node = source._value()
@@ -425,6 +427,14 @@ def _guards(
         for out in outputs
     ]
     return (*first, *last)
+
+
+def shown(operation: Operation, call: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    """Return `call(*arguments)`, which records an operation, before the eyes of `LOOKERS`."""
+    first, *others = LOOKERS
+    for looker in others:
+        call, arguments = looker, (operation, call, arguments)
+    return first(operation, call, arguments)
 
 
 def run_hooks(
