@@ -14,7 +14,7 @@ schedule
   product %3 then %7 -> %7
   product %10 then %13 -> %13
   product %16 -> %16
-  region [64, 10] reduced [1] %19 %20 %21 %22 %23 %24 %45 %46 %47 %48 -> %24 %48
+  region [64, 10] reduced [1] %19 %21 %22 %23 %24 %45 %46 %47 %48 -> %24 %48
   region [64] reduced [0] %27 %28 %29 %32 -> %32
   product %49 then %50 -> %50
   product %51 then %52 -> %52

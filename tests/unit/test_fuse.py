@@ -12,6 +12,7 @@ from lampas.engine.graph.node import buffer_node, scalar_node
 from lampas.engine.schedule.order import Order
 from lampas.engine.schedule.reading import Reading, plain_reading, reshape_reading
 from lampas.engine.schedule.steps import Region
+from lampas.engine.schedule.text import steps_text
 from tests.unit.schedules import check, leaf, records, steps_of
 from tests.unit.training_graphs import training_step
 
@@ -99,6 +100,22 @@ def test_cheap_producers_are_computed_again() -> None:
     node = g.where(mask, flow, g.constant(0.0, float32))
     assert steps_of(node).count("region") == 1
     check(node)
+
+
+def test_what_is_centred_by_columns_is_computed_again() -> None:
+    """Batch norm stores its result alone: who wants the centred or the normalised values reads the input."""
+    x, scale, flow = leaf(64, 8), leaf(8, seed=1), leaf(64, 8, seed=2)
+    part = g.constant(1 / 64, float32)
+    away = g.subtract(x, g.multiply(g.sum_dims(x, [0]), part))
+    variance = g.multiply(g.sum_dims(g.multiply(away, away), [0]), part)
+    normal = g.multiply(away, g.rsqrt(g.add(variance, g.constant(1e-5, float32))))
+    result = g.maximum(g.multiply(normal, scale), g.constant(0.0, float32))
+    gradient = g.sum_dims(g.multiply(flow, normal), [0])
+    program = check(result, gradient)
+    lines = steps_text(program.schedule.steps, program.schedule.graph).splitlines()
+    stored = [number for line in lines for number in line.partition("-> ")[2].split()]
+    entries = program.schedule.graph.entries
+    assert sum(entries[int(number[1:])].shape == (64, 8) for number in stored) == 1
 
 
 def test_unfused_every_entry_is_its_own_step() -> None:

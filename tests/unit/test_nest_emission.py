@@ -26,7 +26,7 @@ from lampas.engine.llvm.target import aarch64_neon, x86_avx2, x86_avx512, x86_ss
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.emit import emit
 from lampas.engine.loops.emit_elements import ELEMENT_RULES
-from lampas.engine.loops.emit_parking import parking_of
+from lampas.engine.loops.emit_parking import early_stores, parking_of
 from lampas.engine.loops.emit_scope import dependences
 from lampas.engine.loops.nest import (
     BINARY,
@@ -242,6 +242,46 @@ def test_float_sums_are_accurate() -> None:
     run(reduction("sum", float32, *COLUMN), [values, column], (1, len(values)), [(1, 1), (1, 0)])
     assert abs(row[0] - exact) <= exact * 1e-7
     assert abs(column[0] - exact) <= exact * 1e-7
+
+
+def masked_sums(source: tuple[int, ...], late: bool) -> Nest:
+    """A masked array, its sum, and its sum with another array; `late`, what is stored also needs the sum."""
+    nest = NestBuilder(1, 1)
+    own = (STRIDED, BROADCAST) if source[1] == CONTIGUOUS else (CONTIGUOUS, BROADCAST)
+    flow, other = (nest.load(nest.operand(float32, "input", source)) for _ in range(2))
+    zero = nest.constant(0.0, float32)
+    masked = nest.apply("where", nest.apply("less_equal", other, zero), zero, flow)
+    total = nest.reduce("sum", masked)
+    both = nest.reduce("sum", nest.apply("multiply", masked, other))
+    kept = nest.apply("add", masked, total) if late else masked
+    for kind, value in ((source, kept), (own, total), (own, both)):
+        nest.store(nest.operand(float32, "output", kind), value)
+    return nest.build()
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("classes", [(STRIDED, CONTIGUOUS), (CONTIGUOUS, STRIDED)])
+@pytest.mark.parametrize(("rows", "length"), [(3, 70), (2, 5), (33, 9), (70, 300)])
+def test_what_needs_no_sum_is_stored_while_summing(
+    classes: tuple[int, int], rows: int, length: int, late: bool
+) -> None:
+    nest = masked_sums(classes, late)
+    assert bool(early_stores(nest)) is not late
+    numbers = np.random.default_rng(0).integers(-9, 9, (2, rows, length))  # sums are exact
+    flow, other = numbers.astype(np.float32)
+    masked = np.where(other <= 0, np.float32(0), flow)
+    total = masked.sum(1)
+    along = classes[1] == CONTIGUOUS
+    laid = [np.ascontiguousarray(each if along else each.T).ravel() for each in (flow, other)]
+    found = [np.zeros(rows, np.float32) for _ in range(2)]
+    strides = (length, 1) if along else (1, rows)
+    own = (1, 0)
+    run(nest, [*laid, laid[0], *found], (rows, length), [strides] * 3 + [own] * 2)
+    stored = laid[0].reshape((rows, length) if along else (length, rows))
+    expected = masked + total[:, None] if late else masked
+    np.testing.assert_array_equal(stored if along else stored.T, expected)
+    np.testing.assert_array_equal(found[0], total)
+    np.testing.assert_array_equal(found[1], (masked * other).sum(1))
 
 
 def normalised() -> Nest:

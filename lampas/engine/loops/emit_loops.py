@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Value, bytes_of, constant
 from lampas.engine.loops.emit_elements import HEAVY
-from lampas.engine.loops.emit_parking import closure, parking_of
+from lampas.engine.loops.emit_parking import closure, early_stores, parking_of
 from lampas.engine.loops.emit_passes import ReductionPass
 from lampas.engine.loops.emit_reductions import Reduction
 from lampas.engine.loops.emit_scope import Plan, Scope, dependences
@@ -40,6 +40,7 @@ class KernelWriter:
         self.always_masked = self.masked_tail and self.copies == 1 and target.vector_bytes == 64
         self.extents: list[Value] = []
         self.parking = parking_of(nest, self.plan.depends)
+        self.early = early_stores(nest)
 
     @property
     def stretch(self) -> int:
@@ -144,7 +145,7 @@ class KernelWriter:
         self.plan.parked = None
         self.passes(scope, 1)
         self.row_values(scope, 1)
-        stores = self.stores(self.walks_reduced)
+        stores = self.late_stores()
         if stores:
             needed = self.closure(stores)
             self.reduced_loops(
@@ -184,7 +185,7 @@ class KernelWriter:
     def column_body(self, scope: Scope, copies: int) -> None:
         self.passes(scope, copies)
         self.row_values(scope, copies)
-        stores = self.stores(self.walks_reduced)
+        stores = self.late_stores()
         if not stores:
             return
         needed = self.closure(stores)
@@ -200,7 +201,8 @@ class KernelWriter:
 
     def passes(self, scope: Scope, copies: int) -> None:
         """Write every reduction, shallow ones first; the results join the scope's values."""
-        for depth in range(1, max(self.nest.depths) + 1):
+        deepest = max(self.nest.depths)
+        for depth in range(1, deepest + 1):
             found = [
                 Reduction(
                     n,
@@ -213,7 +215,8 @@ class KernelWriter:
             ]
             if found:
                 parks = self.parking is not None and self.nest.depths[self.parking[0]] + 1 == depth
-                ReductionPass(self, found, scope, copies, parks).write()
+                stores = self.early if depth == deepest else []
+                ReductionPass(self, found, scope, copies, parks, stores).write()
                 if parks:
                     self.plan.parked = self.parking
 
@@ -288,6 +291,10 @@ class KernelWriter:
             if instruction.op == "store" and wanted(int(instruction.attribute or 0))
         ]
 
+    def late_stores(self) -> list[int]:
+        """The stores along the rows that no reducing pass has done."""
+        return [] if self.early else self.stores(self.walks_reduced)
+
     def closure(self, roots: Sequence[int]) -> list[int]:
         """Return all values that the roots need, reductions' arguments not followed, in order."""
         return closure(self.nest, roots, self.plan.parked[0] if self.plan.parked else -1)
@@ -326,6 +333,7 @@ def unroll_of(nest: Nest, target: Target) -> int:
     )
     if nest.mode == "map":
         return 2 if weight <= 6 else 1
-    if nest.mode == "column" and weight <= 3:
-        return 8
+    if nest.mode == "column":
+        # The wider a stretch, the more of memory is read in its order.
+        return 8 if weight <= 16 else 4 if weight <= 24 else 1
     return 4 if weight <= 6 else 2 if weight <= 12 else 1

@@ -1,6 +1,8 @@
-"""What a pass needs, and which costly value of an earlier pass may wait in an output's memory.
+"""What a pass needs, and what it may store on its way.
 
-The exponentials of a softmax do: the pass that sums them writes them to the output, the last pass divides them.
+A costly value of an earlier pass may wait in an output's memory: the exponentials of a softmax do, the pass that sums
+them writes them to the output, the last pass divides them.  Where all that is stored along the rows can be had in the
+last pass that reduces, it is stored there, and the rows are not walked once more.
 """
 
 from __future__ import annotations
@@ -59,3 +61,15 @@ def parks_safely(nest: Nest, number: int, stored: int) -> bool:
     needed = closure(nest, [*later, stored], number)
     reads = [n for n in needed if nest.instructions[n].op in MEMORY and nest.element_scoped[n]]
     return number in needed and not reads and nest.depths[stored] >= depth
+
+
+def early_stores(nest: Nest) -> list[int]:
+    """The stores along the rows, if none of them waits for the last reductions."""
+    last = max(nest.depths, default=0)
+    found = [
+        number
+        for number, i in enumerate(nest.instructions)
+        if i.op == "store" and any(nest.operands[int(i.attribute or 0)].classes[nest.kept :])
+    ]
+    early = all(nest.depths[nest.instructions[n].arguments[0]] < last for n in found)
+    return found if early else []

@@ -31,13 +31,14 @@ class ReductionPass:
         scope: Scope,
         copies: int,
         parks: bool,
+        stores: Sequence[int],
     ) -> None:
-        self.parks = parks
+        self.parks, self.stores = parks, stores
         self.writer, self.b, self.nest = writer, writer.b, writer.nest
         self.found, self.scope, self.copies = found, scope, copies
         self.row = self.nest.mode == "row"
         self.lanes = writer.lanes if self.row else scope.lanes
-        self.needed = writer.closure([reduction.argument for reduction in found])
+        self.needed = writer.closure([*[reduction.argument for reduction in found], *stores])
         self.blocks = any(reduction.staged for reduction in found)
         self.short = any(reduction.widened for reduction in found)
         self.stretch: Value = constant(0, "i64")  # where the current one begins
@@ -206,7 +207,9 @@ class ReductionPass:
         return taken
 
     def park(self, scope: Scope, copies: int) -> None:
-        """Leave the costly value in the output's memory, where later passes find it."""
+        """Store what can be stored here, or leave the costly value in the output's memory, where later passes find it."""
+        if self.stores:
+            self.writer.write_stores(scope, self.stores, copies)
         if self.parks and self.writer.parking is not None:
             number, operand = self.writer.parking
             kind = self.nest.instructions[number].dtype

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 Path = tuple[int, tuple[Step, ...]]
 INLINE_DEPTH = 4
+MANY_TIMES = 8
 THROUGH = frozenset({p.EXPAND, p.PERMUTE, p.SLICE, p.FLIP})
 
 
@@ -135,9 +136,13 @@ class Paths:
         for base, _ in self.steps_in(number):
             if base in self.inline:
                 depth = max(depth, self.inline[base])
-            elif not self.surely_stored(base):
+            elif not self.surely_stored(base) and not self.is_repeated(base, number):
                 return 0
         return depth + 1 if depth < INLINE_DEPTH else 0
+
+    def is_repeated(self, number: int, user: int) -> bool:
+        """Whether an operand is small beside what is made of it (a mean), so that storing it costs nothing."""
+        return self.entries[number].numel * MANY_TIMES <= self.entries[user].numel
 
     def surely_stored(self, number: int) -> bool:
         """Whether an entry has memory whatever is fused."""
