@@ -6,14 +6,19 @@ The calls stand outside of the assertions, which hold on to what they evaluate.
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+import lampas
+from lampas import nn, optim
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import float32
 from lampas.engine.graph import build as g
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.node import Node, buffer_node
+from lampas.engine.realize import realize
 from lampas.engine.realize.donation import Donor, find_lone
 from lampas.engine.realize.program import build_program
+from lampas.engine.settings import settings
 
 
 def owned(value: float) -> Node:
@@ -87,3 +92,29 @@ def test_a_buffer_of_two_nodes_is_kept() -> None:
 def test_nothing_wanted_is_found_at_once() -> None:
     line = linearize([g.sum_dims(owned(1.0), [0])])
     assert Donor(line.graph(), []).find(line.nodes) == []
+
+
+def test_weights_that_were_moved_to_another_layout_are_given_in_the_same_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A first training step moves them, and plans anew: nothing of the first plan may refer to them then."""
+    given: list[int] = []
+    find = Donor.find
+
+    def note(donor: Donor, nodes: tuple[Node, ...]) -> list[int]:
+        found = find(donor, nodes)
+        given.append(len(found))
+        assert len(found) == len(donor.wanted)
+        return found
+
+    settle = realize.settle_in
+    moved: list[bool] = []
+    monkeypatch.setattr(realize, "settle_in", lambda *a: moved.append(settle(*a)))
+    monkeypatch.setattr(Donor, "find", note)
+    model = nn.Sequential(nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with settings.override(tier="compiled"):
+        model(lampas.ones(2, 16, 12, 12)).square().mean().backward()
+        optimizer.step()
+    assert moved
+    assert max(given) == 2

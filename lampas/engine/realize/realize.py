@@ -253,6 +253,7 @@ def _run(targets: Sequence[Node], numbers: dict[int, int], watching: bool = Fals
         with paused_collection():
             compiled = watched("compile", plan.graph, plan.compile, leaves)
         if not compiled:
+            del plan, nodes, leaves  # or these would be references to what may be given away
             return _run(targets, numbers, watching)
     replay = None
     if plan.program is not None and settings.tier != "reference":
