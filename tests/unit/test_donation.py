@@ -13,6 +13,7 @@ from lampas import nn, optim
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import float32
 from lampas.engine.graph import build as g
+from lampas.engine.graph.layout import Layout
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.realize import realize
@@ -109,12 +110,17 @@ def test_weights_that_were_moved_to_another_layout_are_given_in_the_same_run(
 
     settle = realize.settle_in
     moved: list[bool] = []
-    monkeypatch.setattr(realize, "settle_in", lambda *a: moved.append(settle(*a)))
+
+    def note_move(node: Node, layout: Layout) -> bool:
+        moved.append(settle(node, layout))
+        return moved[-1]
+
+    monkeypatch.setattr(realize, "settle_in", note_move)
     monkeypatch.setattr(Donor, "find", note)
     model = nn.Sequential(nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3))
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     with settings.override(tier="compiled"):
         model(lampas.ones(2, 16, 12, 12)).square().mean().backward()
         optimizer.step()
-    assert moved
+    assert True in moved
     assert max(given) == 2
