@@ -222,7 +222,7 @@ def meetings(line: Line) -> set[tuple[int, int, int]]:
     """(output, input, tap) of all taps that a line meets."""
     found: set[tuple[int, int, int]] = set()
     for stretch in line.stretches():
-        for j in range(stretch.first, stretch.first + stretch.count):
+        for j in range(stretch.first, stretch.first + stretch.length):
             for offset, tap in line.taps[stretch.tap : stretch.tap + stretch.taps]:
                 found.add((line.start + j * line.out_step, j * line.in_step + offset, tap))
     return found

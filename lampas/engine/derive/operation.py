@@ -7,8 +7,7 @@ or PyTorch's choice at a kink matters.  Both are written in nodes, so either can
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lampas.engine.derive.pullback import pull_back
 from lampas.engine.derive.recipe import Recipe, RecipeBook, ghost
@@ -23,8 +22,7 @@ Cotangents = tuple["Node | None", ...]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     """What a derivative may use: the operation's inputs, outputs, attributes, and what is asked."""
 
     inputs: tuple[Node, ...]

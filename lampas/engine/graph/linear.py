@@ -8,7 +8,7 @@ attributes are part of the key, so every other shape and dtype is too.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lampas.engine.graph.primitives import BUFFER, CALL, OUTPUT, SCALAR, Primitive
 
@@ -23,8 +23,7 @@ Origin = tuple[str, tuple["Shape", ...]]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One numbered node: `sources` are the numbers of its inputs."""
 
     op: Primitive
@@ -58,8 +57,7 @@ class LinearGraph:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Linearization:
+class Linearization(NamedTuple):
     """The nodes behind a linear graph, its key, and the numbers that `linearize` gave."""
 
     key: tuple[Any, ...]

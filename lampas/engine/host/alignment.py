@@ -10,8 +10,7 @@ and `LAMPAS_TIER=reference` take NumPy, which walks all at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import numpy as np
 
@@ -25,8 +24,7 @@ WEIGHT: Final = 4  # a state takes as long as so many elements of what `in_share
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class States:
+class States(NamedTuple):
     """What the sequences are aligned with: (N, S) labels with blanks, `skips` 0 or LOWEST."""
 
     labels: Array

@@ -14,8 +14,9 @@ Operands and integers are named by `AttentionInteger`; strides are in elements.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from lampas.engine.dtype import float32
 from lampas.engine.llvm.target import Target
@@ -54,7 +55,7 @@ class AttentionInteger(IntEnum):
 def score_shape(target: Target) -> TileShape:
     """The register tile of the scores; as all heights are whole ones, few rows suit where lanes are many."""
     shape = tile_shape(target, ELEMENT)
-    return replace(shape, rows=min(shape.rows, 12))
+    return shape._replace(rows=min(shape.rows, 12))
 
 
 def block_rows(target: Target) -> int:
@@ -73,7 +74,7 @@ def score_stride(target: Target) -> int:
 def across_shape(target: Target, size: int) -> TileShape:
     """The tile of products that have a head's size for columns."""
     shape = score_shape(target)
-    return shape if size % shape.columns == 0 else replace(shape, vectors=1)
+    return shape if size % shape.columns == 0 else shape._replace(vectors=1)
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,7 @@ class MaskedKernel:
         raise NotImplementedError("a kernel's own name")
 
 
-@dataclass(frozen=True)
-class TileRoutine:
+class TileRoutine(NamedTuple):
     """A function for one register tile: ``void name(a, a_stride, b, b_stride, depth, c, c_stride)``.
 
     It writes the sums to C, or adds them.
@@ -125,8 +125,7 @@ class TileRoutine:
         b.ret()
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Queries: the first one's number, and how many there are."""
 
     first: Value

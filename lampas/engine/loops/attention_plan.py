@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lampas.engine.llvm.target import Target, host
 from lampas.engine.loops.attention_backward import AttentionBackwardKernel
@@ -38,8 +38,7 @@ LEAST_QUERIES = 8
 SIZE_STEP = 16  # heads' sizes that vectors of any machine divide
 
 
-@dataclass(frozen=True)
-class AttentionSizes:
+class AttentionSizes(NamedTuple):
     """Batch and heads, rows of queries and of keys, elements of a key and of a value."""
 
     outer: int
@@ -78,11 +77,10 @@ def side_by_side(sizes: AttentionSizes, backward: bool) -> list[Result]:
     return results
 
 
-@dataclass(frozen=True)
-class Units:
+class Units(NamedTuple):
     """How many units a head has, rows of queries of each, and elements of scratch memory of a thread."""
 
-    count: int
+    per_head: int
     rows: int
     scratch: int
 
@@ -100,7 +98,7 @@ def integers_of(
     (bits,) = struct.unpack("<q", struct.pack("<d", scale))
     for place, number in (
         (i.QUERIES, sizes.queries), (i.KEYS, sizes.keys), (i.DEPTH, sizes.depth), (i.WIDTH, sizes.width),
-        (i.UNITS, units.count), (i.UNIT_ROWS, units.rows), (i.HEADS, sizes.heads), (i.SCALE, bits),
+        (i.UNITS, units.per_head), (i.UNIT_ROWS, units.rows), (i.HEADS, sizes.heads), (i.SCALE, bits),
         (i.SCRATCH_STRIDE, units.scratch),
     ):  # fmt: skip
         listed[place] = number

@@ -11,9 +11,8 @@ The names are "a", "b", "c", "scratch", and "extra0", "extra1", … for the epil
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lampas.engine.dtype import dtype, float32, float64
 from lampas.engine.llvm.compiler import compile_function
@@ -55,8 +54,7 @@ class Kernel(Protocol):
 ALIGNMENT = 64
 
 
-@dataclass(frozen=True)
-class KernelCall:
+class KernelCall(NamedTuple):
     """One record to be: a kernel, its operands by name, its integers, its parallel extent."""
 
     kernel: Kernel
@@ -72,8 +70,7 @@ class KernelCall:
         return kernel_address(self.kernel)
 
 
-@dataclass(frozen=True)
-class GemmPlan:
+class GemmPlan(NamedTuple):
     """What to run and how many bytes of scratch it needs.
 
     The first `preparing` calls only turn operand "b" into "kept", `kept_bytes` that stay right while "b" does.

@@ -8,16 +8,15 @@ still more than two, the outer ones are unrolled into problems of their own, at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 from lampas.engine.loops.brgemm_plan import Problem
 
 Strides = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Batched:
+class Batched(NamedTuple):
     """A problem with at most two batch dimensions, and where its operands start in bytes.
 
     `extras` has (batch 0, batch 1, row, column) strides of each extra operand of the epilogue.
@@ -44,11 +43,11 @@ def fold_batches(
     batch_sizes = (1,) * padding + tuple(inner)
     whole = [[0] * padding + row[len(outer) :] for row in rows]
     matrices = [
-        replace(matrix, batch=(own[0], own[1]))
+        matrix._replace(batch=(own[0], own[1]))
         for matrix, own in zip((problem.a, problem.b, problem.c), whole, strict=False)
     ]
-    part = replace(
-        problem, a=matrices[0], b=matrices[1], c=matrices[2], batch=(batch_sizes[0], batch_sizes[1])
+    part = problem._replace(
+        a=matrices[0], b=matrices[1], c=matrices[2], batch=(batch_sizes[0], batch_sizes[1])
     )
     listed = tuple(
         (own[0], own[1], tail[0], tail[1]) for own, tail in zip(whole[3:], tails, strict=True)
@@ -104,6 +103,6 @@ def fold_rows(
         )
         if heads[1] != 0 or not going_on:
             break
-        problem = replace(problem, m=problem.m * sizes[-1])
+        problem = problem._replace(m=problem.m * sizes[-1])
         sizes, rows = sizes[:-1], [row[:-1] for row in rows]
     return problem, sizes, rows, tails

@@ -8,9 +8,8 @@ never on the number of threads, so results do not either.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target
@@ -60,8 +59,7 @@ FEW_PANELS = 4
 PANELS_IN_TURN = 16  # packed panels that a group of tiles meets before it leaves the second cache
 
 
-@dataclass(frozen=True)
-class Matrix:
+class Matrix(NamedTuple):
     """Strides in elements: between rows, between columns, and of the two batch dimensions."""
 
     row: int
@@ -71,11 +69,10 @@ class Matrix:
 
     @property
     def turned(self) -> Matrix:
-        return replace(self, row=self.column, column=self.row)
+        return self._replace(row=self.column, column=self.row)
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """C[m, n] = epilogue(Σ_k A[m, k]·B[k, n]) for each of batch[0] × batch[1] matrices.
 
     `shared` tells that an operand of the epilogue may share C's memory.
@@ -96,15 +93,14 @@ class Problem:
     @property
     def turned(self) -> Problem:
         """The same problem for the transposes: C′ = B′·A′."""
-        return replace(self, m=self.n, n=self.m, a=self.b.turned, b=self.a.turned, c=self.c.turned)
+        return self._replace(m=self.n, n=self.m, a=self.b.turned, b=self.a.turned, c=self.c.turned)
 
     @property
     def batches(self) -> int:
         return self.batch[0] * self.batch[1]
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One way to compute a problem, or the turned one if it is `swapped`."""
 
     swapped: bool
@@ -116,8 +112,7 @@ class Choice:
     depth_block: int
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """How a problem's rows and columns are cut into tiles and panels."""
 
     height: int

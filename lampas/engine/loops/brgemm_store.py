@@ -10,8 +10,7 @@ the tile's *rows* do (the operands were swapped to spare packing the big one), a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from lampas.engine.llvm.text import Builder, Module, Value, lanes_of, undefined, vector
 from lampas.engine.loops.brgemm_tile import (
@@ -29,8 +28,7 @@ Layout = Literal["across", "along"]
 FIRST, LAST = 1, 2
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where in C a vector of sums stands, and what an epilogue may read there.
 
     `row` and `column` are those of the first lane; lanes run along columns. `mask` is None for a whole vector.
@@ -61,8 +59,7 @@ class Epilogue(Protocol):
     def emit(self, b: Builder, sums: Value, place: Place) -> Value: ...
 
 
-@dataclass(frozen=True)
-class TileCall:
+class TileCall(NamedTuple):
     """The arguments of a tile function, in order."""
 
     a: Value

@@ -13,8 +13,7 @@ of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Value, constant, vector
@@ -25,8 +24,7 @@ MOST_WIDE_ROWS = 4
 STEPS_AHEAD = 16  # how far a wide tile, which only streams B, asks for it beforehand
 
 
-@dataclass(frozen=True)
-class TileShape:
+class TileShape(NamedTuple):
     """Rows and vectors of the largest tile of a target, for one element type."""
 
     element: str
@@ -67,8 +65,7 @@ def wide_shape(target: Target, element: str, rows: int) -> TileShape:
     return TileShape(element, lanes, rows, vectors, target.fma)
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(NamedTuple):
     """One tile's view of its operands: base addresses and strides in elements."""
 
     a: Value

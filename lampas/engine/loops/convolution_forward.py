@@ -10,8 +10,8 @@ and the turned weight, the derivative by the input.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target, host
@@ -29,8 +29,7 @@ UNITS_WANTED = 8
 FMA_NANOSECONDS = 0.0175  # a multiplication and addition of floats on one core of AVX-512
 
 
-@dataclass(frozen=True)
-class ConvolutionSizes:
+class ConvolutionSizes(NamedTuple):
     """What is convolved: three lines (convolution_geometry.py), the kernel's whole sizes, the result's sizes."""
 
     images: int
@@ -103,8 +102,7 @@ def first_places(sizes: ConvolutionSizes, stretches: Sequence[Stretch]) -> tuple
     return read, written
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """The words of all tables and where they begin; `depth` is the longest row of a panel that is needed."""
 
     words: tuple[int, ...]

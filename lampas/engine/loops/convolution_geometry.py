@@ -14,18 +14,17 @@ padded: where a 3×3 window hangs over the edge of a 2×2 map, four of its nine 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One dimension; `taps` are (offset, number of the tap) pairs, offsets ascending."""
 
     size: int
-    count: int
+    positions: int
     in_step: int
     taps: tuple[tuple[int, int], ...]
     start: int = 0
@@ -40,35 +39,34 @@ class Line:
     def stretches(self) -> list[Stretch]:
         """Neighbouring positions that meet the same taps."""
         found: list[Stretch] = []
-        for position in range(self.count):
+        for position in range(self.positions):
             first, taps = self.met(position)
             last = found[-1] if found else None
             if last is not None and (last.tap, last.taps) == (first, taps):
-                found[-1] = Stretch(last.first, last.count + 1, first, taps)
+                found[-1] = Stretch(last.first, last.length + 1, first, taps)
             else:
                 found.append(Stretch(position, 1, first, taps))
         return found
 
     def margins(self) -> tuple[int, int]:
         """How far taps reach out before the first place and beyond the last one."""
-        if not self.taps or not self.count:
+        if not self.taps or not self.positions:
             return 0, 0
-        last = (self.count - 1) * self.in_step + self.taps[-1][0]
+        last = (self.positions - 1) * self.in_step + self.taps[-1][0]
         return max(0, -self.taps[0][0]), max(0, last - self.size + 1)
 
     def widened(self) -> Line:
         """The same line over an input with these margins: every position meets every tap."""
         low, high = self.margins()
         taps = tuple([(offset + low, number) for offset, number in self.taps])
-        return replace(self, size=low + self.size + high, taps=taps)
+        return self._replace(size=low + self.size + high, taps=taps)
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Positions `first` … `first + count - 1`, which meet taps `tap` … `tap + taps - 1`."""
+class Stretch(NamedTuple):
+    """Positions `first` … `first + length - 1`, which meet taps `tap` … `tap + taps - 1`."""
 
     first: int
-    count: int
+    length: int
     tap: int
     taps: int
 
@@ -101,8 +99,7 @@ def phase_lines(
     return found
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A class: one stretch of each line (three of them)."""
 
     stretches: tuple[Stretch, Stretch, Stretch]
@@ -110,7 +107,7 @@ class Box:
     @property
     def sizes(self) -> tuple[int, int, int]:
         d, h, w = self.stretches
-        return d.count, h.count, w.count
+        return d.length, h.length, w.length
 
     @property
     def positions(self) -> int:

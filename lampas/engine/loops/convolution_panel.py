@@ -7,14 +7,13 @@ fill in.  Positions are counted image by image through the class's box; their pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lampas.engine.llvm.text import Builder, Value, vector
 from lampas.engine.loops.convolution_tile import RUN_WORDS
 
 
-@dataclass(frozen=True)
-class Steps:
+class Steps(NamedTuple):
     """Elements (or positions) from image to image and along the three dimensions."""
 
     image: Value

@@ -9,7 +9,7 @@ result.  This is a batch-reduce product (Georganas et al., arXiv 1906.06440): th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from lampas.engine.llvm.text import Builder, Module, Value, vector
 from lampas.engine.loops.brgemm_store import (
@@ -35,8 +35,7 @@ TILE_PARAMETERS = (
 RUN_WORDS = 2  # of a run: offset in the image, row of the weight
 
 
-@dataclass(frozen=True)
-class TileValues:
+class TileValues(NamedTuple):
     """The arguments of a tile function, in order."""
 
     panel: Value
@@ -63,7 +62,7 @@ class TileValues:
         """The arguments for the tile that begins at a row of the panel and has `rows` valid ones."""
         source = b.element_pointer(self.panel, b.multiply(row, self.pitch), element)
         places = b.element_pointer(self.positions, row, "i64")
-        return replace(self, panel=source, positions=places, rows=rows).listed()
+        return self._replace(panel=source, positions=places, rows=rows).listed()
 
 
 class SegmentTile:

@@ -15,8 +15,9 @@ lanes), scratch.  Integers: `WeightInteger`, then the tables of units, blocks, c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Module, Value, constant, vector
@@ -88,8 +89,7 @@ SPAN_TILE_PARAMETERS = (
 # fmt: on
 
 
-@dataclass(frozen=True)
-class SpanTileValues:
+class SpanTileValues(NamedTuple):
     """The arguments of a tile function, in order; `first` tells whether the result is stored or added to."""
 
     panel: Value
@@ -109,7 +109,7 @@ class SpanTileValues:
         """The arguments for the tile that begins at a row of the span and has `rows` valid ones."""
         target = b.element_pointer(self.c, b.multiply(row, shape.lanes), shape.element)
         source = b.element_pointer(self.panel, row, shape.element)
-        return replace(self, panel=source, c=target, rows=rows).listed()
+        return self._replace(panel=source, c=target, rows=rows).listed()
 
 
 class SpanTile:

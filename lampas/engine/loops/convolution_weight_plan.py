@@ -68,7 +68,7 @@ class SpanTables:
         table = self.place
         self.words += [word for run in runs for word in run]
         place = self.place
-        counts = [stretch.count for stretch in stretches]
+        counts = [stretch.length for stretch in stretches]
         self.words += [*counts, *first_places(self.sizes, stretches), table, len(runs), length]
         return place
 
@@ -114,7 +114,7 @@ def blocks_of(place: int, positions: int, most: int) -> list[tuple[int, int, int
 def meeting(line: Line, tap: int) -> Stretch:
     """The positions of a line that meet a tap (neighbours, since offsets ascend)."""
     offset = line.taps[tap][0]
-    inside = [j for j in range(line.count) if 0 <= j * line.in_step + offset < line.size]
+    inside = [j for j in range(line.positions) if 0 <= j * line.in_step + offset < line.size]
     return Stretch(inside[0], len(inside), tap, 1) if inside else Stretch(0, 0, tap, 0)
 
 
@@ -130,7 +130,7 @@ def spans_of_taps(tables: SpanTables) -> None:
             line.taps[tap][0] * step
             for line, tap, step in zip(sizes.lines, taps, steps, strict=True)
         )
-        positions = sizes.images * met[0].count * met[1].count * met[2].count
+        positions = sizes.images * met[0].length * met[1].length * met[2].length
         row = ((taps[0] * height + taps[1]) * width + taps[2]) * sizes.channels
         for first, rows in even(sizes.channels, most, kernel.shape.rows):
             place = tables.add_class(met, [(offset + first, 0)], rows)

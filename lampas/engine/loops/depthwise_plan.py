@@ -7,7 +7,6 @@ plan = plan_depthwise_weight(float32, sizes)    # "a" image, "b" gradient, "c" w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target, host
@@ -31,7 +30,7 @@ def class_tables(
     """The words of all classes and their runs, and blocks of positions of each class."""
     words: list[int] = []
     blocks: list[tuple[int, int, int]] = []
-    single = replace(sizes, channels=1)
+    single = sizes._replace(channels=1)
     for box in sizes.boxes():
         if not box.positions:
             continue

@@ -8,7 +8,7 @@ shapes share one kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, REVERSED, STRIDED
 
@@ -16,8 +16,7 @@ Strides = tuple[int, ...]
 NARROW = 8  # elements: a row that is shorter fills no vector
 
 
-@dataclass(frozen=True, slots=True)
-class Dimensions:
+class Dimensions(NamedTuple):
     """Dimensions in normal form.
 
     `groups` tells for each dimension which of the original ones it stands for, outer first; `strides` has one

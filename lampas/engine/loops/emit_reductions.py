@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lampas.engine.dtype import bool_, dtype
 from lampas.engine.llvm.text import Builder, Value, constant, element_of, lanes_of, vector
@@ -22,8 +22,7 @@ State = list[Value]
 COMBINERS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(NamedTuple):
     """One reduction of a nest: the instruction's number, its argument, its kind and the argument's dtype."""
 
     number: int

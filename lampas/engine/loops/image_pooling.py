@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
@@ -57,8 +57,7 @@ class ImagePoolKernel:
         return module
 
 
-@dataclass(frozen=True)
-class Clipped:
+class Clipped(NamedTuple):
     """The numbers first … last - 1 of one dimension."""
 
     first: Value

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from lampas.engine.dtype import dtype
 
@@ -65,8 +65,7 @@ ELEMENTWISE: Final = UNARY | PREDICATES | BINARY | COMPARISONS | {"where", "cast
 # fmt: on
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """One array: its dtype, its role, and a stride class for each dimension of the nest."""
 
     dtype: dtype
@@ -74,8 +73,7 @@ class Operand:
     classes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """`op` applied to earlier values, yielding a value of `dtype`."""
 
     op: str

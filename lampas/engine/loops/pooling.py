@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Module, Value, constant, lane_constants, vector
@@ -63,8 +64,7 @@ def lanes_for(target: Target, element: str, windows: int) -> int:
     return lanes
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of windows: its first place in the plane, per outer dimension, and where its results go."""
 
     depth: Value

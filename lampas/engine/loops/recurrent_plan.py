@@ -11,7 +11,7 @@ stride is WEIGHT_ROW.  Elements of a row lie side by side.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lampas.engine.dtype import float32
 from lampas.engine.llvm.target import Target, host
@@ -37,8 +37,7 @@ OPERANDS = ("projected", "state", "bias", "c", "cell")
 BACKWARD_OPERANDS = ("states", "kept", "state", "flow", "last", "c", "cell", "last_cell")
 
 
-@dataclass(frozen=True)
-class RecurrentSizes:
+class RecurrentSizes(NamedTuple):
     """Kind of cell, times, sequences, hidden size, and whether the last time comes first."""
 
     cell: Cell

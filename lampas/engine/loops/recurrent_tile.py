@@ -12,9 +12,8 @@ the first state (N, H) and cell; of a GRU between them the flows of the projecte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, vector
@@ -39,8 +38,7 @@ class RecurrentInteger(IntEnum):
     # fmt: on
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """Where the values of one row of a batch begin."""
 
     base: Value

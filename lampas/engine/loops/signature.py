@@ -12,8 +12,8 @@ it is a stretch of `stretch` positions along the last kept dimension (the last s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from lampas.engine.loops.emit_elements import HEAVY
 from lampas.engine.loops.nest import STRIDED, Nest
@@ -21,8 +21,7 @@ from lampas.engine.loops.nest import STRIDED, Nest
 GRAIN_ELEMENTS = 16384  # of light work; each costly function counts as much again
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """How to call the kernel of one nest."""
 
     nest: Nest

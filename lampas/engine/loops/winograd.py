@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
@@ -73,8 +74,7 @@ class WinogradKernel:
         return module
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A tile's image and the places of its first input (which may lie outside)."""
 
     image: Value

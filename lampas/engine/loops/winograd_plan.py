@@ -7,8 +7,7 @@ plan = plan_winograd(float32, sizes, way=4)             # operands: "a" image, "
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target, host
@@ -33,8 +32,7 @@ UNITS_WANTED = 4
 FEW_TILES = 32  # from here on units differ by their tiles alone
 
 
-@dataclass(frozen=True)
-class WinogradSizes:
+class WinogradSizes(NamedTuple):
     """One convolution by 3×3 filters without stride, dilation and groups."""
 
     images: int

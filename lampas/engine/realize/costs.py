@@ -7,9 +7,8 @@ that they stand for, so that rates of both ways compare.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.loops.brgemm_pack import STRETCH, PackInteger, PackKernel
@@ -38,8 +37,7 @@ HELPERS = (PackKernel, WinogradFilterKernel, WinogradTransformKernel, PartialSum
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """Bytes moved, operations, the size of the elements computed, and the place of the step in its schedule.
 
     The place is -1 for what no step asked for (checks of indices).
@@ -52,7 +50,7 @@ class Cost:
 
     def at(self, place: int) -> Cost:
         """The same cost, of a step."""
-        return replace(self, place=place)
+        return self._replace(place=place)
 
 
 def nest_cost(call: NestCall) -> Cost:

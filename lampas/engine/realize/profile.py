@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.realize.hosts import HostCall
@@ -38,8 +38,7 @@ class RunTimes:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One timed record; it began at `start` (ns)."""
 
     name: str

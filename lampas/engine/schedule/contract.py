@@ -6,8 +6,7 @@ epilogue's first stored entry is the product's C; what else it reads and writes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.dtype import bfloat16, float16, float32, float64
 from lampas.engine.loops.brgemm import GemmPlan, plan_gemm
@@ -33,8 +32,7 @@ SUM_DTYPES = {float32: float32, float64: float64, float16: float32, bfloat16: fl
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class GemmCall:
+class GemmCall(NamedTuple):
     """One matrix product: (*B, M, K) by (*B, K, N).
 
     `places` says where the operands "a", "b", "c", "scratch", "extra0"… lie (byte offset last).  `output`

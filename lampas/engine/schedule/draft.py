@@ -10,8 +10,7 @@ Half types are rounded after every operation, as PyTorch does, so that fusing ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 from lampas.engine.dtype import bool_, float32, int64
 from lampas.engine.errors import InternalError
@@ -37,8 +36,7 @@ EXACT = frozenset(
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class DraftOperand:
+class DraftOperand(NamedTuple):
     """An array: where it lies, its dtype and how each dimension steps through it, in elements."""
 
     place: Place
@@ -49,8 +47,7 @@ class DraftOperand:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class NestCall:
+class NestCall(NamedTuple):
     """One call of the kernel of a nest; `places` says where each operand lies (byte offset last)."""
 
     nest: Nest

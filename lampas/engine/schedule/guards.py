@@ -9,8 +9,7 @@ program computes are *early*: they run, and are looked at, before anything is wr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
@@ -31,8 +30,7 @@ REARRANGING = frozenset({p.RESHAPE, p.PERMUTE, p.EXPAND, p.FLIP})
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(NamedTuple):
     """A nest that writes whether an index leaves [-size, size) of a dimension.
 
     `leaf` is the entry of an int64 leaf that the index is read from as it is, if there is one.

@@ -6,9 +6,8 @@ the places that they use.  Places are kept as int32; who asks for them gets int6
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.dtype import float32, float64, int32, int64
 from lampas.engine.graph import primitives as p
@@ -32,8 +31,7 @@ NANOSECONDS_A_TAP = 0.15
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class PoolForm:
+class PoolForm(NamedTuple):
     """What an entry computes: the part, and shapes and windows of the pooling."""
 
     part: Part

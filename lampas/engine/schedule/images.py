@@ -11,10 +11,9 @@ kernels do not compute (half types, integers, empty values) goes the way of `win
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.dtype import float32, float64
 from lampas.engine.graph import primitives as p
@@ -58,8 +57,7 @@ COPIED = 0.3  # an element of an image
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ConvolutionForm:
+class ConvolutionForm(NamedTuple):
     """What an entry computes, and how: `way` is 0 for the direct one, else one of winograd_matrices.py.
 
     With `turned` the weight lies as the forward convolution reads it.
@@ -91,13 +89,19 @@ class ConvolutionForm:
         _, h, w = sizes.lines
         padding = (-h.taps[0][0], -w.taps[0][0])
         return WinogradSizes(
-            sizes.images, sizes.channels, sizes.filters, h.size, w.size, padding, h.count, w.count
+            sizes.images,
+            sizes.channels,
+            sizes.filters,
+            h.size,
+            w.size,
+            padding,
+            h.positions,
+            w.positions,
         )
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class PhasesForm:
+class PhasesForm(NamedTuple):
     """The derivative by the input of a convolution with a stride: the forms of the phases."""
 
     phases: tuple[ConvolutionForm, ...]
@@ -246,7 +250,7 @@ def margined(
         return x, sizes
     low, high = zip(*[line.margins() for line in sizes.lines], strict=True)
     d, h, w = (line.widened() for line in sizes.lines)
-    wide, usual = replace(sizes, lines=(d, h, w)), nominal(sizes)
+    wide, usual = sizes._replace(lines=(d, h, w)), nominal(sizes)
     added = wide.in_steps[0] * usual.images * COPIED
     if direct_cost(nominal(wide), kind) + added >= direct_cost(usual, kind):
         return x, sizes
@@ -315,14 +319,20 @@ def nominal(sizes: ConvolutionSizes) -> ConvolutionSizes:
 
     An epoch's last, smaller batch is then computed by the kernels of the others, mostly.
     """
-    return replace(sizes, images=1 << (sizes.images - 1).bit_length())
+    return sizes._replace(images=1 << (sizes.images - 1).bit_length())
 
 
 def suits_winograd(sizes: ConvolutionSizes, kind: dtype) -> bool:
     """Whether a convolution is one of 3×3 without stride, dilation and groups, in whole vectors of float32."""
     d, *plane = sizes.lines
     lanes = lanes_of(kind)
-    if kind is not float32 or sizes.groups != 1 or d.size != 1 or d.count != 1 or len(d.taps) != 1:
+    if (
+        kind is not float32
+        or sizes.groups != 1
+        or d.size != 1
+        or d.positions != 1
+        or len(d.taps) != 1
+    ):
         return False
     if sizes.channels % lanes or sizes.filters % lanes or settings.convolution == "direct":
         return False
@@ -395,7 +405,9 @@ def choose_weight(sizes: ConvolutionSizes, kind: dtype) -> int:
 
 def ways_of(sizes: ConvolutionSizes) -> tuple[int, ...]:
     """Winograd's ways for a convolution; of equal ones the first is taken."""
-    single = all(line.size == line.count == 2 and line.taps[0][0] == -1 for line in sizes.lines[1:])
+    single = all(
+        line.size == line.positions == 2 and line.taps[0][0] == -1 for line in sizes.lines[1:]
+    )
     return (SINGLE, 4, 2) if single else (4, 2)
 
 

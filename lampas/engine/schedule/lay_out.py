@@ -15,9 +15,8 @@ parameter that an earlier program updated), and outputs may be left in one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
-from typing import final
+from typing import NamedTuple, final
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.layout import Layout
@@ -324,8 +323,7 @@ RULES: dict[p.Primitive, Callable[[Arranger, int, Entry], bool]] = {
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Arrangement:
+class Arrangement(NamedTuple):
     """A simplified graph over memory, and the layout in which each of its outputs lies (None: row-major).
 
     `wanted` names leaves by their positions among `graph.leaves`: they lie row-major, and are read in a layout.

@@ -14,7 +14,7 @@ over the other's place.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.errors import VerificationError
 
@@ -26,8 +26,7 @@ Key = tuple[str, int]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(NamedTuple):
     """A value in the arena: its bytes, the step that first writes it, the last step that needs it."""
 
     key: Key

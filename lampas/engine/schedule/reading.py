@@ -8,8 +8,7 @@ that does not lie row-major in memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.shape import contiguous_strides, is_contiguous, view_strides
@@ -22,8 +21,7 @@ Step = tuple["Primitive", tuple[Any, ...]]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """Element i of the value lies at `offset + i·strides` of the stored array."""
 
     shape: Shape

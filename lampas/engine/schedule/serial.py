@@ -6,8 +6,7 @@ dimensions, sources that strides cannot bring into the three dimensions, bool su
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.dtype import bool_, int64
 from lampas.engine.graph import primitives as p
@@ -27,8 +26,7 @@ SCANS = {"sum": "add", "product": "multiply", "maximum": "maximum", "minimum": "
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class SerialForm:
+class SerialForm(NamedTuple):
     """An entry as a walk; `index` is None for a scan.  Readings are (far, near, walked, inner)."""
 
     operation: str
@@ -40,8 +38,7 @@ class SerialForm:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class SerialCall:
+class SerialCall(NamedTuple):
     """One call of a serial kernel."""
 
     kernel: SerialKernel | PoolKernel

@@ -11,8 +11,7 @@ parametrised from it.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
 
 from lampas.engine.derive.tape import OperationGrad
 from lampas.engine.derive.trail import Mark
@@ -28,8 +27,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(NamedTuple):
     """A public operation and the forms in which it exists."""
 
     name: str
