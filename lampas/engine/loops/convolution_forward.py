@@ -57,7 +57,7 @@ class ConvolutionSizes(NamedTuple):
         d, h, w = self.places
         return d * h * w, h * w, w, 1
 
-    def boxes(self) -> list[Box]:
+    def boxes(self) -> tuple[Box, ...]:
         return boxes(self.lines)
 
     @property

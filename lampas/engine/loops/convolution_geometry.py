@@ -13,6 +13,7 @@ padded: where a 3×3 window hangs over the edge of a 2×2 map, four of its nine 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
@@ -120,10 +121,11 @@ class Box(NamedTuple):
         return d.taps * h.taps * w.taps
 
 
-def boxes(lines: Sequence[Line]) -> list[Box]:
+@functools.lru_cache(maxsize=1 << 8)
+def boxes(lines: tuple[Line, ...]) -> tuple[Box, ...]:
     """The classes of all positions of three lines."""
     listed = [line.stretches() for line in lines]
-    return [Box((d, h, w)) for d, h, w in product(*listed)]
+    return tuple([Box((d, h, w)) for d, h, w in product(*listed)])
 
 
 def three_lines(lines: Sequence[Line]) -> list[Line]:

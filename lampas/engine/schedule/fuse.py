@@ -350,27 +350,26 @@ class Fuser:
         for key, step in self.order.steps.items():
             if isinstance(step, Region) and numel(step.space) > 1:
                 alike.setdefault(step.space, []).append(key)
-        for keys in alike.values():
+        for space, keys in alike.items():
+            wholes = {key: self.wholes_read(key, numel(space)) for key in keys}
             for place, key in enumerate(keys):
                 for other in keys[place + 1 :]:
-                    if key in self.order.steps and other in self.order.steps:
-                        self.merge_if_shared(key, other)
+                    present = key in self.order.steps and other in self.order.steps
+                    if present and not wholes[key].isdisjoint(wholes[other]):
+                        self.merge(key, other)
+                        wholes[key] = self.wholes_read(key, numel(space))
 
-    def merge_if_shared(self, key: int, other: int) -> None:
-        """Merge two regions that read an array of the whole space in the same way.
+    def wholes_read(self, key: int, count: int) -> set[Path]:
+        """Arrays of at least `count` elements that a region reads from memory, and through which views.
 
-        One that reads it in another order (a transposed copy) would spoil the walk of both.
+        Two regions that read one in the same way are merged. One that reads it in another order (a transposed copy)
+        would spoil the walk of both.
         """
-        a, b = self.order.steps[key], self.order.steps[other]
-        if isinstance(a, Region) and isinstance(b, Region):
-            shared = self.readings_of(a) & self.readings_of(b)
-            if any(self.entries[base].numel >= numel(a.space) for base, _ in shared):
-                self.merge(key, other)
-
-    def readings_of(self, region: Region) -> set[Path]:
-        """What a region reads from memory, and through which views."""
+        region = self.order.steps[key]
+        assert isinstance(region, Region)
         found = {path for m in region.members for path in self.paths.operands(m)}
-        return {path for path in found if path[0] not in region.frames}
+        entries, own = self.entries, region.frames
+        return {path for path in found if path[0] not in own and entries[path[0]].numel >= count}
 
     def memory_read(self, region: Region) -> set[int]:
         bases = {base for m in region.members for base, _ in self.paths.operands(m)}

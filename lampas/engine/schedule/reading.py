@@ -8,6 +8,7 @@ that does not lie row-major in memory.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lampas.engine.graph import primitives as p
@@ -45,6 +46,7 @@ class Reading(NamedTuple):
         return f"{list(self.shape)} by {list(self.strides)} from {self.offset}"
 
 
+@functools.lru_cache(maxsize=1 << 10)
 def plain_reading(shape: Shape) -> Reading:
     """The reading of a row-major value."""
     return Reading(shape, contiguous_strides(shape))
