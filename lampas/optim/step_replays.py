@@ -127,11 +127,12 @@ class StepWatcher:
         self, rows: Sequence[Sequence[Tensor]], numbers: list[Node], options: Any
     ) -> None:
         """An update is about to be recorded."""
-        known = self.journal._index()
+        number_of = self.journal.number_of
         found = [
-            Row(tensor, id(tensor._node), known.get(id(tensor._node), -1), place != 1)
+            Row(tensor, id(tensor._node), -1 if number is None else number, place != 1)
             for row in rows
             for place, tensor in enumerate(row)
+            for number in (number_of(tensor._node),)
         ]
         self.applied.append((found, [id(number) for number in numbers]))
         first = rows[0][0]

@@ -290,6 +290,7 @@ def test_new_objects_have_the_slots_that_python_gives_them(
     native = filled()
     forget()
     monkeypatch.setattr(cursor_binding, "entrance", lambda: None)
-    monkeypatch.setattr(cursor_binding, "PLAIN_TENSOR", [lambda node: wrap(node, CPU)])
-    monkeypatch.setattr(backward, "PLAIN_TENSOR", cursor_binding.PLAIN_TENSOR)
+    monkeypatch.setattr(cursor_binding, "PLAIN_TENSOR", [lambda node, edge: wrap(node, CPU, edge)])
+    for module in (backward, door):
+        monkeypatch.setattr(module, "PLAIN_TENSOR", cursor_binding.PLAIN_TENSOR)
     assert filled() == native

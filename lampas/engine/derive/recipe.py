@@ -45,6 +45,7 @@ class Recipe:
         "plain",
         "results",
         "steps",
+        "takes_all",
         "used",
     )
 
@@ -62,6 +63,7 @@ class Recipe:
         order = _steps_between(made, places)
         read = {places[id(s)] for node in order for s in node.inputs if id(s) in places}
         self.used = tuple(sorted(read))
+        self.takes_all = len(read) == len(inputs)
         number = {id(inputs[place]): position for position, place in enumerate(self.used)}
         for node in order:
             number[id(node)] = len(number)
@@ -87,7 +89,10 @@ class Recipe:
 
     def make(self, inputs: Sequence[Node]) -> tuple[Node | None, ...]:
         """The outputs for inputs of the same kinds."""
-        nodes = self.apply(tuple([inputs[place] for place in self.used]))
+        if self.takes_all:
+            nodes = self.apply(inputs if type(inputs) is tuple else tuple(inputs))
+        else:
+            nodes = self.apply(tuple([inputs[place] for place in self.used]))
         if self.plain:
             return nodes
         return tuple(
@@ -146,12 +151,16 @@ class Recipe:
         )
 
     def facts_of_results(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
-        """What `kinds_of_results` gives, and whether each has a derivative; a recipe's inputs are always of the same kinds."""
+        """What `kinds_of_results` gives, whether each has a derivative, and None for each input and for each result.
+
+        A recipe's inputs are always of the same kinds.
+        """
         facts = self.facts
         if facts is None:
             kinds = self.kinds_of_results(inputs)
-            facts = kinds, tuple([kind.is_floating_point or kind.is_complex for _, kind in kinds])
-            self.facts = facts
+            differentiable = tuple([kind.is_floating_point or kind.is_complex for _, kind in kinds])
+            nothing = (None,) * len(inputs), (None,) * len(kinds)
+            facts = self.facts = kinds, differentiable, nothing
         return facts
 
     def uses(self, place: int) -> bool:

@@ -103,8 +103,8 @@ class Step:
         self.first = first  # of its slots
         self.recipe = recipe
         self.aliased = recipe.hands_on
-        self.results, self.differentiable = recipe.facts_of_results(self.kinds)
-        self.unsaved = [None] * len(kinds), [None] * len(self.results)
+        facts = recipe.facts or recipe.facts_of_results(self.kinds)
+        self.results, self.differentiable, self.unsaved = facts
         self.next: Step | None = None
         self.branches: dict[Any, Step] = {}
         self.walks: dict[Any, Walk] = {}
@@ -231,10 +231,10 @@ class Trail:
             else:
                 return step
         own = (exact(attributes), *[(node.shape, node.dtype) for node in nodes])
-        key = (operation, own, tuple(sources))
+        recipe = operation.recipe(nodes, attributes, own)
+        key = (recipe, *sources)
         step = self.step.branches.get(key)
         if step is None:
-            recipe = operation.recipe(nodes, attributes, own)
             step = Step(operation, attributes, own, recipe, sources, len(self.saved))
             self.step.branches[key] = step
             count_steps()

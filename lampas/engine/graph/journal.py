@@ -128,7 +128,8 @@ class Journal:
     def __init__(self) -> None:
         self.entry = _ROOT[0]
         self.values: list[Node] = []
-        self.known: dict[int, int] = {}  # numbers by the ids of the first `indexed` values
+        # Numbers by the ids of the first `indexed` values; a promised node has its own.
+        self.known: dict[int, int] = {}
         self.indexed = 0
         self.written = False  # some promise was kept before the end
 
@@ -151,7 +152,7 @@ class Journal:
         sources: list[int] = []
         trees: list[tuple[int, Any]] = []
         for node in used:
-            number = known.get(id(node))
+            number = node.number if node.journal is self else known.get(id(node))
             if number is None and id(node) in fresh:
                 number = len(values) + list(fresh).index(id(node))
             if number is None:
@@ -171,17 +172,25 @@ class Journal:
         if entry.taken == OFTEN:
             entry.follow = write_entry(entry, used, len(values))
             entry.packed = pack_entry(entry, used, len(values))
+        for number, key in enumerate(fresh, len(values)):
+            known[key] = number
         values.extend(fresh.values())
         results = tuple([_promise(self, made + n, *kind) for n, kind in enumerate(recipe.kinds)])
         values.extend(results)
+        self.indexed = len(values)
         return results
 
     def _index(self) -> dict[int, int]:
-        known = self.known
-        for number in range(self.indexed, len(self.values)):
-            known.setdefault(id(self.values[number]), number)
-        self.indexed = len(self.values)
+        known, values = self.known, self.values
+        for number in range(self.indexed, len(values)):
+            if values[number].journal is not self:
+                known.setdefault(id(values[number]), number)
+        self.indexed = len(values)
         return known
+
+    def number_of(self, node: Node) -> int | None:
+        """The number of a value, if it is one of the path."""
+        return node.number if node.journal is self else self._index().get(id(node))
 
     def _enter(
         self, recipe: Any, sources: tuple[int, ...], trees: tuple[tuple[int, Any], ...], made: int
@@ -243,6 +252,7 @@ class Journal:
                     node.attributes,
                 )
                 promised.journal = None
+                self.known[id(promised)] = number
 
     def end(self) -> None:
         """Keep all promises; this thread begins a new journal."""

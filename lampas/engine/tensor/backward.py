@@ -200,7 +200,7 @@ def _walk_trail(tensor: Tensor, gradient: Tensor | None, keep: bool) -> bool:
             continue
         if variable._grad is None and variable._node.dtype is node.dtype:
             place = variable._storage.device
-            variable._grad = make(node) if place is CPU else wrap(node, place)
+            variable._grad = make(node, None) if place is CPU else wrap(node, place)
         else:
             with grad_switch(False):
                 accumulate_grad(variable, Flow(node, None))

@@ -102,11 +102,11 @@ def write_tensor(module: Module) -> None:
 
 
 def write_wrap(module: Module) -> None:
-    """A builtin function of its own: a tensor on the CPU for a node, which no tape knows."""
+    """A builtin function of its own: a tensor on the CPU for a node, with its place on the trail or None."""
     parameters = [("ptr", "own"), ("ptr", "arguments"), ("i64", "count")]
     b = module.function(WRAP, parameters, "ptr")
     o = ObjectBuilder(b)
     own, arguments, _ = b.arguments
     common = b.call("PyBytes_AsString", "ptr", [own])
-    none = o.word(common, Common.NONE, "ptr")
-    b.ret(b.call(MAKE_TENSOR, "ptr", [common, o.word(arguments, 0, "ptr"), none]))
+    node, edge = (o.word(arguments, place, "ptr") for place in range(2))
+    b.ret(b.call(MAKE_TENSOR, "ptr", [common, node, edge]))

@@ -23,7 +23,7 @@ from lampas.engine.realize.realize import COMPUTING, PENDING
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.cursor import count_entry, write_step
-from lampas.engine.tensor.cursor_binding import bind_step
+from lampas.engine.tensor.cursor_binding import PLAIN_TENSOR, bind_step
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading, strided_readings
@@ -106,7 +106,7 @@ def _untraced(operation: Operation, outputs: tuple[Node, ...], place: device) ->
         return outputs
     if operation.multiple:
         return tuple([wrap(node, place) for node in outputs])
-    return wrap(outputs[0], place)
+    return PLAIN_TENSOR[0](outputs[0], None) if place is CPU else wrap(outputs[0], place)
 
 
 def _write_entry(
@@ -289,7 +289,10 @@ def _note(
         versions.extend([0] * len(nodes))
     if len(outputs) == 1:
         mark = Mark(trail, number, 0) if step.differentiable[0] else None
-        tensors = (wrap(outputs[0], place, mark),)  # type: ignore[arg-type]
+        if place is CPU:
+            tensors = (PLAIN_TENSOR[0](outputs[0], mark),)
+        else:
+            tensors = (wrap(outputs[0], place, mark),)  # type: ignore[arg-type]
     else:
         marks = [
             Mark(trail, number, index) if differentiable else None
