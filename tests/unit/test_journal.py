@@ -85,7 +85,7 @@ def plainly(program: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_steps_are_replayed(replays: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     found = training(10)
-    assert replays.count(True) >= 5
+    assert replays.count(True) >= 4
     assert found == plainly(lambda: training(10), monkeypatch)
 
 
@@ -284,10 +284,11 @@ def test_nothing_is_kept_alive() -> None:
 def test_the_trie_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "ENTRIES_KEPT", 50)
     before = journals._ROOT[0]
-    value = torch.zeros(1)
-    for number in range(80):
-        value = value + float(number)
-    assert value.item() == sum(range(80))
+    for _ in range(2):
+        value = torch.zeros(1)
+        for number in range(80):
+            value = value + float(number)
+        assert value.item() == sum(range(80))
     assert journals._ROOT[0] is not before
     assert ENTRIES_KEPT > 1000
 

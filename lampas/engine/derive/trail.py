@@ -22,12 +22,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.derive import anomaly
-from lampas.engine.derive.operation import Operation, exact
+from lampas.engine.derive.operation import Operation
 from lampas.engine.derive.recipe import Recipe, write_out_calls
 from lampas.engine.derive.tape import Edge, Flow, GradNode, OperationGrad, next_sequence, walk
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import BUFFER
+from lampas.engine.graph.sightings import TRAILS, longer, was_met
 from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, WalkStep
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Step:
         "kinds",
         "next",
         "operation",
+        "path",
         "recipe",
         "results",
         "sources",
@@ -93,6 +95,7 @@ class Step:
         recipe: Recipe,
         sources: list[Source],
         first: int,
+        path: int,
     ) -> None:
         """`key` are the exact attributes, and then the kinds of the inputs, to which the recipe belongs."""
         self.operation = operation
@@ -101,6 +104,7 @@ class Step:
         self.kinds: tuple[Kind, ...] = tuple(kinds)
         self.sources = sources
         self.first = first  # of its slots
+        self.path = path  # see `graph.sightings`
         self.recipe = recipe
         self.aliased = recipe.hands_on
         facts = recipe.facts or recipe.facts_of_results(self.kinds)
@@ -142,9 +146,10 @@ class Walk:
 class _Root:
     """Where the trie begins."""
 
-    __slots__ = ("branches", "count", "next")
+    __slots__ = ("branches", "count", "next", "path")
 
     def __init__(self) -> None:
+        self.path = TRAILS
         self.next: Step | None = None
         self.branches: dict[Any, Step] = {}
         self.count = 0
@@ -173,7 +178,14 @@ def end_trail() -> None:
     trail = CURRENT.trail
     if anomaly.state.enabled:
         CURRENT.trail = None
-    elif trail is None or trail.steps:
+    elif trail is None or trail.steps or trail.unmet:
+        CURRENT.trail = Trail()
+
+
+def end_unmet_trail() -> None:
+    """The tape is walked: what comes next is not what followed the operations that it has and the trail has not."""
+    trail = CURRENT.trail
+    if trail is not None and trail.unmet:
         CURRENT.trail = Trail()
 
 
@@ -196,11 +208,15 @@ class Trail:
         "step",
         "steps",
         "storages",
+        "unmet",
         "versions",
     )
 
     def __init__(self) -> None:
         self.step: Step | _Root = _ROOT[0]
+        self.unmet = (
+            0  # the path's number since it led where nobody was before: the tape has what follows
+        )
         self.steps: list[Step] = []
         self.sequences: list[int] = []
         self.saved: list[Node | None] = []
@@ -210,33 +226,33 @@ class Trail:
         self.released: set[int] = set()
         self.entries: list[OperationGrad] | None = None
 
+    def learns(self, recipe: Recipe) -> bool:
+        """Whether the path with one more recipe was met before."""
+        path = longer(self.unmet or self.step.path, recipe)
+        met = was_met(path)
+        if met and not self.unmet:
+            return True
+        self.unmet = path
+        return False
+
     def advance(
         self,
         operation: Operation,
         attributes: tuple[Any, ...],
-        nodes: tuple[Node, ...],
+        key: tuple[Any, ...],
+        recipe: Recipe,
         sources: list[Source],
     ) -> Step:
-        """The step for one more operation."""
+        """The step for one more operation, whose recipe belongs to the key."""
         step = self.step.next
-        if (
-            step is not None
-            and step.operation is operation
-            and step.sources == sources
-            and (step.attributes is attributes or step.key == exact(attributes))
-        ):
-            for node, (shape, kind) in zip(nodes, step.kinds, strict=True):
-                if node.shape != shape or node.dtype is not kind:
-                    break
-            else:
-                return step
-        own = (exact(attributes), *[(node.shape, node.dtype) for node in nodes])
-        recipe = operation.recipe(nodes, attributes, own)
-        key = (recipe, *sources)
-        step = self.step.branches.get(key)
+        if step is not None and step.recipe is recipe and step.sources == sources:
+            return step
+        branch = (recipe, *sources)
+        step = self.step.branches.get(branch)
         if step is None:
-            step = Step(operation, attributes, own, recipe, sources, len(self.saved))
-            self.step.branches[key] = step
+            path = longer(self.step.path, recipe)
+            step = Step(operation, attributes, key, recipe, sources, len(self.saved), path)
+            self.step.branches[branch] = step
             count_steps()
         self.step.next = step
         return step

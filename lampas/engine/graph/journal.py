@@ -28,13 +28,16 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import SCALAR
+from lampas.engine.graph.sightings import JOURNALS, longer, was_met
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from lampas.engine.graph.node import Shape
 
-OFTEN = 3  # times that a place is met before its function is written, here and by the cursor
+OFTEN = (
+    2  # times that a learned place is met before its function is written, here and by the cursor
+)
 MOST_VALUES = 1 << 15  # of one journal
 ENTRIES_KEPT = 1 << 14  # in the trie; then a new one is begun
 DEPTH = 4  # of trees
@@ -78,6 +81,7 @@ class Entry:
         "operation",
         "packed",
         "parent",
+        "path",
         "recipe",
         "recorder",
         "sources",
@@ -98,6 +102,7 @@ class Entry:
         self.sources = sources
         self.trees = trees
         self.made = made
+        self.path = JOURNALS if parent is None else longer(parent.path, recipe)  # see `sightings`
         self.next: Entry | None = None
         self.branches: dict[Any, Entry] = {}
         self.taken = 0  # times the long way
@@ -123,7 +128,7 @@ _COUNT = [0]
 class Journal:
     """One thread's path since values were last computed."""
 
-    __slots__ = ("entry", "indexed", "known", "values", "written")
+    __slots__ = ("entry", "indexed", "known", "unmet", "values", "written")
 
     def __init__(self) -> None:
         self.entry = _ROOT[0]
@@ -132,6 +137,9 @@ class Journal:
         self.known: dict[int, int] = {}
         self.indexed = 0
         self.written = False  # some promise was kept before the end
+        self.unmet = (
+            0  # the path's number since it led where nobody was before; nothing is promised there
+        )
 
     def append(self, recipe: Any, used: Sequence[Node]) -> tuple[Node, ...] | None:
         """The promised results of a recipe; None where ordinary nodes must be made."""
@@ -143,7 +151,16 @@ class Journal:
             made = entry.follow(self, used)
             if made is not None:
                 return made
-        return self._append(recipe, used)
+        return self._append(recipe, used) if self._learns(recipe) else None
+
+    def _learns(self, recipe: Any) -> bool:
+        """Whether the path with one more recipe was met before."""
+        path = longer(self.unmet or self.entry.path, recipe)
+        met = was_met(path)
+        if met and not self.unmet:
+            return True
+        self.unmet = path
+        return False
 
     def _append(self, recipe: Any, used: Sequence[Node]) -> tuple[Node, ...] | None:
         values = self.values

@@ -10,7 +10,7 @@ import numpy as np
 from lampas.engine.derive import anomaly
 from lampas.engine.derive.operation import ghost
 from lampas.engine.derive.tape import Edge, Flow, GradNode, Interface, walk
-from lampas.engine.derive.trail import Mark
+from lampas.engine.derive.trail import Mark, end_unmet_trail
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import LeafGrad, Tensor, accumulate_grad, share, wrap
@@ -75,6 +75,7 @@ def make_roots(
     tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], create_graph: bool
 ) -> list[tuple[Edge, Flow]]:
     """The places and cotangents where the walk starts; RuntimeError where there is none."""
+    end_unmet_trail()
     roots = []
     for position, (tensor, gradient) in enumerate(zip(tensors, gradients, strict=True)):
         edge = tensor._tape_edge()

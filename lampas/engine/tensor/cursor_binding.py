@@ -53,7 +53,7 @@ _COMMON: dict[Common, Any] = {
 }  # fmt: skip
 _COMMON_TABLE = struct.pack(f"{len(Common)}q", *[id(_COMMON[each]) for each in Common])
 # A tensor on the CPU for a node and its edge: `core.wrap`, and the native function once there is one.
-PLAIN_TENSOR: list[Callable[[Node, Mark | None], Tensor]] = [
+PLAIN_TENSOR: list[Callable[[Node, Any], Tensor]] = [
     lambda node, edge: wrap(node, CPU, edge)  # type: ignore[arg-type]
 ]
 TABLE_BYTES = bytes.__basicsize__ - 1  # of a bytes object before its contents

@@ -19,7 +19,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.graph import journal as journals
 from lampas.engine.graph.journal import OFTEN
 from lampas.engine.graph.node import Node
-from lampas.engine.realize.realize import COMPUTING, PENDING
+from lampas.engine.realize.realize import COMPUTING, PENDING, bound_pending
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.cursor import count_entry, write_step
@@ -31,6 +31,8 @@ from lampas.engine.watch import T, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from lampas.engine.derive.recipe import Recipe
 
 Input = Tensor | Node
 
@@ -83,21 +85,23 @@ def record(
         if made is not None:
             return made
     nodes, place, traced = _read(operation, inputs)
+    key = (exact(attributes), *[(node.shape, node.dtype) for node in nodes])
+    recipe = operation.recipe(nodes, attributes, key)
     if traced and not (HOOKS or settings.eager or anomaly.state.enabled):
-        tensors = _note(operation, inputs, nodes, attributes, place)
-        if tensors is not None:
-            return tensors if operation.multiple else tensors[0]
-    recipe = operation.recipe(nodes, attributes)
+        trail = current_trail()
+        if trail.learns(recipe):
+            tensors = _note(trail, operation, inputs, nodes, attributes, place, key, recipe)
+            if tensors is not None:
+                return tensors if operation.multiple else tensors[0]
     outputs: tuple[Node, ...] = recipe.make(nodes)  # type: ignore[assignment]
     if recipe.hands_on:
         outputs = tuple([alias(out) for out in outputs])
+    if traced and any(map(_differentiable, outputs)):  # else an entry would be nobody's
+        tensors = _write_entry(operation, inputs, nodes, outputs, attributes, place)
+        return tensors if operation.multiple else tensors[0]
     if not traced:
         count_entry(operation, recipe, inputs, attributes)
-        return _untraced(operation, outputs, place)
-    if not any(map(_differentiable, outputs)):
-        return _untraced(operation, outputs, place)  # an entry would be nobody's
-    tensors = _write_entry(operation, inputs, nodes, outputs, attributes, place)
-    return tensors if operation.multiple else tensors[0]
+    return _untraced(operation, outputs, place)
 
 
 def _untraced(operation: Operation, outputs: tuple[Node, ...], place: device) -> Any:
@@ -105,8 +109,18 @@ def _untraced(operation: Operation, outputs: tuple[Node, ...], place: device) ->
     if operation.untracked:
         return outputs
     if operation.multiple:
-        return tuple([wrap(node, place) for node in outputs])
-    return PLAIN_TENSOR[0](outputs[0], None) if place is CPU else wrap(outputs[0], place)
+        return tuple([_tensor(node, place, None) for node in outputs])
+    return _tensor(outputs[0], place, None)
+
+
+def _tensor(node: Node, place: device, edge: Edge | Mark | None) -> Tensor:
+    """`core.wrap`, by the native function where there is one."""
+    if place is not CPU:
+        return wrap(node, place, edge)  # type: ignore[arg-type]
+    tensor = PLAIN_TENSOR[0](node, edge)
+    if len(PENDING) > settings.pending or settings.eager:
+        bound_pending(node)
+    return tensor
 
 
 def _write_entry(
@@ -119,13 +133,13 @@ def _write_entry(
 ) -> tuple[Tensor, ...]:
     """The tensors of an operation that is written on the tape."""
     entry = trace(operation, inputs, nodes, outputs, attributes)
-    tensors = tuple(
-        [
-            wrap(node, place, Edge(entry, number) if _differentiable(node) else None)
-            for number, node in enumerate(outputs)
-        ]
-    )
-    entry.guards = _guards(operation, inputs, tensors)
+    if len(outputs) == 1:
+        tensors = (_tensor(outputs[0], place, Edge(entry, 0)),)
+    else:
+        edges = [Edge(entry, n) if _differentiable(o) else None for n, o in enumerate(outputs)]
+        tensors = tuple([_tensor(*made) for made in zip(outputs, repeat(place), edges)])  # type: ignore[misc]
+    if operation.saves_inputs or operation.saves_outputs:
+        entry.guards = _guards(operation, inputs, tensors)
     return tensors
 
 
@@ -248,9 +262,11 @@ def _trace_view(
             if made is not None:
                 return made
         leaves = len(trail.leaves)
-        sources = _sources(trail, (source,), (node,))
+        key = (exact(attributes), (node.shape, node.dtype))
+        recipe = operation.recipe((node,), attributes, key)
+        sources = _sources(trail, (source,), (node,)) if trail.learns(recipe) else None
         if sources is not None:
-            step = trail.advance(operation, attributes, (node,), sources)
+            step = trail.advance(operation, attributes, key, recipe, sources)
             _count(step, (source,), len(trail.steps), leaves, True)
             outputs = _outputs(step, (node,))
             place = trail.note(step, (node,), outputs)
@@ -262,19 +278,21 @@ def _trace_view(
 
 
 def _note(
+    trail: Trail,
     operation: Operation,
     inputs: tuple[Input, ...],
     nodes: tuple[Node, ...],
     attributes: tuple[Any, ...],
     place: device,
+    key: tuple[Any, ...],
+    recipe: Recipe,
 ) -> tuple[Tensor, ...] | None:
     """Record on the trail of this thread: the results, or None where the tape must be written."""
-    trail = current_trail()
     leaves = len(trail.leaves)
     sources = _sources(trail, inputs, nodes)
     if sources is None:
         return None
-    step = trail.advance(operation, attributes, nodes, sources)
+    step = trail.advance(operation, attributes, key, recipe, sources)
     _count(step, inputs, len(trail.steps), leaves, False)
     outputs = _outputs(step, nodes)
     number = trail.note(step, nodes, outputs)
@@ -289,10 +307,7 @@ def _note(
         versions.extend([0] * len(nodes))
     if len(outputs) == 1:
         mark = Mark(trail, number, 0) if step.differentiable[0] else None
-        if place is CPU:
-            tensors = (PLAIN_TENSOR[0](outputs[0], mark),)
-        else:
-            tensors = (wrap(outputs[0], place, mark),)  # type: ignore[arg-type]
+        tensors = (_tensor(outputs[0], place, mark),)
     else:
         marks = [
             Mark(trail, number, index) if differentiable else None
@@ -360,13 +375,15 @@ def trace(
     attributes: tuple[Any, ...],
 ) -> OperationGrad:
     """The tape's entry for an operation on these inputs."""
-    edges = tuple(
-        [
-            given._tape_edge() if isinstance(given, Tensor) and _differentiable(node) else None
-            for given, node in zip(inputs, nodes, strict=True)
-        ]
-    )
-    return OperationGrad(operation, nodes, outputs, attributes, edges)
+    edges: list[Edge | None] = []
+    for given, node in zip(inputs, nodes, strict=True):
+        edge = None
+        if type(given) is not Node and _differentiable(node):
+            edge = given._edge  # type: ignore[union-attr]
+            if type(edge) is not Edge or given._base is not None:  # type: ignore[union-attr]
+                edge = given._tape_edge()  # type: ignore[union-attr]
+        edges.append(edge)
+    return OperationGrad(operation, nodes, outputs, attributes, tuple(edges))
 
 
 def _read(operation: Operation, inputs: tuple[Input, ...]) -> tuple[tuple[Node, ...], device, bool]:
@@ -419,17 +436,16 @@ def _guards(
 ) -> tuple[tuple[Any, int], ...]:
     """(storage, version) of what the derivative may read; keeps those values alive."""
     absent = (None, 0)
-    first = [
-        (given._storage, given._storage.version)
-        if operation.saves_inputs and isinstance(given, Tensor)
-        else absent
-        for given in inputs
-    ]
-    last = [
-        (out._storage, out._storage.version) if operation.saves_outputs else absent
-        for out in outputs
-    ]
-    return (*first, *last)
+    if operation.saves_inputs:
+        first = [
+            absent if type(given) is Node else (given._storage, given._storage.version)  # type: ignore[union-attr]
+            for given in inputs
+        ]
+    else:
+        first = [absent] * len(inputs)
+    if not operation.saves_outputs:
+        return (*first, *[absent] * len(outputs))
+    return (*first, *[(out._storage, out._storage.version) for out in outputs])
 
 
 def shown(operation: Operation, call: Callable[..., T], arguments: tuple[Any, ...]) -> T:

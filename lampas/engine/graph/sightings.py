@@ -1,0 +1,35 @@
+"""Sightings: a path is learned when it is met for the second time.
+
+Tries of paths (`graph.journal`, `derive.trail`) pay for loops.  What happens once, as the first steps of a program or a loop
+whose every turn is another, would only fill them: it is recorded in the plain way, and all that is kept is a number
+for each of its places, by which a second sighting is told.  Such numbers may collide: then a path is learned at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SIGHTINGS_KEPT = 1 << 16
+JOURNALS, TRAILS = 1, 2  # where their paths begin: each is met apart
+
+_MET: set[int] = set()
+
+
+def longer(path: int, recipe: Any) -> int:
+    """The number of a path with one more recipe; never 0."""
+    return hash((path, id(recipe))) or 1
+
+
+def was_met(path: int) -> bool:
+    """Whether a path was met before; it is now."""
+    if path in _MET:
+        return True
+    if len(_MET) >= SIGHTINGS_KEPT:
+        _MET.clear()
+    _MET.add(path)
+    return False
+
+
+def forget_sightings() -> None:
+    """Every path is met for the first time again."""
+    _MET.clear()
