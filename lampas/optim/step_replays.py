@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 PATHS_KEPT = 32  # of one optimizer
 KEYS_KEPT = 4  # of one path
-ATTEMPTS = 4  # to write a function at the end of a path
+ATTEMPTS = 4  # to write a function at the end of a path; then only once in so many steps: what hindered it may be over
+LATER_ATTEMPTS = 16
 
 
 @final
@@ -85,7 +86,8 @@ class StepReplays:
                 self.paths.clear()
             path = self.paths[journal.entry] = Path()
         path.met += 1
-        if path.met < OFTEN or path.attempts >= ATTEMPTS or len(path.takes) >= KEYS_KEPT:
+        tired = path.attempts >= ATTEMPTS and path.met % LATER_ATTEMPTS
+        if path.met < OFTEN or tired or len(path.takes) >= KEYS_KEPT:
             return None
         key = find_key(journal, (), list(PENDING))
         return None if key is None else StepWatcher(self.optimizer, path, journal, key)
@@ -146,6 +148,9 @@ class StepWatcher:
         groups = {id(turn.group) for turn in self.turns}
         if journal is not self.journal or len(self.turns) != len(self.applied) != len(groups):
             return
+        if journal.unlearn_repeated():
+            self.path.attempts = min(self.path.attempts, ATTEMPTS - 2)  # soon again
+            return
         rows = [row for found, _ in self.applied for row in found]
         if self.can_be_written(replay, rows):
             numbers = [ids for _, ids in self.applied]
@@ -165,7 +170,7 @@ class StepWatcher:
             if max(value, leaf) >= self.before:
                 return False
         return not any(
-            row.tensor._storage.shared
+            (row.tensor._storage.shared and row.tensor._storage.is_shared())
             or row.tensor._silent
             or (row.written and row.tensor._node is not row.tensor._storage.node)
             for row in rows

@@ -217,6 +217,23 @@ def test_schedules_and_clipping_keep_known_steps(
     assert same_without(taken, monkeypatch, clip) > STEPS // 2
 
 
+def test_steps_are_known_again_when_no_array_shows_the_weights(taken: list[bool]) -> None:
+    """While one does, values are copied before they are overwritten: paths have two leaves for one weight then."""
+    training = Training()
+    arrays = [parameter.detach().numpy() for parameter in training.net.parameters()]
+    for _ in range(10):
+        training.step(None)
+    assert True not in taken
+    del arrays
+    for _ in range(40):
+        training.step(None)
+    assert taken[-1]
+    other = Training()
+    for _ in range(10):
+        other.step(None)
+    assert taken[-1]
+
+
 def test_bad_indices_are_told(taken: list[bool]) -> None:
     """The index is not looked at before: it is computed."""
     table = nn.Embedding(3, 2)

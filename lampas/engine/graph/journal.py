@@ -234,6 +234,25 @@ class Journal:
             n for n, node in enumerate(self.values) if node.journal is self and counts[n] > ALONE
         ]
 
+    def unlearn_repeated(self) -> bool:
+        """Whether a stored value is several leaves of the path: then it is learned anew by who comes next.
+
+        They were different nodes when the path was learned, as copies are that are read while an array outside shows the
+        memory of a weight.
+        """
+        seen: set[int] = set()
+        repeated: set[int] = set()
+        for number, node in enumerate(self.values):
+            if id(node) in seen:
+                repeated.add(number)
+            seen.add(id(node))
+        entry = self.entry
+        while repeated and entry.parent is not None:
+            if not repeated.isdisjoint(entry.sources):
+                entry.parent.next = None
+            entry = entry.parent
+        return bool(repeated)
+
     def keep(self, node: Node) -> None:
         """Write a promised node out; what it is made of may stay promised."""
         self.written = True

@@ -10,7 +10,6 @@ that memory at once, and every reading takes a snapshot, since the array may cha
 
 from __future__ import annotations
 
-import sys
 import weakref
 from math import prod
 from typing import TYPE_CHECKING, Any, final
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
     from lampas.engine.dtype import dtype
     from lampas.engine.tensor.device import device
-
-_ALONE = 2  # references to a block that only its buffer holds: the attribute, and the question
 
 
 @final
@@ -81,8 +78,8 @@ class Storage:
 
     def is_shared(self) -> bool:
         """Whether a NumPy array outside still sees this memory."""
-        block = self.node.buffer.block if self.node.buffer is not None else None
-        if block is None or (block.base is None and sys.getrefcount(block) <= _ALONE + 1):
+        buffer = self.node.buffer
+        if buffer is None or not buffer.is_shown():
             self.shared = False
         return self.shared
 
