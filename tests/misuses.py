@@ -55,6 +55,7 @@ MISUSES = [
     Misuse("transpose dim", "T.zeros(2, 3).transpose(0, 5)", IndexError, ("Dimension out of range", "5")),
     Misuse("squeeze dim", "T.zeros(2).squeeze(3)", IndexError, ("Dimension out of range",)),
     Misuse("softmax dim", "T.softmax(T.zeros(2), dim=1)", IndexError, ("Dimension out of range",)),
+    Misuse("index str", "T.zeros(3)['a']", TypeError, ("invalid data type 'str'",)),
     Misuse("index int", "T.zeros(3)[3]", IndexError, ("index 3 is out of bounds for dimension 0 with size 3",)),
     Misuse("index tensor", "T.zeros(3)[T.tensor([5])]", IndexError, ("out of", "5", "3")),
     Misuse("too many indices", "T.zeros(3)[0, 0]", IndexError, ("too many indices for tensor of dimension 1",)),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import lampas
 from lampas.engine import dtype as dt
 from lampas.engine.tensor import printing
 
@@ -122,3 +123,27 @@ def test_meta():
         theirs = torch.empty(2, 3, device="meta", dtype=getattr(torch, name))
         mine = printing.format_tensor(None, dtype=dt.DTYPES[name], shape=(2, 3), device="meta")
         assert mine == repr(theirs)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "(x * 2).grad_fn",
+        "(x * 2).sum().grad_fn.next_functions[0][0]",
+        "(x * 2).grad_fn.next_functions[0][0]",
+        "x.view(3, 1).exp().grad_fn",
+        "Exp.apply(x).grad_fn",
+    ],
+)
+def test_classes_of_grad_nodes_have_their_names(code: str) -> None:
+    """Programs that draw graphs print `type(node).__name__`."""
+    names = []
+    for lib in (lampas, torch):
+        function = lib.autograd.Function
+        rules = {
+            "forward": staticmethod(lambda ctx, x: x.exp()),
+            "backward": staticmethod(lambda ctx, grad: grad),
+        }
+        scope = {"x": lib.ones(3, requires_grad=True), "Exp": type("Exp", (function,), rules)}
+        names.append(type(eval(code, scope)).__name__)
+    assert names[0] == names[1]

@@ -186,3 +186,8 @@ def test_the_cache_is_given_up_before_failing(monkeypatch: pytest.MonkeyPatch) -
 def test_addresses_are_numpys(array: numpy.ndarray) -> None:
     assert address_of is first_field  # on every interpreter that the tests run on
     assert address_of(array) == stated_address(array)
+
+
+def test_arrays_of_nothing_may_be_asked_for_anywhere() -> None:
+    made = Buffer.allocate(0).array(numpy.float32, (0, 5), 40, (20, 4))
+    assert made.shape == (0, 5)

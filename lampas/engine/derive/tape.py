@@ -9,9 +9,10 @@ the same order.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lampas.engine.derive import anomaly
 from lampas.engine.derive.operation import Operation, Saved, alias, ghost
@@ -75,6 +76,13 @@ class GradNode:
         """The name that `repr` of a tensor shows."""
         raise NotImplementedError
 
+    def shown(self) -> GradNode:
+        """The same object, whose class is called as it is: `type(tensor.grad_fn).__name__` is what users print."""
+        name = self.name().rpartition("::")[2]
+        if type(self).__name__ != name:
+            self.__class__ = _named(type(self), name)
+        return self
+
     def apply(self, flows: tuple[Flow | None, ...], create_graph: bool) -> Sequence[Flow | None]:
         """From the cotangents of the outputs to those along `edges`."""
         raise NotImplementedError
@@ -85,13 +93,20 @@ class GradNode:
     @property
     def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
         """The grad nodes of the inputs, as PyTorch shows them."""
-        return tuple((None, 0) if edge is None else (edge.node, edge.index) for edge in self.edges)
+        return tuple(
+            [(None, 0) if edge is None else (edge.node.shown(), edge.index) for edge in self.edges]
+        )
 
     def __repr__(self) -> str:
         return f"<{self.name().rpartition('::')[2]} object at {id(self):#x}>"
 
 
-@final
+@functools.cache
+def _named(kind: type, name: str) -> type:
+    """A class of that name which adds nothing."""
+    return type(name, (kind,), {"__slots__": (), "__module__": kind.__module__})
+
+
 class OperationGrad(GradNode):
     """The tape's entry for an `Operation`.
 

@@ -472,29 +472,3 @@ def _copy_over(source: Tensor, storage: Storage) -> Tensor:
     tensor._past = storage.history
     tensor._seen = -1
     return tensor
-
-
-def restore_tensor(
-    kind: type, array: np.ndarray, name: str, requires_grad: bool, state: dict[str, Any]
-) -> Tensor:
-    """Rebuild a pickled tensor."""
-    storage = storage_of_array(
-        array.view(DTYPES[name].numpy).reshape(array.shape), DTYPES[name], CPU
-    )
-    tensor = wrap(storage.node, CPU, None, kind)
-    tensor._storage = storage
-    tensor._requires_grad = requires_grad
-    tensor.__dict__.update(state)
-    return tensor
-
-
-@method()
-def __reduce_ex__(self: Tensor, protocol: Any) -> tuple[Any, ...]:
-    if not self.is_leaf:
-        raise RuntimeError(
-            "Pickling a tensor that requires grad and is not a leaf is not possible; detach() it"
-        )
-    array = np.array(array_of(self), order="C")
-    plain = array.view(np.uint16) if self.dtype.name == "bfloat16" else array
-    state = dict(self.__dict__)
-    return restore_tensor, (type(self), plain, self.dtype.name, self._requires_grad, state)

@@ -213,7 +213,7 @@ class Tensor(TensorMethods, metaclass=TensorMeta):
     @property
     def grad_fn(self) -> GradNode | None:
         """The operation that made this tensor, when it is recorded; None for leaves."""
-        return None if self.is_leaf else self._tape_edge().node  # type: ignore[union-attr]
+        return None if self.is_leaf else self._tape_edge().node.shown()  # type: ignore[union-attr]
 
     @property
     def is_leaf(self) -> bool:

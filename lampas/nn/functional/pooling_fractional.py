@@ -111,6 +111,8 @@ def _fractional(
     planes = batch.size(0), batch.size(1)
     if samples is None:
         samples = rand(*planes, rank, dtype=input.dtype)
+    elif samples.size(0) > planes[0]:
+        samples = samples[: planes[0]]
     values, index = _pool_planes(batch, kernel, counts, samples, rank)
     if input.dim() == rank + 1:
         values, index = values.squeeze(0), index.squeeze(0)
