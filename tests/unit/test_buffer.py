@@ -191,3 +191,18 @@ def test_addresses_are_numpys(array: numpy.ndarray) -> None:
 def test_arrays_of_nothing_may_be_asked_for_anywhere() -> None:
     made = Buffer.allocate(0).array(numpy.float32, (0, 5), 40, (20, 4))
     assert made.shape == (0, 5)
+
+
+def test_a_large_block_of_the_class_above_serves_too() -> None:
+    owned = statistics.owned_bytes
+    whole = Buffer.allocate(size_class(9 << 20))
+    taken, pointer = whole.capacity, whole.pointer
+    del whole
+    smaller = size_class(taken // 2)
+    while size_class(smaller + 1) < taken:
+        smaller = size_class(smaller + 1)
+    again = Buffer.allocate(smaller)
+    assert (again.pointer, again.capacity, again.nbytes) == (pointer, taken, smaller)
+    assert statistics.owned_bytes == owned + taken
+    del again
+    assert Buffer.allocate(taken).pointer == pointer

@@ -23,6 +23,7 @@ from lampas.engine.device.background import GIVEN_UP, RUNS, finish, wait_for
 ALIGNMENT = 64
 SMALLEST = 64
 PAGE = 4096
+LARGE = 1 << 20  # a block of the class above will do rather than a new one
 MOST_LENT = (
     16  # blocks of a size that are remembered while views have them; others go with their views
 )
@@ -129,6 +130,9 @@ class Buffer:
             block, pointer = free_blocks[capacity].pop()
         except IndexError:
             taken = take_back(capacity)
+            wider = size_class(capacity + 1)
+            if taken is None and capacity >= LARGE and free_blocks.get(wider):
+                return Buffer.allocate(wider).cut_to(nbytes)
             if taken is None:
                 taken = fresh_block(capacity, nbytes)
                 statistics.owned_bytes += capacity
@@ -137,6 +141,11 @@ class Buffer:
         if live > statistics.peak_bytes:
             statistics.peak_bytes = live
         return Buffer(pointer, nbytes, block, capacity)
+
+    def cut_to(self, nbytes: int) -> Buffer:
+        """The same, of which fewer bytes were asked for."""
+        self.nbytes = nbytes
+        return self
 
     @staticmethod
     def from_array(array: numpy.ndarray) -> Buffer:

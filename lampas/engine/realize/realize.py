@@ -337,6 +337,7 @@ def settle_row_major(node: Node) -> Buffer:
     if node.attributes:
         fresh = Buffer.allocate(node.buffer.nbytes)
         fresh.array(node.dtype.numpy, node.shape)[...] = read(node)
+        fresh.exported = False  # that array is gone
         node.realize_as(fresh)
     return node.buffer
 
@@ -351,6 +352,7 @@ def settle_in(node: Node, layout: Layout) -> bool:
     fresh.array(node.dtype.numpy, layout.memory)[...] = value.reshape(layout.split).transpose(
         layout.order
     )
+    fresh.exported = False
     node.realize_as(fresh, layout)
     return True
 
