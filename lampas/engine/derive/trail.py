@@ -214,9 +214,8 @@ class Trail:
 
     def __init__(self) -> None:
         self.step: Step | _Root = _ROOT[0]
-        self.unmet = (
-            0  # the path's number since it led where nobody was before: the tape has what follows
-        )
+        # The path's number since it led where nobody was before: the tape has what follows.
+        self.unmet = 0
         self.steps: list[Step] = []
         self.sequences: list[int] = []
         self.saved: list[Node | None] = []

@@ -184,9 +184,7 @@ class Buffer:
         block = self.block
         if RUNS:
             wait_for(self)
-        if (
-            0 in shape
-        ):  # NumPy would refuse strides that reach beyond the memory, though nobody goes there
+        if 0 in shape:  # nobody goes there, but NumPy would check the strides
             return numpy.empty(shape, dtype)
         start = self.pointer - address_of(block) + offset
         flat = block if self.capacity else block.reshape(-1).view(numpy.uint8)

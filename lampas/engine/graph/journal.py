@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
     from lampas.engine.graph.node import Shape
 
-OFTEN = (
-    2  # times that a learned place is met before its function is written, here and by the cursor
-)
+# Times that a learned place is met before its function is written, here and by the cursor.
+OFTEN = 2
 MOST_VALUES = 1 << 15  # of one journal
 ENTRIES_KEPT = 1 << 14  # in the trie; then a new one is begun
 DEPTH = 4  # of trees
@@ -137,9 +136,8 @@ class Journal:
         self.known: dict[int, int] = {}
         self.indexed = 0
         self.written = False  # some promise was kept before the end
-        self.unmet = (
-            0  # the path's number since it led where nobody was before; nothing is promised there
-        )
+        # The path's number since it led where nobody was before: nothing is promised there.
+        self.unmet = 0
 
     def append(self, recipe: Any, used: Sequence[Node]) -> tuple[Node, ...] | None:
         """The promised results of a recipe; None where ordinary nodes must be made."""

@@ -2,7 +2,7 @@
 
 `record(operation, inputs, attributes)` reads the inputs' nodes, lets the operation compose its primitives,
 writes the tape's entry if a gradient is wanted, and wraps the results.  Nothing is computed here.
-Profiling, autocast and functional transforms hook in by `HOOKS`, and nowhere else.
+Autocast and functional transforms hook in by `HOOKS`, profilers look on by `LOOKERS`, and nobody does elsewhere.
 """
 
 from __future__ import annotations
