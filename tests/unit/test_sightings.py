@@ -7,10 +7,13 @@ from collections.abc import Callable
 import pytest
 
 import lampas as torch
+from lampas import nn
 from lampas.engine.derive import trail as trails
 from lampas.engine.derive.tape import Edge
 from lampas.engine.graph import journal as journals
 from lampas.engine.graph import sightings
+from lampas.engine.realize.replay import Replay
+from lampas.engine.settings import settings
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +80,29 @@ def test_a_tape_behind_a_known_beginning(look: Callable[[torch.Tensor], object] 
         inner = value.exp() * value + value.exp() + 1
         kinds = [inner, inner * (1 - ((value.exp() + 1) * value).tanh() ** 2), value.exp() - 1]
         torch.testing.assert_close(w.grad, kinds[turn // 3])
+
+
+def test_a_training_loop_is_replayed_from_its_fourth_turn_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first turn is met, the second one's way back too, the third is learned; finding the way leaves no traces."""
+    replayed: list[int] = []
+    run = Replay.run
+
+    def note(self: Replay, journal: journals.Journal) -> bool:
+        replayed.append(turn)
+        return run(self, journal)
+
+    monkeypatch.setattr(Replay, "run", note)
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.ones(2, 4)
+    with settings.override(tier="compiled"):
+        for turn in range(4):
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            optimizer.step()
+    assert replayed == [3]
 
 
 def test_numbers_are_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from lampas.engine.derive.operation import Operation
 from lampas.engine.derive.recipe import Recipe, write_out_calls
 from lampas.engine.derive.tape import Edge, Flow, GradNode, OperationGrad, next_sequence, walk
 from lampas.engine.graph import build as g
+from lampas.engine.graph.journal import aside
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import BUFFER
 from lampas.engine.graph.sightings import TRAILS, longer, was_met
@@ -363,7 +364,8 @@ class Trail:
         shape, kind = self.steps[place].results[index]
         root = _ghost_of((shape, kind)) if given is not None else g.full(shape, 1, kind)
         start = Edge(entries[place], index)
-        walk([(start, Flow(root, None))], keep_graph=True, create_graph=False, interface=None)  # type: ignore[arg-type]
+        with aside():
+            walk([(start, Flow(root, None))], keep_graph=True, create_graph=False, interface=None)  # type: ignore[arg-type]
         results = [goal.cotangent for goal in arrived]
         inputs = ghosts if given is None else [*ghosts, root]
         recipe = write_out_calls(inputs, results, "backward")

@@ -22,16 +22,17 @@ from __future__ import annotations
 
 import struct
 import threading
+from contextlib import contextmanager
 from enum import IntEnum
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import SCALAR
-from lampas.engine.graph.sightings import JOURNALS, longer, was_met
+from lampas.engine.graph.sightings import JOURNALS, NOWHERE, longer, was_met
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lampas.engine.graph.node import Shape
 
@@ -306,6 +307,17 @@ class _Current(threading.local):
 
 
 CURRENT = _Current()
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is recorded meanwhile is no part of this thread's path: nothing of it is promised."""
+    journal, CURRENT.journal = CURRENT.journal, Journal()
+    CURRENT.journal.entry, CURRENT.journal.unmet = _root(), NOWHERE
+    try:
+        yield
+    finally:
+        CURRENT.journal = journal
 
 
 def forget() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 SIGHTINGS_KEPT = 1 << 16
-JOURNALS, TRAILS = 1, 2  # where their paths begin: each is met apart
+JOURNALS, TRAILS, NOWHERE = 1, 2, 3  # where paths begin: each is met apart
 
 _MET: set[int] = set()
 
