@@ -32,7 +32,7 @@ from lampas.engine.graph.primitives import SCALAR
 from lampas.engine.graph.sightings import JOURNALS, NOWHERE, longer, was_met
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from lampas.engine.graph.node import Shape
 
@@ -310,7 +310,7 @@ CURRENT = _Current()
 
 
 @contextmanager
-def aside() -> Iterator[None]:
+def aside() -> Generator[None]:
     """What is recorded meanwhile is no part of this thread's path: nothing of it is promised."""
     journal, CURRENT.journal = CURRENT.journal, Journal()
     CURRENT.journal.entry, CURRENT.journal.unmet = _root(), NOWHERE
