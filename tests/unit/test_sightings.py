@@ -15,6 +15,8 @@ from lampas.engine.graph import sightings
 from lampas.engine.realize.replay import Replay
 from lampas.engine.settings import settings
 
+WAS_MET = sightings.was_met
+
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,8 +26,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     journals.CURRENT.journal = journals.Journal()
     monkeypatch.setattr(trails, "_ROOT", [trails._Root()])
     trails.end_trail()
-    for module in (trails, journals):
-        monkeypatch.setattr(module, "was_met", sightings.was_met)
+    monkeypatch.setattr(sightings, "was_met", WAS_MET)
 
 
 def learned() -> tuple[int, int]:

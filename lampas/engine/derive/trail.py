@@ -29,7 +29,7 @@ from lampas.engine.graph import build as g
 from lampas.engine.graph.journal import aside
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import BUFFER
-from lampas.engine.graph.sightings import TRAILS, longer, was_met
+from lampas.engine.graph.sightings import TRAILS, longer, next_unmet
 from lampas.engine.watch import CLOSE_WATCHERS, WATCHERS, WalkStep
 
 if TYPE_CHECKING:
@@ -228,12 +228,8 @@ class Trail:
 
     def learns(self, recipe: Recipe) -> bool:
         """Whether the path with one more recipe was met before."""
-        path = longer(self.unmet or self.step.path, recipe)
-        met = was_met(path)
-        if met and not self.unmet:
-            return True
-        self.unmet = path
-        return False
+        self.unmet = next_unmet(self.step.path, self.unmet, recipe)
+        return not self.unmet
 
     def advance(
         self,

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import SCALAR
-from lampas.engine.graph.sightings import JOURNALS, NOWHERE, longer, was_met
+from lampas.engine.graph.sightings import JOURNALS, NOWHERE, longer, next_unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -154,12 +154,8 @@ class Journal:
 
     def _learns(self, recipe: Any) -> bool:
         """Whether the path with one more recipe was met before."""
-        path = longer(self.unmet or self.entry.path, recipe)
-        met = was_met(path)
-        if met and not self.unmet:
-            return True
-        self.unmet = path
-        return False
+        self.unmet = next_unmet(self.entry.path, self.unmet, recipe)
+        return not self.unmet
 
     def _append(self, recipe: Any, used: Sequence[Node]) -> tuple[Node, ...] | None:
         values = self.values

@@ -30,6 +30,15 @@ def was_met(path: int) -> bool:
     return False
 
 
+def next_unmet(path: int, unmet: int, recipe: Any) -> int:
+    """0 where a path with one more recipe was met before and may be learned; else its number.
+
+    `unmet` is what this gave for the recipe before, and `path` is where all was met.
+    """
+    number = longer(unmet or path, recipe)
+    return 0 if was_met(number) and not unmet else number
+
+
 def forget_sightings() -> None:
     """Every path is met for the first time again."""
     _MET.clear()
