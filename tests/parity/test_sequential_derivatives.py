@@ -162,6 +162,18 @@ def test_fractional_max_pool(shape: Any, kernel: Any, counts: Any, kind: Any) ->
         np.testing.assert_allclose(ours, theirs, 1e-6, 1e-7)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 9, 8), (3, 9, 8)])
+def test_fractional_max_pool_takes_the_first_of_more_samples(shape: Any) -> None:
+    array = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    samples = np.random.default_rng(2).random((4, 3, 2)).astype(np.float32)
+    results = []
+    for library in (lampas, torch):
+        given = {"output_size": (4, 3), "_random_samples": library.tensor(samples)}
+        pool = library.nn.functional.fractional_max_pool2d
+        results.append(pool(library.tensor(array), 2, **given).numpy())
+    np.testing.assert_array_equal(*results)
+
+
 BAGS: list[tuple[Any, Any, dict[str, Any]]] = [
     (np.arange(35).reshape(5, 7) * 7 % 20, None, {}),
     (np.arange(35).reshape(5, 7) % 3, None, {"padding_idx": 1}),
