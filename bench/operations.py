@@ -24,7 +24,7 @@ import lampas
 from bench.report import console, grid
 from lampas.engine.derive import trail
 from lampas.engine.graph import journal
-from lampas.engine.graph.sightings import forget_sightings
+from lampas.engine.graph.sightings import MET
 
 Chain = Callable[[Any, Any, Any], Any]
 
@@ -40,7 +40,7 @@ CHAINS: dict[str, Chain] = {
 
 def forget_paths() -> None:
     """Make every operation a first one."""
-    forget_sightings()
+    MET.clear()
     trail._ROOT[0] = trail._Root()
     trail.end_trail()
     journal.forget()

@@ -131,10 +131,9 @@ class StepWatcher:
         """An update is about to be recorded."""
         number_of = self.journal.number_of
         found = [
-            Row(tensor, id(tensor._node), -1 if number is None else number, place != 1)
+            Row(tensor, id(tensor._node), number_of(tensor._node), place != 1)
             for row in rows
             for place, tensor in enumerate(row)
-            for number in (number_of(tensor._node),)
         ]
         self.applied.append((found, [id(number) for number in numbers]))
         first = rows[0][0]

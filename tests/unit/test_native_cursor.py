@@ -17,7 +17,7 @@ from lampas.engine.graph import journal as journals
 from lampas.engine.llvm import python_objects
 from lampas.engine.llvm.text import Module
 from lampas.engine.settings import settings
-from lampas.engine.tensor import backward, cursor_binding, cursor_native, door
+from lampas.engine.tensor import cursor_binding, cursor_native, door
 from lampas.engine.tensor.core import wrap
 from lampas.engine.tensor.cursor import write_step
 from lampas.engine.tensor.device import CPU
@@ -291,6 +291,4 @@ def test_new_objects_have_the_slots_that_python_gives_them(
     forget()
     monkeypatch.setattr(cursor_binding, "entrance", lambda: None)
     monkeypatch.setattr(cursor_binding, "PLAIN_TENSOR", [lambda node, edge: wrap(node, CPU, edge)])
-    for module in (backward, door):
-        monkeypatch.setattr(module, "PLAIN_TENSOR", cursor_binding.PLAIN_TENSOR)
     assert filled() == native

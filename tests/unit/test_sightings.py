@@ -21,7 +21,7 @@ WAS_MET = sightings.was_met
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was met, and nothing counts as met that was not."""
-    sightings.forget_sightings()
+    sightings.MET.clear()
     journals.forget()
     journals.CURRENT.journal = journals.Journal()
     monkeypatch.setattr(trails, "_ROOT", [trails._Root()])

@@ -130,10 +130,9 @@ class Buffer:
             block, pointer = free_blocks[capacity].pop()
         except IndexError:
             taken = take_back(capacity)
-            wider = size_class(capacity + 1)
-            if taken is None and capacity >= LARGE and free_blocks.get(wider):
-                return Buffer.allocate(wider).cut_to(nbytes)
             if taken is None:
+                if capacity >= LARGE and free_blocks.get(wider := size_class(capacity + 1)):
+                    return Buffer.allocate(wider).cut_to(nbytes)
                 taken = fresh_block(capacity, nbytes)
                 statistics.owned_bytes += capacity
             block, pointer = taken

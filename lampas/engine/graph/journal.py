@@ -200,9 +200,9 @@ class Journal:
         self.indexed = len(values)
         return known
 
-    def number_of(self, node: Node) -> int | None:
-        """The number of a value, if it is one of the path."""
-        return node.number if node.journal is self else self._index().get(id(node))
+    def number_of(self, node: Node) -> int:
+        """The number of a value; -1 if it is none of the path."""
+        return node.number if node.journal is self else self._index().get(id(node), -1)
 
     def _enter(
         self, recipe: Any, sources: tuple[int, ...], trees: tuple[tuple[int, Any], ...], made: int

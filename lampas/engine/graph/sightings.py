@@ -12,7 +12,7 @@ from typing import Any
 SIGHTINGS_KEPT = 1 << 16
 JOURNALS, TRAILS, NOWHERE = 1, 2, 3  # where paths begin: each is met apart
 
-_MET: set[int] = set()
+MET: set[int] = set()
 
 
 def longer(path: int, recipe: Any) -> int:
@@ -22,11 +22,11 @@ def longer(path: int, recipe: Any) -> int:
 
 def was_met(path: int) -> bool:
     """Whether a path was met before; it is now."""
-    if path in _MET:
+    if path in MET:
         return True
-    if len(_MET) >= SIGHTINGS_KEPT:
-        _MET.clear()
-    _MET.add(path)
+    if len(MET) >= SIGHTINGS_KEPT:
+        MET.clear()
+    MET.add(path)
     return False
 
 
@@ -37,8 +37,3 @@ def next_unmet(path: int, unmet: int, recipe: Any) -> int:
     """
     number = longer(unmet or path, recipe)
     return 0 if was_met(number) and not unmet else number
-
-
-def forget_sightings() -> None:
-    """Every path is met for the first time again."""
-    _MET.clear()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Value, bytes_of, constant
 from lampas.engine.loops.emit_elements import HEAVY
-from lampas.engine.loops.emit_parking import closure, early_stores, parking_of
+from lampas.engine.loops.emit_parking import closure, early_stores, parking_of, stores_along
 from lampas.engine.loops.emit_passes import ReductionPass
 from lampas.engine.loops.emit_reductions import Reduction
 from lampas.engine.loops.emit_scope import Plan, Scope, dependences
@@ -293,7 +293,7 @@ class KernelWriter:
 
     def late_stores(self) -> list[int]:
         """The stores along the rows that no reducing pass has done."""
-        return [] if self.early else self.stores(self.walks_reduced)
+        return [] if self.early else stores_along(self.nest)
 
     def closure(self, roots: Sequence[int]) -> list[int]:
         """Return all values that the roots need, reductions' arguments not followed, in order."""

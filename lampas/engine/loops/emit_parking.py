@@ -27,14 +27,22 @@ def closure(nest: Nest, roots: Sequence[int], leaf: int = -1) -> list[int]:
     return sorted(found)
 
 
+def stores_along(nest: Nest) -> list[int]:
+    """The stores whose operand is walked along the rows."""
+    return [
+        number
+        for number, i in enumerate(nest.instructions)
+        if i.op == "store" and any(nest.operands[int(i.attribute or 0)].classes[nest.kept :])
+    ]
+
+
 def parking_of(nest: Nest, depends: Sequence[frozenset[int]]) -> tuple[int, int] | None:
     """Return (value, output operand) if a costly value can wait in the output's memory.
 
     It must be the only output along the row, and no later pass may read another element operand: its memory might
     be the output's.
     """
-    stores = [i for i in nest.instructions if i.op == "store"]
-    stores = [i for i in stores if any(nest.operands[int(i.attribute or 0)].classes[nest.kept :])]
+    stores = [nest.instructions[number] for number in stores_along(nest)]
     if nest.mode != "row" or nest.blocked or len(stores) != 1:
         return None
     target = int(stores[0].attribute or 0)
@@ -65,11 +73,6 @@ def parks_safely(nest: Nest, number: int, stored: int) -> bool:
 
 def early_stores(nest: Nest) -> list[int]:
     """The stores along the rows, if none of them waits for the last reductions."""
-    last = max(nest.depths, default=0)
-    found = [
-        number
-        for number, i in enumerate(nest.instructions)
-        if i.op == "store" and any(nest.operands[int(i.attribute or 0)].classes[nest.kept :])
-    ]
+    last, found = max(nest.depths, default=0), stores_along(nest)
     early = all(nest.depths[nest.instructions[n].arguments[0]] < last for n in found)
     return found if early else []

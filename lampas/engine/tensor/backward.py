@@ -14,7 +14,7 @@ from lampas.engine.derive.trail import Mark, end_unmet_trail
 from lampas.engine.graph import build as g
 from lampas.engine.tensor.conversion import array_of
 from lampas.engine.tensor.core import LeafGrad, Tensor, accumulate_grad, share, wrap
-from lampas.engine.tensor.cursor_binding import PLAIN_TENSOR
+from lampas.engine.tensor.cursor_binding import tensor_of
 from lampas.engine.tensor.declare import method
 from lampas.engine.tensor.device import CPU
 from lampas.engine.tensor.grad_mode import grad_mode
@@ -194,14 +194,12 @@ def _walk_trail(tensor: Tensor, gradient: Tensor | None, keep: bool) -> bool:
     mark, found = walked
     if not keep:
         mark.trail.release(mark.place, mark.index, gradient is None)
-    make = PLAIN_TENSOR[0]
     for leaf, node in found:
         variable = leaf.variable()  # type: ignore[attr-defined]
         if variable is None:
             continue
         if variable._grad is None and variable._node.dtype is node.dtype:
-            place = variable._storage.device
-            variable._grad = make(node, None) if place is CPU else wrap(node, place)
+            variable._grad = tensor_of(node, variable._storage.device, None)
         else:
             with grad_switch(False):
                 accumulate_grad(variable, Flow(node, None))

@@ -16,7 +16,7 @@ from lampas.engine.derive.trail import Mark
 from lampas.engine.graph.journal import CURRENT
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import SCALAR
-from lampas.engine.realize.realize import PENDING
+from lampas.engine.realize.realize import PENDING, bound_pending
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap
 from lampas.engine.tensor.cursor_table import (
@@ -32,7 +32,7 @@ from lampas.engine.tensor.cursor_table import (
     Source,
     Word,
 )
-from lampas.engine.tensor.device import CPU
+from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import Storage
 
@@ -57,6 +57,16 @@ PLAIN_TENSOR: list[Callable[[Node, Any], Tensor]] = [
     lambda node, edge: wrap(node, CPU, edge)  # type: ignore[arg-type]
 ]
 TABLE_BYTES = bytes.__basicsize__ - 1  # of a bytes object before its contents
+
+
+def tensor_of(node: Node, place: device, edge: Any) -> Tensor:
+    """`core.wrap`, by the native function where there is one; it leaves to us what `Storage` does where much waits."""
+    if place is not CPU:
+        return wrap(node, place, edge)
+    tensor = PLAIN_TENSOR[0](node, edge)
+    if len(PENDING) > settings.pending or settings.eager:
+        bound_pending(node)
+    return tensor
 
 
 @functools.cache

@@ -19,11 +19,11 @@ from lampas.engine.graph import build as g
 from lampas.engine.graph import journal as journals
 from lampas.engine.graph.journal import OFTEN
 from lampas.engine.graph.node import Node
-from lampas.engine.realize.realize import COMPUTING, PENDING, bound_pending
+from lampas.engine.realize.realize import COMPUTING, PENDING
 from lampas.engine.settings import settings
 from lampas.engine.tensor.core import Tensor, wrap, wrap_view
 from lampas.engine.tensor.cursor import count_entry, write_step
-from lampas.engine.tensor.cursor_binding import PLAIN_TENSOR, bind_step
+from lampas.engine.tensor.cursor_binding import bind_step, tensor_of
 from lampas.engine.tensor.device import CPU, device
 from lampas.engine.tensor.grad_mode import grad_mode
 from lampas.engine.tensor.storage import strided_reading, strided_readings
@@ -109,18 +109,8 @@ def _untraced(operation: Operation, outputs: tuple[Node, ...], place: device) ->
     if operation.untracked:
         return outputs
     if operation.multiple:
-        return tuple([_tensor(node, place, None) for node in outputs])
-    return _tensor(outputs[0], place, None)
-
-
-def _tensor(node: Node, place: device, edge: Edge | Mark | None) -> Tensor:
-    """`core.wrap`, by the native function where there is one."""
-    if place is not CPU:
-        return wrap(node, place, edge)  # type: ignore[arg-type]
-    tensor = PLAIN_TENSOR[0](node, edge)
-    if len(PENDING) > settings.pending or settings.eager:
-        bound_pending(node)
-    return tensor
+        return tuple([tensor_of(node, place, None) for node in outputs])
+    return tensor_of(outputs[0], place, None)
 
 
 def _write_entry(
@@ -134,10 +124,10 @@ def _write_entry(
     """The tensors of an operation that is written on the tape."""
     entry = trace(operation, inputs, nodes, outputs, attributes)
     if len(outputs) == 1:
-        tensors = (_tensor(outputs[0], place, Edge(entry, 0)),)
+        tensors = (tensor_of(outputs[0], place, Edge(entry, 0)),)
     else:
         edges = [Edge(entry, n) if _differentiable(o) else None for n, o in enumerate(outputs)]
-        tensors = tuple([_tensor(*made) for made in zip(outputs, repeat(place), edges)])  # type: ignore[misc]
+        tensors = tuple([tensor_of(*made) for made in zip(outputs, repeat(place), edges)])  # type: ignore[misc]
     if operation.saves_inputs or operation.saves_outputs:
         entry.guards = _guards(operation, inputs, tensors)
     return tensors
@@ -249,22 +239,24 @@ def _trace_view(
     operation: Operation, source: Tensor, node: Node, attributes: tuple[Any, ...]
 ) -> tuple[Node, Edge | Mark]:
     """The value of a view, and its place on the trail or the tape."""
-    if not (HOOKS or settings.eager or anomaly.state.enabled):
-        trail = current_trail()
+    own = exact(attributes)
+    trail = None if HOOKS or settings.eager or anomaly.state.enabled else current_trail()
+    if trail is not None:
         step = trail.step.next
         if (
             step is not None
             and step.follow is not None
             and step.operation is operation
-            and step.key == exact(attributes)
+            and step.key == own
         ):
             made = step.follow(trail, (source,))
             if made is not None:
                 return made
+    key = (own, (node.shape, node.dtype))
+    recipe = operation.recipe((node,), attributes, key)
+    if trail is not None and trail.learns(recipe):
         leaves = len(trail.leaves)
-        key = (exact(attributes), (node.shape, node.dtype))
-        recipe = operation.recipe((node,), attributes, key)
-        sources = _sources(trail, (source,), (node,)) if trail.learns(recipe) else None
+        sources = _sources(trail, (source,), (node,))
         if sources is not None:
             step = trail.advance(operation, attributes, key, recipe, sources)
             _count(step, (source,), len(trail.steps), leaves, True)
@@ -273,7 +265,7 @@ def _trace_view(
             trail.storages.extend((None, None))
             trail.versions.extend((0, 0))
             return outputs[0], Mark(trail, place, 0)
-    output = operation.compute((node,), attributes)[0]
+    output: Node = recipe.make((node,))[0]  # type: ignore[assignment]
     return output, Edge(trace(operation, (source,), (node,), (output,), attributes), 0)
 
 
@@ -307,7 +299,7 @@ def _note(
         versions.extend([0] * len(nodes))
     if len(outputs) == 1:
         mark = Mark(trail, number, 0) if step.differentiable[0] else None
-        tensors = (_tensor(outputs[0], place, mark),)
+        tensors = (tensor_of(outputs[0], place, mark),)
     else:
         marks = [
             Mark(trail, number, index) if differentiable else None
