@@ -9,7 +9,7 @@ import numpy as np
 from lampas.engine.device.buffer import Buffer
 from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import linearize
-from lampas.engine.realize.program import build_program
+from lampas.engine.realize.building import build_program
 from lampas.engine.settings import settings
 from tests.fuzz.random_graphs import random_graph
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lampas.engine.graph import build as g
-from lampas.engine.realize.program import build_program
+from lampas.engine.realize.building import build_program
 from lampas.engine.schedule.text import memory_text, nests_text
 from lampas.engine.settings import settings
 from tests.unit.schedules import graph_of, leaf, steps_of

@@ -13,8 +13,8 @@ from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.graph.reference import evaluate
+from lampas.engine.realize.building import build_program
 from lampas.engine.realize.hosts import HostCall
-from lampas.engine.realize.program import build_program
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.settle import settle
 from lampas.engine.schedule.simplify import simplify

@@ -16,7 +16,7 @@ from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.primitives import SCALAR
 from lampas.engine.graph.reference import evaluate
-from lampas.engine.realize.program import build_program
+from lampas.engine.realize.building import build_program
 from lampas.engine.realize.realize import read
 from lampas.nn import functional as F
 from tests.unit.emulator import emulated

@@ -16,7 +16,7 @@ import lampas as torch
 from lampas import nn
 from lampas.compiler import regions
 from lampas.compiler.report import Report
-from lampas.engine.realize import program
+from lampas.engine.realize import building
 from lampas.engine.realize.statistics import statistics
 from lampas.engine.settings import settings
 from lampas.engine.watch import WATCHERS
@@ -342,7 +342,7 @@ def test_marks_give_functions_back() -> None:
 
 def test_what_is_called_compiling_includes_arranging(monkeypatch: pytest.MonkeyPatch) -> None:
     arranged: list[float] = []
-    arrange = program.arrange
+    arrange = building.arrange
 
     def slowly(graph: Any) -> Any:
         start = time.perf_counter_ns()
@@ -351,7 +351,7 @@ def test_what_is_called_compiling_includes_arranging(monkeypatch: pytest.MonkeyP
         arranged.append(time.perf_counter_ns() - start)
         return arrange(graph)
 
-    monkeypatch.setattr(program, "arrange", slowly)
+    monkeypatch.setattr(building, "arrange", slowly)
     with settings.override(tier="compiled"), torch.explain() as report:
         (torch.ones(7, 3).cos() * 5).sum().item()
     (flush,) = [flush for flush in report.flushes if flush.compilation is not None]

@@ -17,8 +17,8 @@ from lampas.engine.graph.layout import Layout
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.node import Node, buffer_node
 from lampas.engine.realize import realize
+from lampas.engine.realize.building import build_program
 from lampas.engine.realize.donation import Donor, find_lone
-from lampas.engine.realize.program import build_program
 from lampas.engine.settings import settings
 
 

@@ -1,5 +1,7 @@
 """Hooks of modules: order, replacement of values, removal, errors."""
 
+from functools import partial
+
 import pytest
 
 import lampas
@@ -143,3 +145,16 @@ def test_a_call_without_hooks_is_forward_itself():
     net.forward = lambda x: calls.append(x) or x
     assert net(3) == 3
     assert calls == [3]
+
+
+def test_leaves_get_their_gradients_in_the_order_of_the_derivative():
+    """Not in that of their addresses, which differs from run to run."""
+    kept = []
+    for turn in range(12):
+        leaves = [lampas.ones(3, requires_grad=True) for _ in range(6)]
+        kept.append([object() for _ in range(7 * turn)])
+        told = {}
+        for place, leaf in enumerate(leaves):
+            leaf.register_post_accumulate_grad_hook(partial(told.__setitem__, place))
+        lampas.stack(leaves[::-1]).sum().backward()
+        assert list(told) == [5, 4, 3, 2, 1, 0]

@@ -6,10 +6,11 @@ import pytest
 
 import lampas as torch
 from lampas.engine.graph import build as g
-from lampas.engine.realize.costs import Cost
+from lampas.engine.realize.building import build_program
+from lampas.engine.realize.cost import Cost
 from lampas.engine.realize.origins import INDEX_CHECK, Share, joined, shares, step_shares
 from lampas.engine.realize.profile import Row
-from lampas.engine.realize.program import Program, build_program
+from lampas.engine.realize.program import Program
 from lampas.profiler.flops import operator_flops
 from tests.unit.schedules import graph_of, leaf, leaves_of
 

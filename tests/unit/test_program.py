@@ -14,9 +14,8 @@ from lampas.engine.device.buffer import Buffer
 from lampas.engine.dtype import dtype, float16, float32, float64, int64
 from lampas.engine.graph import build as g
 from lampas.engine.graph.node import buffer_node, scalar_node
-from lampas.engine.realize import kernels
-from lampas.engine.realize import program as programs
-from lampas.engine.realize.program import build_program
+from lampas.engine.realize import building, kernels
+from lampas.engine.realize.building import build_program
 from lampas.engine.realize.statistics import statistics
 from lampas.engine.schedule.lower import Schedule, make_schedule
 from lampas.engine.schedule.text import nests_text
@@ -300,7 +299,7 @@ def test_a_schedule_goes_with_its_making_and_comes_back_the_same(
         texts.append(nests_text(schedule))
         return schedule
 
-    monkeypatch.setattr(programs, "make_schedule", noting)
+    monkeypatch.setattr(building, "make_schedule", noting)
     x = leaf(40, 30)
     gc.collect()
     before = sum(type(each) is Schedule for each in gc.get_objects())

@@ -243,17 +243,18 @@ def walk(
     """Send the cotangents of `roots` back over the tape.
 
     `captures[(id(grad node), index)]` receives the cotangent at that place (`autograd.grad`).  With
-    `only`, grad nodes whose id is not in it are not run.
+    `only`, grad nodes whose id is not in it are not run.  Of two that are as late, the first to be ready goes first.
     """
     waiting = _count_users(roots)
     arrivals: dict[int, list[Flow | None]] = {}
     heap: list[tuple[int, int, GradNode]] = []
     queued: set[int] = set()
+    ready = itertools.count()
     for edge, flow in roots:
         _arrive(arrivals, edge, flow)
         if waiting[id(edge.node)] == 0 and id(edge.node) not in queued:
             queued.add(id(edge.node))
-            heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
+            heapq.heappush(heap, (-edge.node.sequence, next(ready), edge.node))
     while heap:
         node = heapq.heappop(heap)[2]
         arrived = arrivals.pop(id(node), None)
@@ -274,7 +275,7 @@ def walk(
             key = id(edge.node)
             waiting[key] -= 1
             if waiting[key] == 0:
-                heapq.heappush(heap, (-edge.node.sequence, key, edge.node))
+                heapq.heappush(heap, (-edge.node.sequence, next(ready), edge.node))
 
 
 def _count_users(roots: Sequence[tuple[Edge, Flow]]) -> dict[int, int]:

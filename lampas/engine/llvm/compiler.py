@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterable
 from queue import SimpleQueue
 from types import ModuleType
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from lampas.engine.llvm.cache import counters, disk_cache, key_of
 from lampas.engine.llvm.support import EXTEND, TRUNCATE, TRUNCATE_DOUBLE, support_module
@@ -40,7 +40,8 @@ PASSES = (
 LONG = ("LLVMPY_RunNewModulePassManager", "LLVMPY_TargetMachineEmitToMemory")
 lock = threading.RLock()
 counting = threading.Lock()
-addresses: dict[tuple[str, str], int] = {}  # by the text's key, not the text, which is long
+addresses: dict[tuple[str, str], int] = {}  # by the object's key on disk and the function's name
+codes: dict[int, Code] = {}
 serials = itertools.count()
 if hasattr(os, "register_at_fork"):
     # No child may find the lock held by a thread that it does not have.
@@ -67,6 +68,15 @@ def versions() -> str:
     import llvmlite
 
     return f"{FORMAT} {llvmlite.__version__} {llvm().llvm_version_info}"
+
+
+@final
+class Code(NamedTuple):
+    """How a function is found again in another process: its object's key on disk, its name, and whether it calls ours."""
+
+    key: str
+    name: str
+    supported: bool
 
 
 class Machines(threading.local):
@@ -206,7 +216,7 @@ def compile_functions(module: Module | str, names: Iterable[str]) -> dict[str, i
     A module with the same text is compiled and linked once in a process. The code lives as long as the process.
     """
     text, wanted = str(module), list(names)
-    key = key_of(text)
+    key = disk_key(text, host())
     with lock:
         if all((key, name) in addresses for name in wanted):
             counters.memory_hits += 1
@@ -217,12 +227,31 @@ def compile_functions(module: Module | str, names: Iterable[str]) -> dict[str, i
 
 def link(key: str, text: str, names: list[str], made: bytes | None = None) -> None:
     """Load a module's object into the process under a library name of its own; `made` is the object, if it is at hand."""
-    code = made or object_code(text)
+    link_object(key, made or object_code(text), names, "half" in text)
+
+
+def link_object(key: str, built: bytes, names: list[str], supported: bool) -> None:
+    """Load an object; `supported` tells whether it may call our support functions."""
     start = time.perf_counter()
-    imports = support_functions() if "half" in text else {}
-    for name, address in load(code, names, imports).items():
+    for name, address in load(built, names, support_functions() if supported else {}).items():
         addresses[key, name] = address
+        codes[address] = Code(key, name, supported)
     counters.link_ms += (time.perf_counter() - start) * 1e3
+
+
+def stored_function(code: Code) -> int | None:
+    """The address of a function that some process has compiled, from its object on disk; None if that is gone."""
+    with lock:
+        known = addresses.get((code.key, code.name))
+        if known is not None:
+            return known
+        disk = disk_cache()
+        built = disk.read(code.key) if disk else None
+        if built is None:
+            return None
+        counters.disk_hits += 1
+        link_object(code.key, built, [code.name], code.supported)
+        return addresses[code.key, code.name]
 
 
 def load(code: bytes, names: list[str], imports: dict[str, int]) -> dict[str, int]:
@@ -265,7 +294,7 @@ def compile_together(modules: Iterable[tuple[str, str]], threads: int) -> list[i
         listed: list[tuple[str, str, str]] = []
         try:
             for text, name in modules:
-                key = key_of(text)
+                key = disk_key(text, host())
                 listed.append((key, text, name))
                 if (key, name) not in addresses:
                     compilers.add(key, text)

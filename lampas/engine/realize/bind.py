@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, final
 from lampas.engine.device.launch import Record
 from lampas.engine.loops.nest import MEMORY
 from lampas.engine.loops.serial import INNER_BLOCK, SerialInteger
-from lampas.engine.realize.costs import Cost, nest_cost, product_costs, serial_cost
+from lampas.engine.realize.costs import nest_cost, product_costs, serial_cost
 from lampas.engine.realize.kernels import nest_kernel, product_kernel
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.serial import SerialCall
 
 if TYPE_CHECKING:
+    from lampas.engine.realize.cost import Cost
     from lampas.engine.realize.kernels import AnyKernel
     from lampas.engine.schedule.contract import GemmCall
     from lampas.engine.schedule.lower import Schedule

@@ -8,7 +8,7 @@ that they stand for, so that rates of both ways compare.
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.loops.brgemm_pack import STRETCH, PackInteger, PackKernel
@@ -18,6 +18,7 @@ from lampas.engine.loops.pooling import PoolInteger, PoolKernel
 from lampas.engine.loops.serial import INNER_BLOCK, SerialInteger, SerialKernel
 from lampas.engine.loops.winograd_filter import WinogradFilterKernel
 from lampas.engine.loops.winograd_weight import WinogradTransformKernel
+from lampas.engine.realize.cost import Cost
 from lampas.engine.schedule.images import ConvolutionForm, PhasesForm
 
 if TYPE_CHECKING:
@@ -34,23 +35,6 @@ ATTENTION_PRODUCTS = {p.ATTENTION: (1, 1), p.ATTENTION_BACKWARD: (3, 2)}
 """Products along the size of a key and along that of a value."""
 HELPERS = (PackKernel, WinogradFilterKernel, WinogradTransformKernel, PartialSumKernel)
 """Records that only bring a product's operands and results into place."""
-
-
-@final
-class Cost(NamedTuple):
-    """Bytes moved, operations, the size of the elements computed, and the place of the step in its schedule.
-
-    The place is -1 for what no step asked for (checks of indices).
-    """
-
-    nbytes: int = 0
-    operations: int = 0
-    itemsize: int = 4
-    place: int = -1
-
-    def at(self, place: int) -> Cost:
-        """The same cost, of a step."""
-        return self._replace(place=place)
 
 
 def nest_cost(call: NestCall) -> Cost:

@@ -7,12 +7,8 @@ texts; when any of those changes, so does every key.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lampas.engine import llvm, loops
 from lampas.engine.device.pool import granted_threads
 from lampas.engine.llvm.cache import disk_cache, key_of
 from lampas.engine.llvm.compiler import compile_function, compile_together
@@ -20,7 +16,8 @@ from lampas.engine.llvm.target import host
 from lampas.engine.loops.emit import emit
 from lampas.engine.loops.nest import Nest
 from lampas.engine.loops.signature import Signature
-from lampas.engine.realize.statistics import statistics
+from lampas.engine.realize.sources import fingerprint
+from lampas.engine.realize.statistics import count_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,22 +34,12 @@ nests: dict[Nest, tuple[int, Signature]] = {}
 products: dict[Kernel | SerialKernel | PoolKernel, int] = {}
 
 
-@functools.cache
-def fingerprint() -> str:
-    """A hash of every source file that takes part in writing kernels."""
-    digest = hashlib.sha256()
-    for package in (llvm, loops):
-        for path in sorted(Path(package.__path__[0]).glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def remembered(structure: str, write: Callable[[], tuple[str, int, str]]) -> tuple[str, int, str]:
     """Name, stretch and text of a kernel, from the disk cache if they are there."""
     disk = disk_cache()
     if disk is None:
         return write()
-    key = key_of("text", fingerprint(), repr(host()), structure)
+    key = key_of("text", fingerprint("llvm", "loops"), repr(host()), structure)
     found = disk.read(key)
     if found is None:
         name, stretch, text = write()
@@ -85,7 +72,7 @@ def note_kernel(kernel: AnyKernel, found: Written, address: int) -> None:
         nests[kernel] = address, Signature(kernel, found[1])
     else:
         products[kernel] = address
-    statistics.kernels += 1
+    count_kernel(address)
 
 
 def compile_alone(kernel: AnyKernel) -> None:

@@ -1,23 +1,19 @@
-"""Timings of a program's records: microseconds, GB/s and GFLOP/s, and the operations that they came from.
+"""Timings of a program's records: microseconds, GB/s and GFLOP/s.
 
-With `LAMPAS_DEBUG=1` every run prints such a table to standard error; `Program.profile` returns the rows, and
-`lampas.profiler` collects the `RunTimes` of many runs.
+With `LAMPAS_DEBUG=1` every run prints a table of them to standard error (`building.print_table`); `Program.profile` returns
+the rows, and `lampas.profiler` collects the `RunTimes` of many runs.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lampas.engine.device.launch import Program as NativeProgram
 from lampas.engine.realize.hosts import HostCall
-from lampas.engine.realize.origins import joined, step_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lampas.engine.realize.costs import Cost
+    from lampas.engine.realize.cost import Cost
     from lampas.engine.realize.program import Program
 
 
@@ -69,14 +65,3 @@ def rows_of(program: Program, times: RunTimes) -> list[Row]:
         for name, cost, start, end in zip(names, costs, clock[:-1], clock[1:], strict=True):
             rows.append(Row(name, (end - start) / 1e3, cost, start))
     return rows
-
-
-def print_table(program: Program, rows: Sequence[Row]) -> None:
-    """Write the rows to standard error."""
-    total = sum(row.microseconds for row in rows)
-    lines = [f"program: {len(rows)} records, {total:.1f} us"]
-    for row in rows:
-        rates = f"{row.gigabytes_a_second:7.1f} GB/s {row.gigaflops:8.1f} GFLOP/s"
-        origin = joined(step_shares(program.schedule, row.cost.place))
-        lines.append(f"{row.microseconds:10.1f} us {rates}  {origin}: {row.name}")
-    sys.stderr.write("\n".join(lines) + "\n")

@@ -54,7 +54,7 @@ COLD_SIGHTINGS = 2
 PLANS_KEPT = 2048
 REARRANGED_AT_MOST = 4  # times; then somebody else keeps turning the leaves back
 
-COMPILER = "lampas.engine.realize.program"  # loaded with the first program: start-up stays quick
+COMPILER = "lampas.engine.realize.making"  # loaded with the first program: start-up stays quick
 
 # Called whenever values are about to be computed, in the thread that asks for them.
 COMPUTING: list[Callable[[], None]] = []
@@ -113,15 +113,14 @@ class Plan:
 
         The graph is then another one, whose leaves have layouts.
         """
-        compiler = importlib.import_module(COMPILER)
-        arrangement = compiler.arrange(self.graph)
+        making = importlib.import_module(COMPILER).Making(self.graph)
         if self.rearranges < REARRANGED_AT_MOST:
-            wanted = arrangement.wanted.items()
+            wanted = making.wanted.items()
             moved = [settle_in(leaves[position], layout) for position, layout in wanted]
             if any(moved):
                 self.rearranges += 1
                 return False
-        self.program = compiler.schedule_and_bind(self.graph, arrangement)
+        self.program = making.program()
         self.donor = Donor(self.skeleton, list(self.program.donations.values()))
         return True
 

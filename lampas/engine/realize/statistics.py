@@ -12,11 +12,12 @@ from dataclasses import dataclass, fields
 class Statistics:
     """Counts and times since the process began.
 
-    `kernels` are distinct kernels bound (compiled now, or found in the memory or disk cache); what was
-    compiled is counted by `llvm.cache.counters`.
+    `programs` were built, `loaded` came from the disk.  `kernels` are distinct kernels bound (compiled now, or found in the
+    memory or disk cache); what was compiled is counted by `llvm.cache.counters`.
     """
 
     programs: int = 0
+    loaded: int = 0
     kernels: int = 0
     records: int = 0
     host_steps: int = 0
@@ -32,3 +33,11 @@ class Statistics:
 
 
 statistics = Statistics()
+BOUND: set[int] = set()
+
+
+def count_kernel(address: int) -> None:
+    """Count a kernel that is bound for the first time, by its code's address."""
+    if address not in BOUND:
+        BOUND.add(address)
+        statistics.kernels += 1

@@ -44,13 +44,6 @@ class Guard(NamedTuple):
     early: bool
     leaf: int | None = None
 
-    def error(self) -> Exception:
-        """The exception for a bad index, of the type that PyTorch raises."""
-        where = f"out of bounds for dimension {self.dim} with size {self.size}"
-        if self.op in ("gather", "scatter"):
-            return RuntimeError(f"{self.op}(): index is {where}; it must lie in [0, {self.size})")
-        return IndexError(f"index out of range in self: {self.op}() got an index that is {where}")
-
 
 def picked_dims(paths: Paths, number: int) -> list[tuple[int, int, int]]:
     """(index entry, dimension, size) of every index that an entry picks by."""
