@@ -167,7 +167,7 @@ def realize(nodes: Iterable[Node]) -> None:
                 if (
                     replay is not None
                     and replay.generation == GENERATION[0]
-                    and _replay(replay, journal)
+                    and (_watched(replay, journal) if WATCHERS else replay.run(journal))
                 ):
                     journal.close()
                     LAST[0] = replay.plan
@@ -186,10 +186,8 @@ def realize(nodes: Iterable[Node]) -> None:
         del PENDING[: len(waiting)]
 
 
-def _replay(replay: Replay, journal: Journal) -> bool:
-    if WATCHERS:
-        return watched("realize", len(replay.outputs), replay.run, journal)
-    return replay.run(journal)
+def _watched(replay: Replay, journal: Journal) -> bool:
+    return watched("realize", len(replay.outputs), replay.run, journal)
 
 
 def _run_anew(

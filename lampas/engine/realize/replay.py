@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import weakref
     from collections.abc import Callable, Sequence
 
+    from lampas.engine.device.buffer import Buffer
     from lampas.engine.graph.journal import Journal
     from lampas.engine.graph.node import Node
 
@@ -49,6 +50,7 @@ class Replay:
         "plan",
         "scalars",
         "settled",
+        "stored",
     )
 
     def __init__(self, plan: Any, leaves: Sequence[tuple[int, Node]], free: Sequence[int]) -> None:
@@ -57,6 +59,7 @@ class Replay:
         self.buffers = [number for number, node in leaves if node.op is not SCALAR]
         self.scalars = [number for number, node in leaves if node.op is SCALAR]
         self.layouts = [node.attributes for _, node in leaves if node.op is not SCALAR]
+        self.stored = list(zip(self.buffers, self.layouts, strict=True))
         self.free = free
         self.outputs: tuple[int, ...] = ()
         self.settled: tuple[tuple[int, int], ...] = ()
@@ -65,14 +68,18 @@ class Replay:
     def run(self, journal: Journal) -> bool:
         """Compute the outputs; False, with nothing done, where a leaf lies otherwise than then."""
         values = journal.values
-        buffers = [values[number].buffer for number in self.buffers]
-        if [values[number].attributes for number in self.buffers] != self.layouts:
-            return False
+        buffers: list[Buffer] = []
+        for number, layout in self.stored:
+            node = values[number]
+            if node.attributes != layout:
+                return False
+            buffers.append(node.buffer)
         plan = self.plan
         plan.sightings += 1
+        program = plan.program
         scalars = [values[number].value for number in self.scalars]
-        made = plan.program.run(buffers, scalars, find_lone(self.free, buffers))
-        for number, buffer, layout in zip(self.outputs, made, plan.program.layouts, strict=True):
+        made = program.run(buffers, scalars, find_lone(self.free, buffers) if self.free else ())
+        for number, buffer, layout in zip(self.outputs, made, program.layouts, strict=True):
             values[number].realize_as(buffer, layout)
         for number, leaf in self.settled:
             buffer = values[leaf].buffer

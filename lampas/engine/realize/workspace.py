@@ -40,6 +40,11 @@ class WorkspaceLayout:
         self.nbytes = max(self.packing.size, 16)
         self.idle: list[Workspace] = []
 
+    @property
+    def is_brief(self) -> bool:
+        """Whether workspaces keep all their memory from run to run, and have no flags to clear."""
+        return not (self.flags or self.complex) and self.arena_bytes <= SMALL_ARENA
+
     def take(self) -> Workspace:
         """A workspace for one run."""
         try:
@@ -91,15 +96,17 @@ class Workspace:
             self.block,
             0,
             *[buffer.pointer for buffer in buffers],
-            self.address
-            if self.arena is None
-            else self.arena.pointer,  # nobody looks into an empty one
-            self.address + layout.cells_at,
-            cells,
-            self.flags_pointer,
+            *self.fixed(cells),
             *[buffer.pointer for buffer in kept],
             *numbers,
         )
+
+    def fixed(self, cells: int) -> tuple[int, int, int, int]:
+        """Our own pointers: the arena, the cells of the run's numbers and the program's, the flags."""
+        arena = (
+            self.address if self.arena is None else self.arena.pointer
+        )  # nobody looks into an empty one
+        return arena, self.address + self.layout.cells_at, cells, self.flags_pointer
 
 
 def _flatten(numbers: Sequence[Any]) -> list[Any]:
