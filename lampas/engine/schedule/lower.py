@@ -24,6 +24,7 @@ from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
 from lampas.engine.schedule.image_pools import image_pool_call
+from lampas.engine.schedule.masks import remake_masks
 from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
 from lampas.engine.schedule.padding import padding_calls
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
@@ -76,6 +77,8 @@ def make_schedule(
 ) -> Schedule:
     """Settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
     settled = settle(simplify(arrangement.graph))
+    if fused:
+        settled = remake_masks(settled)
     steps, paths = fuse(settled, fused)
     if fused:
         steps = deliver(steps, paths)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Path = tuple[int, tuple[Step, ...]]
-INLINE_DEPTH = 4
+INLINE_DEPTH = 16
 MANY_TIMES = 8
 THROUGH = frozenset({p.EXPAND, p.PERMUTE, p.SLICE, p.FLIP})
 
@@ -103,7 +103,7 @@ class Paths:
                 found.append((base, steps))
                 continue
             expanded = [(inner, before + steps) for inner, before in self.operands(base)]
-            found.extend(expanded)
+            found.extend([path for path in expanded if path not in found])
         self.known[number] = found
         return found
 
@@ -173,14 +173,42 @@ class Paths:
         return True
 
     def saves_traffic(self, number: int) -> bool:
-        """Whether reading the operands once a user costs no more than storing and reading back."""
+        """Whether reading the operands once a user costs no more than storing and reading back.
+
+        What a user reads anyway costs nothing more.
+        """
         entry = self.entries[number]
         if entry.numel <= 1:
             return True
-        users = len(self.final_users(number))
-        own = entry.numel * entry.dtype.itemsize
-        read = sum(
-            self.entries[base].numel * self.entries[base].dtype.itemsize
+        users = self.final_users(number)
+        read = {
+            base: self.entries[base].numel * self.entries[base].dtype.itemsize
             for base, _ in self.operands(number)
+            if not self.is_repeated(base, number)
+        }
+        again = sum(
+            nbytes
+            for user in users
+            for base, nbytes in read.items()
+            if not self.reads_anyway(user, number, base)
         )
-        return users * read <= read + (1 + users) * own
+        own = entry.numel * entry.dtype.itemsize
+        return again <= sum(read.values()) + (1 + len(users)) * own
+
+    def reads_anyway(self, user: int, number: int, base: int) -> bool:
+        """Whether a user of a value, or what is made of that next, reads a base in another way than through the value."""
+        if self.reads_beside(user, number, base):
+            return True
+        followers = self.final_users(user) if is_elementwise(self.entries[user]) else []
+        return any(self.reads_beside(follower, user, base) for follower in followers)
+
+    def reads_beside(self, user: int, number: int, base: int) -> bool:
+        """Whether an entry reads a base through another operand than one."""
+        for source in self.entries[user].sources:
+            found = self.base(source)
+            if found == number:
+                continue
+            bases = [b for b, _ in self.operands(found)] if found in self.inline else [found]
+            if base in bases:
+                return True
+        return False
