@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from lampas.engine.graph.node import Node
 from lampas.engine.graph.primitives import SCALAR
 from lampas.engine.graph.sightings import JOURNALS, NOWHERE, longer, next_unmet
+from lampas.engine.graph.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -435,6 +436,4 @@ def write_entry(entry: Entry, used: Sequence[Node], first: int) -> Callable[...,
     made = "".join(f"m{number}, " for number in range(len(entry.recipe.kinds)))
     added = "".join(f"{name}, " for name in appended) + made
     lines += [f"values += ({added})", "journal.entry = entry", f"return ({made})"]
-    body = "\n".join(f"    {line}" for line in lines)
-    exec(f"def follow(journal, used):\n{body}", names)
-    return names["follow"]
+    return Written("follow", "journal, used", lines, names)

@@ -30,6 +30,7 @@ from lampas.engine.derive.tape import next_sequence
 from lampas.engine.derive.trail import Mark
 from lampas.engine.graph.journal import CURRENT, OFTEN
 from lampas.engine.graph.node import Node
+from lampas.engine.graph.written import Written
 from lampas.engine.tensor.core import wrap
 from lampas.engine.tensor.cursor_binding import bind_recorder
 from lampas.engine.tensor.device import CPU
@@ -78,9 +79,7 @@ def write_step(
     lines += [f"trail.leaves[{leaf}] = {number}" for number, leaf in fresh.items()]
     lines += _make(step.recipe, names)
     lines += _note(step, inputs, place, view, names)
-    body = "\n".join(f"    {line}" for line in lines)
-    exec(f"def follow(trail, inputs):\n{body}", names)
-    return names["follow"]
+    return Written("follow", "trail, inputs", lines, names)
 
 
 def count_entry(
@@ -125,9 +124,7 @@ def write_recorder(
     result = "r{}" if operation.untracked else "wrap(r{}, cpu)"
     made = "".join(f"{result.format(number)}, " for number in results)
     lines.append(f"return ({made})" if operation.multiple else "return wrap(r0, cpu)")
-    body = "\n".join(f"    {line}" for line in lines)
-    exec(f"def record(inputs):\n{body}", names)
-    return names["record"]
+    return Written("record", "inputs", lines, names)
 
 
 def _check_node(number: int) -> list[str]:
