@@ -2,8 +2,8 @@
 
 Beside the kernels' objects (`llvm.cache`, the same private directory) lies, for each graph that was built, what its program
 consists of (`parts`), with the keys of its kernels' objects in place of addresses.  The key is everything that a schedule
-follows from: the graph, the settings, the machine, and the engine's sources.  Programs with host steps are not kept, nor is
-anything that is to be shown or verified.
+follows from: the graph, the settings, the machine, the engine's sources and LLVM's version.  Programs with host steps are not
+kept, nor is anything that is to be shown or verified.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lampas.engine.device.launch import Record
 from lampas.engine.dtype import dtype
 from lampas.engine.graph.layout import Layout
 from lampas.engine.llvm.cache import disk_cache, key_of
-from lampas.engine.llvm.compiler import Code, codes, stored_function
+from lampas.engine.llvm.compiler import Code, codes, stored_function, versions
 from lampas.engine.llvm.target import host
 from lampas.engine.realize.cost import Cost
 from lampas.engine.realize.hosts import HostCall
@@ -29,7 +29,7 @@ from lampas.engine.settings import settings
 if TYPE_CHECKING:
     from lampas.engine.realize.parts import Blueprint, Part
 
-SOURCES = ("graph", "schedule", "loops", "llvm", "device", "realize")
+SOURCES = (".", "graph", "schedule", "loops", "llvm", "device", "realize")
 PLAIN = (bool, int, float, complex, str, dtype, Layout, type(None))
 LEAST_ENTRIES = 1  # of a graph whose program is kept
 LEVEL = 1  # of compression
@@ -73,7 +73,7 @@ def store_key(blueprint: Blueprint) -> str | None:
             return None
         words = entry.op.name, entry.attributes, entry.sources, entry.shape, entry.dtype
         lines.append(repr(words))
-    options = blueprint.fused, blueprint.threads, settings.convolution, host()
+    options = blueprint.fused, blueprint.threads, settings.convolution, host(), versions()
     places = graph.leaves, graph.outputs
     return key_of("program", fingerprint(*SOURCES), repr(options), repr(places), "\n".join(lines))
 
