@@ -20,6 +20,7 @@ from lampas.engine.schedule.blocks import region_calls
 from lampas.engine.schedule.contract import SUM_DTYPES, GemmCall, gemm_call
 from lampas.engine.schedule.convolution import convolution_call, kernel_call
 from lampas.engine.schedule.delivery import deliver
+from lampas.engine.schedule.depths import split_depths
 from lampas.engine.schedule.draft import NestCall
 from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
@@ -76,9 +77,8 @@ def make_schedule(
     arrangement: Arrangement, fused: bool = True, verified: bool = False, threads: int = 1
 ) -> Schedule:
     """Settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
-    settled = settle(simplify(arrangement.graph))
-    if fused:
-        settled = remake_masks(settled)
+    simple = simplify(arrangement.graph)
+    settled = remake_masks(settle(split_depths(simple))) if fused else settle(simple)
     steps, paths = fuse(settled, fused)
     if fused:
         steps = deliver(steps, paths)
