@@ -20,7 +20,7 @@ from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
 from lampas.engine.loops.convolution_geometry import Box, Line, Stretch, boxes
-from lampas.engine.loops.convolution_kernel import ConvolutionInteger, ConvolutionKernel
+from lampas.engine.loops.convolution_kernel import ConvolutionInteger, ConvolutionKernel, UnitWord
 
 Shape = tuple[int, ...]
 LONGEST_RUN = 512  # elements of a run that a panel takes at once
@@ -124,6 +124,7 @@ def make_tables(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> Tables:
     depth = 1
     blocks = sum(len(row_blocks(sizes.images * box.positions, kernel)) for box, _, _ in listed)
     parts = panel_parts(sizes, kernel, blocks)
+    number = 0
     for box, runs, length in listed:
         table = kernel.first_table + len(words)
         words += [word for run in runs for word in run]
@@ -133,9 +134,16 @@ def make_tables(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> Tables:
         depth = max(depth, min(together, len(runs)) * min(chunk, length))
         for first, count in row_blocks(sizes.images * box.positions, kernel):
             for begin, end in parts:
-                units += [place, first, count, begin, end]
+                units += [place, first, count, begin, end, number]
+            number += 1
     unit_table = kernel.first_table + len(words)
-    return Tables((*words, *units), len(units) // 5, unit_table, chunk, depth)
+    return Tables((*words, *units), len(units) // len(UnitWord), unit_table, chunk, depth)
+
+
+def blocks_of_rows(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> int:
+    """How many blocks of positions there are."""
+    counts = [sizes.images * box.positions for box in sizes.boxes() if box.positions]
+    return sum(len(row_blocks(count, kernel)) for count in counts)
 
 
 def row_blocks(rows: int, kernel: ConvolutionKernel) -> list[tuple[int, int]]:
@@ -165,12 +173,14 @@ def plan_convolution(
     threads: int = 1,
     target: Target | None = None,
     turned: bool = False,
+    moments: bool = False,
 ) -> GemmPlan:
     """Plan c[position, filter]; `extras` has (position, filter) strides of the epilogue's operands.
 
-    With `turned`, the weight lies blocked by the channels (whole vectors of them and of filters).
+    With `turned`, the weight lies blocked by the channels (whole vectors of them and of filters).  With `moments` the
+    operand "moments" gets those of all blocks (moments.py).
     """
-    kernel = ConvolutionKernel(target or host(), plain_element(kind), epilogue, turned)
+    kernel = ConvolutionKernel(target or host(), plain_element(kind), epilogue, turned, moments)
     tables = make_tables(sizes, kernel)
     lanes, nbytes = kernel.shape.lanes, element_bytes(kernel.element)
     pitch = (
@@ -201,6 +211,8 @@ def plan_convolution(
         head += [0, 0, *extra]
     operands = (("a", 0), ("b", 0), ("c", 0), ("scratch", 0))
     operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
+    if moments:
+        head, operands = [*head, blocks_of_rows(sizes, kernel)], (*operands, ("moments", 0))
     work = int(sizes.multiplications * FMA_NANOSECONDS * nbytes / 4) + 1000
     call = KernelCall(
         kernel, operands, (*head, *tables.words), tables.units * sizes.groups, work, kernel.name

@@ -24,12 +24,18 @@ from typing import Protocol
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Module, Value
-from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER, KERNEL_PARAMETERS, Operand
+from lampas.engine.loops.brgemm_arguments import (
+    FIRST_INTEGER,
+    FIRST_OPERAND,
+    KERNEL_PARAMETERS,
+    Operand,
+)
 from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_panel import Steps, fill_rows, list_places
 from lampas.engine.loops.convolution_tile import RUN_WORDS, SegmentTile, TileValues
 from lampas.engine.loops.convolution_turn import WeightTurner
+from lampas.engine.loops.moments import Body, Results, write_moments
 
 TILES_OF_UNIT = 8
 
@@ -44,9 +50,9 @@ class ConvolutionInteger(IntEnum):
 
 
 class UnitWord(IntEnum):
-    """Words of a unit: its class (its place among the integers), positions of it, filters in panels."""
+    """Words of a unit: its class (its place among the integers), positions of it, filters in panels, its block's number."""
 
-    CLASS, FIRST, COUNT, FIRST_PANEL, LAST_PANEL = range(5)
+    CLASS, FIRST, COUNT, FIRST_PANEL, LAST_PANEL, BLOCK = range(6)
 
 
 class ClassWord(IntEnum):
@@ -67,12 +73,16 @@ def tile_heights(shape: TileShape) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class ConvolutionKernel:
-    """What is compiled in: the machine, the element type, the epilogue and how the weight lies."""
+    """What is compiled in: the machine, the element type, the epilogue, how the weight lies, and whether moments are found.
+
+    Where they are (moments.py), there is no epilogue; their target and the number of blocks stand in its place.
+    """
 
     target: Target
     element: str
     epilogue: Epilogue | None = None
     turned: bool = False
+    moments: bool = False
 
     @property
     def shape(self) -> TileShape:
@@ -100,7 +110,7 @@ class ConvolutionKernel:
     @property
     def first_table(self) -> int:
         """Where the tables may begin."""
-        return FIRST_INTEGER + (self.epilogue.integers if self.epilogue else 0)
+        return FIRST_INTEGER + (self.epilogue.integers if self.epilogue else int(self.moments))
 
     @property
     def name(self) -> str:
@@ -166,6 +176,28 @@ class ConvolutionWriter:
         )
         self.own_filters = b.multiply(group, self.integer(i.GROUP_FILTERS))
         self.walk_depth(unit)
+        if self.kernel.moments:
+            self.find_moments(unit)
+
+    def find_moments(self, unit: dict[UnitWord, Value]) -> None:
+        """Those of the unit's positions and filters."""
+        b, i, shape = self.b, ConvolutionInteger, self.shape
+        first, last = (
+            b.minimum(b.multiply(unit[word], shape.columns), self.integer(i.GROUP_FILTERS))
+            for word in (UnitWord.FIRST_PANEL, UnitWord.LAST_PANEL)
+        )
+        columns = b.add(self.own_filters, first), b.add(self.own_filters, last)
+
+        def walk(initial: list[Value], body: Body) -> list[Value]:
+            with b.carrying_loop(0, unit[UnitWord.COUNT], 1, initial) as loop:
+                position = b.load_element("i64", self.positions, loop.index)
+                loop.carry(body(position, list(loop.values)))
+            return list(loop.results)
+
+        target = b.load_element("ptr", self.operands, FIRST_OPERAND)
+        results = Results(self.c, self.integer(i.C_ROW), target, self.integer(FIRST_INTEGER))
+        kinds = shape.element, shape.lanes
+        write_moments(b, kinds, results, walk, unit[UnitWord.BLOCK], columns)
 
     def walk_depth(self, unit: dict[UnitWord, Value]) -> None:
         """Pieces of the runs' length, and of each as many runs at a time as the panel holds; at least once."""

@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
-from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS, Operand
+from lampas.engine.loops.brgemm_arguments import FIRST_OPERAND, KERNEL_PARAMETERS, Operand
 from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue, Place
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_panel import copy_elements
 from lampas.engine.loops.convolution_tile import SegmentTile, TileValues
+from lampas.engine.loops.moments import Body, Results, write_moments
 from lampas.engine.loops.winograd_matrices import (
     SINGLE,
     elements_of,
@@ -52,12 +53,13 @@ CHAIN = 64  # channels summed before the sum is put by
 
 @dataclass(frozen=True)
 class WinogradKernel:
-    """What is compiled in: the machine, the element type, the way and the epilogue."""
+    """What is compiled in: the machine, the element type, the way, the epilogue, and whether moments are found in its place."""
 
     target: Target
     element: str
     way: int
     epilogue: Epilogue | None = None
+    moments: bool = False
 
     @property
     def shape(self) -> TileShape:
@@ -201,6 +203,8 @@ class WinogradWriter(PatchOwner):
             self.multiply(count)
             with b.loop(0, count) as number:
                 self.transform_result(b.add(first, number), number)
+            if self.kernel.moments:
+                self.find_moments(first, count, b.remainder(unit, blocks))
         b.ret()
 
     def write_constants(self) -> None:
@@ -271,9 +275,9 @@ class WinogradWriter(PatchOwner):
 
             write_tiles(b, self.tiles, count, one)
 
-    def transform_result(self, number: Value, slot: Value) -> None:
-        """Aᵀ · products · A, a vector of filters at a time, and what of it lies in the result."""
-        b, i, shape, size = self.b, WinogradInteger, self.shape, self.size
+    def results_of(self, number: Value) -> tuple[Value, Value, Value]:
+        """The first position of a tile's results, and how many of them lie in the result, down and across."""
+        b, i = self.b, WinogradInteger
         outputs = outputs_of(self.kernel.way)
         tile = self.tile(number, self.kernel.way)
         top, left = (
@@ -283,6 +287,39 @@ class WinogradWriter(PatchOwner):
         rows = b.minimum(b.subtract(height, top), outputs)
         across = b.minimum(b.subtract(width, left), outputs)
         first = b.add(b.multiply(b.add(b.multiply(tile.image, height), top), width), left)
+        return first, rows, across
+
+    def find_moments(self, first: Value, count: Value, block: Value) -> None:
+        """Those of all results of the unit."""
+        b, width = self.b, self.integer(WinogradInteger.OUT_WIDTH)
+
+        def walk(initial: list[Value], body: Body) -> list[Value]:
+            with b.carrying_loop(0, count, 1, initial) as tiles:
+                start, rows, across = self.results_of(b.add(first, tiles.index))
+                with b.carrying_loop(0, rows, 1, tiles.values) as down:
+                    line = b.add(start, b.multiply(down.index, width))
+                    with b.carrying_loop(0, across, 1, down.values) as along:
+                        position = b.add(line, along.index)
+                        along.carry(body(position, list(along.values)))
+                    down.carry(along.results)
+                tiles.carry(down.results)
+            return list(tiles.results)
+
+        target = b.load_element("ptr", self.operands, FIRST_OPERAND)
+        results = Results(self.c, self.filters, target, self.integer(WinogradInteger.BLOCKS))
+        columns = (
+            self.first_filter,
+            b.minimum(b.add(self.first_filter, self.part), self.filters),
+        )
+        kinds = self.shape.element, self.shape.lanes
+        write_moments(b, kinds, results, walk, block, columns)
+
+    def transform_result(self, number: Value, slot: Value) -> None:
+        """Aᵀ · products · A, a vector of filters at a time, and what of it lies in the result."""
+        b, shape, size = self.b, self.shape, self.size
+        outputs = outputs_of(self.kernel.way)
+        first, rows, across = self.results_of(number)
+        width = self.integer(WinogradInteger.OUT_WIDTH)
         source = b.element_pointer(self.products, b.multiply(slot, self.part), shape.element)
         filters = b.minimum(self.part, b.subtract(self.filters, self.first_filter))
         parked = b.allocate(shape.element, outputs * outputs * shape.lanes)

@@ -15,7 +15,7 @@ from lampas.engine.loops.brgemm import GemmPlan, KernelCall
 from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
-from lampas.engine.loops.brgemm_tile import tile_shape
+from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_weight_plan import even
 from lampas.engine.loops.winograd import MOST_BLOCK, SKEW, WinogradInteger, WinogradKernel
 from lampas.engine.loops.winograd_filter import WinogradFilterKernel
@@ -76,6 +76,19 @@ def block_of(sizes: WinogradSizes, way: int, part: int, rows: int, nbytes: int) 
     return -(-count // blocks)
 
 
+def cut_of(sizes: WinogradSizes, way: int, shape: TileShape, nbytes: int) -> tuple[int, int]:
+    """Filters and tiles of a unit."""
+    part = part_of(sizes, way, shape.columns)
+    return part, block_of(sizes, way, part, shape.rows, nbytes)
+
+
+def blocks_of_tiles(kind: dtype, sizes: WinogradSizes, way: int) -> int:
+    """How many blocks of tiles there are."""
+    element = plain_element(kind)
+    _, block = cut_of(sizes, way, tile_shape(host(), element), element_bytes(element))
+    return -(-sizes.count(way) // block)
+
+
 def integers_of(
     sizes: WinogradSizes, way: int, block: int, part: int, lanes: int
 ) -> dict[int, int]:
@@ -123,16 +136,17 @@ def plan_winograd(
     target: Target | None = None,
     turned: bool = False,
     keeps: bool = False,
+    moments: bool = False,
 ) -> GemmPlan:
     """Plan the forward convolution, or the derivative by the input, from the weight as it lies (`turned`).
 
-    With `keeps` the transformed weight lies in memory of its own and can serve many runs.
+    With `keeps` the transformed weight lies in memory of its own and can serve many runs.  With `moments` the operand
+    "moments" gets those of all blocks (moments.py).
     """
     target, element = target or host(), plain_element(kind)
-    kernel, nbytes = WinogradKernel(target, element, way, epilogue), element_bytes(element)
+    kernel, nbytes = WinogradKernel(target, element, way, epilogue, moments), element_bytes(element)
     shape, elements = kernel.shape, elements_of(way) ** 2
-    part = part_of(sizes, way, shape.columns)
-    block = block_of(sizes, way, part, shape.rows, nbytes)
+    part, block = cut_of(sizes, way, shape, nbytes)
     values = integers_of(sizes, way, block, part, shape.lanes)
     head = [0] * FIRST_INTEGER
     for key, value in values.items():
@@ -145,6 +159,7 @@ def plan_winograd(
     weight = filter_call(target, element, sizes, way, place, turned)
     operands = (("a", 0), place, ("c", 0), ("scratch", 0))
     operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
+    operands += (("moments", 0),) if moments else ()
     units = values[WinogradInteger.BLOCKS] * -(-sizes.filters // part)
     work = sizes.count(way) * elements * sizes.channels * sizes.filters // 100
     call = KernelCall(kernel, operands, tuple(head), units, work, kernel.name)

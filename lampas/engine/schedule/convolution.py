@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lampas.engine.graph import primitives as p
+from lampas.engine.llvm.target import host
 from lampas.engine.loops.brgemm import GemmPlan
-from lampas.engine.loops.convolution_forward import plan_convolution
+from lampas.engine.loops.brgemm_plan import plain_element
+from lampas.engine.loops.convolution_forward import blocks_of_rows, plan_convolution
+from lampas.engine.loops.convolution_kernel import ConvolutionKernel
 from lampas.engine.loops.convolution_weight_plan import plan_convolution_weight
 from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_weight
-from lampas.engine.loops.winograd_plan import plan_winograd, plan_winograd_weight
+from lampas.engine.loops.winograd_plan import (
+    blocks_of_tiles,
+    plan_winograd,
+    plan_winograd_weight,
+)
 from lampas.engine.schedule.contract import GemmCall, inheritance, operand, write_epilogue
 from lampas.engine.schedule.images import LEARNING, ConvolutionForm, PhasesForm
 
@@ -29,6 +36,13 @@ def plan_form(kind: dtype, form: ConvolutionForm, threads: int, **options: Any) 
         sizes = form.winograd
         return plan_winograd(kind, sizes, form.way, threads=threads, turned=form.turned, **options)
     return plan_convolution(kind, form.sizes, threads=threads, turned=form.turned, **options)
+
+
+def blocks_of(kind: dtype, form: ConvolutionForm) -> int:
+    """Into how many blocks of rows a forward product is cut: each has moments of its own."""
+    if form.way:
+        return blocks_of_tiles(kind, form.winograd, form.way)
+    return blocks_of_rows(form.sizes, ConvolutionKernel(host(), plain_element(kind)))
 
 
 def places_of(
@@ -60,10 +74,14 @@ def convolution_call(
     options: dict[str, Any] = {"extras": [extra.strides for extra in extras]}
     if form.way and keeps_weight(paths, entry.sources[1]):
         options["keeps"] = True
+    if step.moments is not None:
+        options["moments"] = True
     plan = plan_form(entry.dtype, form, threads, epilogue=epilogue, **options)
     places = places_of(paths, step.entry, c, plan, scratch)
     if plan.preparing:
         places["kept"] = (("kept", step.entry), 0)
+    if step.moments is not None:
+        places["moments"] = (("entry", step.moments), 0)
     for number, extra in enumerate(extras):
         places[f"extra{number}"] = (extra.place, extra.offset * extra.dtype.itemsize)
     bases = {operand(paths, source)[0] for source in entry.sources}

@@ -117,7 +117,9 @@ class Fuser:
 
     def alone(self, number: int, entry: Entry) -> ScheduleStep:
         if entry.op is p.MATMUL and entry.dtype.is_floating_point:
-            return Contraction(number, Region(entry.shape, (), [], {number: entry.shape}))
+            moments = [u for u in self.paths.users[number] if self.entries[u].op is p.OUTPUT]
+            region = Region(entry.shape, (), [], {number: entry.shape})
+            return Contraction(number, region, moments[0] if moments else None)
         if entry.op in ASSEMBLED and not entry.dtype.is_complex:
             found = assembly(number, entry, self.entries)
             if found is not None:
@@ -167,7 +169,8 @@ class Fuser:
         region = self.region(key)
         if region is None or len(region.members) >= MOST_MEMBERS or 0 in region.space:
             return False
-        if region is not self.order.steps[key] and not self.fits_product(region, number, operands):
+        step = self.order.steps[key]
+        if isinstance(step, Contraction) and not self.fits_product(step, number, operands):
             return False
         entry = self.entries[number]
         reduced = region.reduced
@@ -199,12 +202,15 @@ class Fuser:
             return step.region
         return step if isinstance(step, Region) else None
 
-    def fits_product(self, region: Region, number: int, operands: list[Path]) -> bool:
+    def fits_product(self, step: Contraction, number: int, operands: list[Path]) -> bool:
         """Whether an entry can be computed while a product's elements are stored.
 
         Tiles walk memory in short rows, which is dear for arrays that do not lie in the second cache:
         a large product takes only operands that are repeated along rows or columns.
         """
+        region = step.region
+        if step.moments is not None:
+            return False
         if self.entries[number].op.kind == "reduce" or self.paths.memory_operands(number):
             return False
         if any(self.entries[base].op is p.IOTA for base, _ in operands):
@@ -298,7 +304,7 @@ class Fuser:
         if not self.factors_of(product.entry).isdisjoint(region.members):
             return False  # they must lie in memory before the product begins
         for member in region.members:
-            if not self.fits_product(own, member, self.paths.operands(member)):
+            if not self.fits_product(product, member, self.paths.operands(member)):
                 return False
         if not self.order.can_merge(key, other):
             return False

@@ -26,6 +26,7 @@ from lampas.engine.schedule.fuse import fuse
 from lampas.engine.schedule.guards import Guard, make_guards
 from lampas.engine.schedule.image_pools import image_pool_call
 from lampas.engine.schedule.masks import remake_masks
+from lampas.engine.schedule.moments import find_moments
 from lampas.engine.schedule.nesting import Cells, assembly_calls, copy_call
 from lampas.engine.schedule.padding import padding_calls
 from lampas.engine.schedule.plan_memory import Life, MemoryPlan, plan_memory, verify_plan
@@ -78,7 +79,9 @@ def make_schedule(
 ) -> Schedule:
     """Settle, fuse, lower and plan; `threads` bounds the scratch memory of kernels only."""
     simple = simplify(arrangement.graph)
-    settled = remake_masks(settle(split_depths(simple))) if fused else settle(simple)
+    settled = settle(split_depths(simple) if fused else simple)
+    if fused:
+        settled = find_moments(remake_masks(settled))
     steps, paths = fuse(settled, fused)
     if fused:
         steps = deliver(steps, paths)

@@ -43,15 +43,17 @@ class Contraction:
     """A matrix product and what is computed of its elements before they are stored.
 
     `region` has the product's own shape as its space, the product among its frames (not its members), and
-    no reductions; what it stores may or may not include the product itself.
+    no reductions; what it stores may or may not include the product itself.  A convolution's kernel may fill another entry
+    with the moments of its results, which then are stored as they are.
     """
 
     entry: int
     region: Region
+    moments: int | None = None
 
     @property
     def stores(self) -> list[int]:
-        return self.region.stores
+        return self.region.stores if self.moments is None else [*self.region.stores, self.moments]
 
 
 @final

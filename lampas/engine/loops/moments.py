@@ -1,0 +1,97 @@
+"""Moments of what a unit of a convolution has stored, for the batch normalisation that follows.
+
+While a unit's results still lie in the near caches, three numbers are found for each column: how many values there are, their
+sum, and the sum of their squares around the unit's own mean.  From those of all units follow mean and variance of the
+whole, without another walk through memory and as exactly as by two (T. F. Chan, G. H. Golub, R. J. LeVeque, 1979):
+
+    Σ (x − mean)² = Σ over units [squares + count · (sum/count − mean)²]
+
+The target (3, units, columns) has the counts, the sums and the squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lampas.engine.llvm.text import Builder, Value, constant, vector
+
+WIDE = 4  # vectors of columns at once: their chains of sums overlap
+Body = Callable[[Value, list[Value]], list[Value]]
+# Walks all positions of a unit: from values to be carried, and what becomes of them at a position, to the last ones.
+Walk = Callable[[list[Value], Body], list[Value]]
+
+
+class Results(NamedTuple):
+    """What was stored: the result's address and the elements of its rows; the target's, and how many units it has."""
+
+    c: Value
+    row: Value
+    target: Value
+    units: Value
+
+
+def write_moments(
+    b: Builder,
+    kinds: tuple[str, int],
+    results: Results,
+    walk: Walk,
+    number: Value,
+    columns: tuple[Value, Value],
+) -> None:
+    """The moments of unit `number` in a range of whole vectors of columns; `kinds` are the element's type and the lanes."""
+    element, lanes = kinds
+    first, stop = columns
+    middle = b.add(first, b.bit_and(b.subtract(stop, first), -WIDE * lanes))
+    for begin, end, vectors in ((first, middle, WIDE), (middle, stop, 1)):
+        with b.loop(begin, end, vectors * lanes) as column:
+            columns_of_unit = Columns(b, element, vector(element, vectors * lanes), results, column)
+            found = columns_of_unit.moments(walk, WIDE // vectors)
+            for place, value in enumerate(found):
+                line = b.add(b.multiply(results.units, place), number)
+                offset = b.add(b.multiply(line, results.row), column)
+                b.store(value, b.element_pointer(results.target, offset, element))
+
+
+class Columns(NamedTuple):
+    """Some neighbouring columns of a unit, as one vector of type `kind`."""
+
+    b: Builder
+    element: str
+    kind: str
+    results: Results
+    column: Value
+
+    def value(self, position: Value) -> Value:
+        """What lies at a position."""
+        b, results = self.b, self.results
+        offset = b.add(b.multiply(position, results.row), self.column)
+        return b.load(self.kind, b.element_pointer(results.c, offset, self.element))
+
+    def moments(self, walk: Walk, chains: int) -> tuple[Value, Value, Value]:
+        """Count, sum and squares; sums are made in `chains` that take turns, so that none waits for itself."""
+        b = self.b
+
+        def add(position: Value, state: list[Value]) -> list[Value]:
+            count, oldest, *others = state
+            return [b.add(count, 1), *others, b.add(oldest, self.value(position))]
+
+        zeros = [constant(0, self.kind)] * chains
+        counted, *sums = walk([b.value(0), *zeros], add)
+        count = b.splat(b.cast("sitofp", counted, self.element), self.kind)
+        total = self.together(sums)
+        mean = b.divide(total, count)
+
+        def square(position: Value, state: list[Value]) -> list[Value]:
+            oldest, *others = state
+            away = b.subtract(self.value(position), mean)
+            return [*others, b.multiply_add(away, away, oldest)]
+
+        return count, total, self.together(walk(zeros, square))
+
+    def together(self, sums: list[Value]) -> Value:
+        """All chains in one."""
+        total = sums[0]
+        for each in sums[1:]:
+            total = self.b.add(total, each)
+        return total

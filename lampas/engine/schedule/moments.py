@@ -1,0 +1,209 @@
+"""Mean and variance behind a convolution come from moments that its kernel finds while its results are near.
+
+A batch normalisation sums its input, and then the squares of what is left without the mean: two walks through memory.  Where
+that input is a convolution's result as it is, the kernel writes the moments of each of its units (loops/moments.py), of which
+both sums are made.
+
+    %7 sum [0, 1, 2] %6                        %7 output [1] %6                     (3, units, channels)
+    %9 subtract %6 (%8 of %7)         =>       %8 … sums of the units' sums, and of their squares and distances
+    %11 sum [0, 1, 2] (multiply %9 %9)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, final
+
+from lampas.engine.dtype import float32
+from lampas.engine.graph import primitives as p
+from lampas.engine.graph.linear import Entry, LinearGraph
+from lampas.engine.schedule.convolution import blocks_of
+from lampas.engine.schedule.images import ConvolutionForm, lanes_of
+
+if TYPE_CHECKING:
+    from lampas.engine.graph.linear import Origin
+
+LEAST_VALUES = 1 << 18  # fewer lie in the near caches anyway
+LEAST_COLUMNS = 32  # fewer are no work for whole vectors that take turns
+
+
+@final
+class Sums(NamedTuple):
+    """The two sums of a normalisation: entries of the product, of both sums, and of the mean between them."""
+
+    product: int
+    total: int
+    mean: int
+    squares: int
+
+
+def find_moments(graph: LinearGraph) -> LinearGraph:
+    """The settled graph with such sums made of moments."""
+    found = MomentsFinder(graph).sums()
+    if not found:
+        return graph
+    writer = MomentsWriter(found)
+    for number, (entry, origin) in enumerate(zip(graph.entries, graph.origins, strict=True)):
+        writer.write(number, entry, origin)
+    leaves = tuple([writer.places[leaf] for leaf in graph.leaves])
+    outputs = tuple([writer.places[output] for output in graph.outputs])
+    return LinearGraph(tuple(writer.entries), leaves, outputs, tuple(writer.origins))
+
+
+@final
+class MomentsFinder:
+    """Finds normalisations behind convolutions."""
+
+    def __init__(self, graph: LinearGraph) -> None:
+        self.entries = graph.entries
+        self.users: list[list[int]] = [[] for _ in graph.entries]
+        for number, entry in enumerate(graph.entries):
+            for source in dict.fromkeys(entry.sources):
+                self.users[source].append(number)
+
+    def sums(self) -> list[Sums]:
+        """Those of all products that have them."""
+        made = [self.sums_of(n) for n, entry in enumerate(self.entries) if fits(entry)]
+        return [each for each in made if each is not None]
+
+    def sums_of(self, product: int) -> Sums | None:
+        """The sums over all rows of a product, if there are both."""
+        for total in self.through_views(product):
+            if not self.sums_rows(total):
+                continue
+            for mean in self.users[total]:
+                if not self.is_mean(mean, total):
+                    continue
+                squares = self.squares_around(product, mean)
+                if squares is not None:
+                    return Sums(product, total, mean, squares)
+        return None
+
+    def through_views(self, number: int) -> list[int]:
+        """The users of an entry behind reshapes."""
+        found: list[int] = []
+        for user in self.users[number]:
+            if self.entries[user].op is p.RESHAPE:
+                found.extend(self.through_views(user))
+            else:
+                found.append(user)
+        return found
+
+    def sums_rows(self, number: int) -> bool:
+        """Whether an entry adds up everything along all dimensions but the last."""
+        entry = self.entries[number]
+        if entry.op is not p.SUM or entry.dtype is not float32:
+            return False
+        shape = self.entries[entry.sources[0]].shape
+        return tuple(entry.attributes[0]) == tuple(range(len(shape) - 1))
+
+    def is_mean(self, number: int, total: int) -> bool:
+        """Whether an entry is a sum divided by its count."""
+        entry = self.entries[number]
+        if entry.op is not p.MULTIPLY or total not in entry.sources:
+            return False
+        factors = [self.constant(source) for source in entry.sources if source != total]
+        source = self.entries[self.entries[total].sources[0]]
+        count = source.numel // max(source.shape[-1], 1)
+        return factors == [1 / count]
+
+    def constant(self, number: int) -> float | None:
+        """A number behind views."""
+        entry = self.entries[number]
+        while entry.op.kind == "view":
+            entry = self.entries[entry.sources[0]]
+        return float(entry.attributes[0]) if entry.op is p.CONSTANT else None
+
+    def squares_around(self, product: int, mean: int) -> int | None:
+        """The sum of the squares of a product's distances from its mean."""
+        for away in self.users[mean]:
+            entry = self.entries[away]
+            if entry.op is not p.SUBTRACT or entry.sources[1] != mean:
+                continue
+            if away not in self.through_views(product):
+                continue
+            for squared in self.users[away]:
+                if self.entries[squared].sources == (away, away):
+                    sums = [user for user in self.users[squared] if self.sums_rows(user)]
+                    if self.entries[squared].op is p.MULTIPLY and sums:
+                        return sums[0]
+        return None
+
+
+def fits(entry: Entry) -> bool:
+    """Whether a product's kernel can find moments, of whole vectors of channels, and it pays."""
+    form = entry.attributes[0] if entry.op is p.MATMUL and entry.attributes else None
+    if not isinstance(form, ConvolutionForm) or form.is_depthwise or entry.dtype is not float32:
+        return False
+    if form.sizes.groups != 1 or entry.numel < LEAST_VALUES:
+        return False
+    return entry.shape[1] >= LEAST_COLUMNS and entry.shape[1] % lanes_of(float32) == 0
+
+
+@final
+class MomentsWriter:
+    """Writes the entries again, the sums from moments."""
+
+    def __init__(self, found: list[Sums]) -> None:
+        self.entries: list[Entry] = []
+        self.origins: list[Origin] = []
+        self.places: list[int] = []
+        self.totals = {each.total: each for each in found}
+        self.squares = {each.squares: each for each in found}
+        self.moments: dict[int, int] = {}
+        self.origin: Origin = ("", ())
+
+    def write(self, number: int, entry: Entry, origin: Origin) -> None:
+        """One entry of the old graph."""
+        self.origin = origin
+        if number in self.totals:
+            made = self.total(self.totals[number], entry)
+        elif number in self.squares:
+            made = self.squares_of(self.squares[number], entry)
+        else:
+            sources = tuple([self.places[source] for source in entry.sources])
+            made = self.append(entry._replace(sources=sources))
+        self.places.append(made)
+
+    def append(self, entry: Entry) -> int:
+        self.entries.append(entry)
+        self.origins.append(self.origin)
+        return len(self.entries) - 1
+
+    def add(
+        self, op: p.Primitive, sources: tuple[int, ...], shape: tuple[int, ...], *attributes: object
+    ) -> int:
+        return self.append(Entry(op, attributes, sources, shape, float32))
+
+    def part(self, sums: Sums, place: int) -> int:
+        """The counts (0), sums (1) or squares (2) of a product's units."""
+        made = self.moments.get(sums.product)
+        if made is None:
+            product = self.entries[self.places[sums.product]]
+            shape = (3, blocks_of(product.dtype, product.attributes[0]), product.shape[1])
+            made = self.add(p.OUTPUT, (self.places[sums.product],), shape, 1)
+            self.moments[sums.product] = made
+        _, units, columns = self.entries[made].shape
+        shape = (1, units, columns)
+        cut = self.add(p.SLICE, (made,), shape, (place, 0, 0), shape, (1, 1, 1))
+        return self.add(p.RESHAPE, (cut,), (units, columns), (units, columns))
+
+    def summed(self, value: int, shape: tuple[int, ...]) -> int:
+        """The sum over units, in the shape of the entry that it replaces."""
+        columns = self.entries[value].shape[1]
+        made = self.add(p.SUM, (value,), (1, columns), (0,))
+        return self.add(p.RESHAPE, (made,), shape, shape)
+
+    def total(self, sums: Sums, entry: Entry) -> int:
+        """The sum of everything."""
+        return self.summed(self.part(sums, 1), entry.shape)
+
+    def squares_of(self, sums: Sums, entry: Entry) -> int:
+        """The sum of squares around the mean of everything."""
+        count, total, squares = (self.part(sums, place) for place in range(3))
+        shape = self.entries[count].shape
+        mean = self.add(p.RESHAPE, (self.places[sums.mean],), (1, shape[1]), (1, shape[1]))
+        own = self.add(p.DIVIDE, (total, count), shape)
+        away = self.add(p.SUBTRACT, (own, mean), shape)
+        apart = self.add(p.MULTIPLY, (away, away), shape)
+        weighted = self.add(p.MULTIPLY, (count, apart), shape)
+        return self.summed(self.add(p.ADD, (squares, weighted), shape), entry.shape)
