@@ -6,8 +6,8 @@ elements' matrices (tiles × channels) by the transformed weight's (channels × 
 of the direct way for m = 4.  The block stays in the second cache.  Matrices: winograd_matrices.py.
 
 Operands: image (N, H, W, channels), transformed weight (elements, filters/lanes, channels, lanes), c (N, H, W, filters),
-scratch, then the epilogue's.  Channels and filters are multiples of the lanes.  Integers: `WinogradInteger`, the
-epilogue's behind `FIRST_INTEGER`.
+scratch, then the epilogue's or the target of moments (moments.py).  Channels and filters are multiples of the lanes.
+Integers: `WinogradInteger`, the epilogue's behind `FIRST_INTEGER`.
 """
 
 from __future__ import annotations

@@ -11,14 +11,14 @@ The parts follow from the sizes alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from lampas.engine.dtype import float32, float64
 from lampas.engine.graph import primitives as p
-from lampas.engine.graph.linear import Entry, LinearGraph
+from lampas.engine.schedule.copying import GraphCopy
 
 if TYPE_CHECKING:
-    from lampas.engine.graph.linear import Origin
+    from lampas.engine.graph.linear import Entry, LinearGraph
 
 LONG = 8  # times as deep as the result is high and wide
 LEAST_PART = 256  # rows
@@ -42,54 +42,22 @@ def split_depths(graph: LinearGraph) -> LinearGraph:
     cuts = [parts_of(entry, graph.entries) for entry in graph.entries]
     if max(cuts, default=1) == 1:
         return graph
-    writer = DepthWriter()
-    for entry, origin, parts in zip(graph.entries, graph.origins, cuts, strict=True):
-        writer.write(entry, origin, parts)
-    places = writer.places
-    leaves = tuple([places[leaf] for leaf in graph.leaves])
-    outputs = tuple([places[output] for output in graph.outputs])
-    return LinearGraph(tuple(writer.entries), leaves, outputs, tuple(writer.origins))
+    copy = GraphCopy()
+
+    def replacement(number: int, entry: Entry) -> int | None:
+        return None if cuts[number] == 1 else add_parts(copy, entry, cuts[number])
+
+    return copy.write(graph, replacement)
 
 
-@final
-class DepthWriter:
-    """Writes the entries again, some as several."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.origins: list[Origin] = []
-        self.places: list[int] = []
-
-    def write(self, entry: Entry, origin: Origin, parts: int) -> None:
-        """One entry of the old graph."""
-        sources = tuple([self.places[source] for source in entry.sources])
-        if parts == 1:
-            self.append(entry._replace(sources=sources), origin)
-        else:
-            self.write_parts(entry, sources, origin, parts)
-        self.places.append(len(self.entries) - 1)
-
-    def append(self, entry: Entry, origin: Origin) -> int:
-        self.entries.append(entry)
-        self.origins.append(origin)
-        return len(self.entries) - 1
-
-    def write_parts(
-        self, entry: Entry, sources: tuple[int, ...], origin: Origin, parts: int
-    ) -> None:
-        """The products of all parts, and their sum."""
-        a, b = sources
-        kind, (m, n) = entry.dtype, entry.shape
-        each = self.entries[a].shape[-1] // parts
-
-        def add(
-            op: p.Primitive, attributes: tuple[object, ...], made: tuple[int, ...], *shape: int
-        ) -> int:
-            return self.append(Entry(op, attributes, made, shape, kind), origin)
-
-        a = add(p.RESHAPE, ((m, parts, each),), (a,), m, parts, each)
-        a = add(p.PERMUTE, ((1, 0, 2),), (a,), parts, m, each)
-        b = add(p.RESHAPE, ((parts, each, n),), (b,), parts, each, n)
-        product = add(p.MATMUL, (), (a, b), parts, m, n)
-        total = add(p.SUM, ((0,),), (product,), 1, m, n)
-        add(p.RESHAPE, ((m, n),), (total,), m, n)
+def add_parts(copy: GraphCopy, entry: Entry, parts: int) -> int:
+    """The products of all parts, and their sum."""
+    a, b = entry.sources
+    kind, (m, n) = entry.dtype, entry.shape
+    each = copy.entries[a].shape[-1] // parts
+    a = copy.add(p.RESHAPE, (a,), (m, parts, each), kind, (m, parts, each))
+    a = copy.add(p.PERMUTE, (a,), (parts, m, each), kind, (1, 0, 2))
+    b = copy.add(p.RESHAPE, (b,), (parts, each, n), kind, (parts, each, n))
+    product = copy.add(p.MATMUL, (a, b), (parts, m, n), kind)
+    total = copy.add(p.SUM, (product,), (1, m, n), kind, (0,))
+    return copy.add(p.RESHAPE, (total,), (m, n), kind, (m, n))

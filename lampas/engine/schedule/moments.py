@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from lampas.engine.dtype import float32
 from lampas.engine.graph import primitives as p
-from lampas.engine.graph.linear import Entry, LinearGraph
 from lampas.engine.schedule.convolution import blocks_of
+from lampas.engine.schedule.copying import GraphCopy
 from lampas.engine.schedule.images import ConvolutionForm, lanes_of
 
 if TYPE_CHECKING:
-    from lampas.engine.graph.linear import Origin
+    from lampas.engine.graph.linear import Entry, LinearGraph
 
+Shape = tuple[int, ...]
 LEAST_VALUES = 1 << 18  # fewer lie in the near caches anyway
 LEAST_COLUMNS = 32  # fewer are no work for whole vectors that take turns
 
@@ -41,12 +42,7 @@ def find_moments(graph: LinearGraph) -> LinearGraph:
     found = MomentsFinder(graph).sums()
     if not found:
         return graph
-    writer = MomentsWriter(found)
-    for number, (entry, origin) in enumerate(zip(graph.entries, graph.origins, strict=True)):
-        writer.write(number, entry, origin)
-    leaves = tuple([writer.places[leaf] for leaf in graph.leaves])
-    outputs = tuple([writer.places[output] for output in graph.outputs])
-    return LinearGraph(tuple(writer.entries), leaves, outputs, tuple(writer.origins))
+    return MomentsWriter(found).write(graph)
 
 
 @final
@@ -141,69 +137,58 @@ def fits(entry: Entry) -> bool:
 
 @final
 class MomentsWriter:
-    """Writes the entries again, the sums from moments."""
+    """Writes the graph again, the sums from moments."""
 
     def __init__(self, found: list[Sums]) -> None:
-        self.entries: list[Entry] = []
-        self.origins: list[Origin] = []
-        self.places: list[int] = []
+        self.copy = GraphCopy()
         self.totals = {each.total: each for each in found}
         self.squares = {each.squares: each for each in found}
         self.moments: dict[int, int] = {}
-        self.origin: Origin = ("", ())
 
-    def write(self, number: int, entry: Entry, origin: Origin) -> None:
-        """One entry of the old graph."""
-        self.origin = origin
+    def write(self, graph: LinearGraph) -> LinearGraph:
+        """The whole graph."""
+        return self.copy.write(graph, self.replacement)
+
+    def replacement(self, number: int, entry: Entry) -> int | None:
+        """What stands for a sum."""
         if number in self.totals:
-            made = self.total(self.totals[number], entry)
-        elif number in self.squares:
-            made = self.squares_of(self.squares[number], entry)
-        else:
-            sources = tuple([self.places[source] for source in entry.sources])
-            made = self.append(entry._replace(sources=sources))
-        self.places.append(made)
-
-    def append(self, entry: Entry) -> int:
-        self.entries.append(entry)
-        self.origins.append(self.origin)
-        return len(self.entries) - 1
+            return self.summed(self.part(self.totals[number], 1), entry.shape)
+        if number in self.squares:
+            return self.summed(self.squares_of(self.squares[number]), entry.shape)
+        return None
 
     def add(
-        self, op: p.Primitive, sources: tuple[int, ...], shape: tuple[int, ...], *attributes: object
+        self, op: p.Primitive, sources: tuple[int, ...], shape: Shape, *attributes: object
     ) -> int:
-        return self.append(Entry(op, attributes, sources, shape, float32))
+        return self.copy.add(op, sources, shape, float32, *attributes)
 
     def part(self, sums: Sums, place: int) -> int:
         """The counts (0), sums (1) or squares (2) of a product's units."""
         made = self.moments.get(sums.product)
         if made is None:
-            product = self.entries[self.places[sums.product]]
+            source = self.copy.places[sums.product]
+            product = self.copy.entries[source]
             shape = (3, blocks_of(product.dtype, product.attributes[0]), product.shape[1])
-            made = self.add(p.OUTPUT, (self.places[sums.product],), shape, 1)
-            self.moments[sums.product] = made
-        _, units, columns = self.entries[made].shape
+            made = self.moments[sums.product] = self.add(p.OUTPUT, (source,), shape, 1)
+        _, units, columns = self.copy.entries[made].shape
         shape = (1, units, columns)
         cut = self.add(p.SLICE, (made,), shape, (place, 0, 0), shape, (1, 1, 1))
         return self.add(p.RESHAPE, (cut,), (units, columns), (units, columns))
 
-    def summed(self, value: int, shape: tuple[int, ...]) -> int:
+    def summed(self, value: int, shape: Shape) -> int:
         """The sum over units, in the shape of the entry that it replaces."""
-        columns = self.entries[value].shape[1]
+        columns = self.copy.entries[value].shape[1]
         made = self.add(p.SUM, (value,), (1, columns), (0,))
         return self.add(p.RESHAPE, (made,), shape, shape)
 
-    def total(self, sums: Sums, entry: Entry) -> int:
-        """The sum of everything."""
-        return self.summed(self.part(sums, 1), entry.shape)
-
-    def squares_of(self, sums: Sums, entry: Entry) -> int:
-        """The sum of squares around the mean of everything."""
+    def squares_of(self, sums: Sums) -> int:
+        """The squares of each unit around the mean of everything."""
         count, total, squares = (self.part(sums, place) for place in range(3))
-        shape = self.entries[count].shape
-        mean = self.add(p.RESHAPE, (self.places[sums.mean],), (1, shape[1]), (1, shape[1]))
+        shape = self.copy.entries[count].shape
+        row = (1, shape[1])
+        mean = self.add(p.RESHAPE, (self.copy.places[sums.mean],), row, row)
         own = self.add(p.DIVIDE, (total, count), shape)
         away = self.add(p.SUBTRACT, (own, mean), shape)
         apart = self.add(p.MULTIPLY, (away, away), shape)
         weighted = self.add(p.MULTIPLY, (count, apart), shape)
-        return self.summed(self.add(p.ADD, (squares, weighted), shape), entry.shape)
+        return self.add(p.ADD, (squares, weighted), shape)
