@@ -29,7 +29,7 @@ def sections() -> list[Section]:
     return [
         ("Lampas", _release()),
         ("Machine", _machine()),
-        ("Kernel cache", _cache()),
+        ("Cache of kernels and programs", _cache()),
         ("Settings", _settings()),
         ("Packages", [(name, _installed(name)) for name in REQUIRED]),
         ("Optional", _optional()),
@@ -84,7 +84,7 @@ def _cache() -> list[tuple[str, str]]:
     size = sum(nbytes for _, nbytes, _ in entries) / 2**20
     return [
         ("directory", cache.directory if cache.usable else f"{cache.directory} (not usable)"),
-        ("size", f"{size:.1f} of {cache.cap_bytes / 2**20:.0f} MiB in {len(entries)} kernels"),
+        ("size", f"{size:.1f} of {cache.cap_bytes / 2**20:.0f} MiB in {len(entries)} files"),
     ]
 
 

@@ -216,7 +216,7 @@ def test_info_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_info_with_the_cache_switched_off() -> None:
     with settings.override(cache=False):
-        assert dict(dict(info.sections())["Kernel cache"]) == {
+        assert dict(dict(info.sections())["Cache of kernels and programs"]) == {
             "directory": "switched off (LAMPAS_CACHE)"
         }
 
