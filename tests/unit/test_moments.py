@@ -184,6 +184,17 @@ def test_where_the_schedule_asks_for_them(name: str) -> None:
         np.testing.assert_allclose(found, model(x).detach().numpy(), atol=1e-3)
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("extent", [1, 2, 4, 6])
+def test_one_unit_may_be_all(extent: int) -> None:
+    model = nn.Sequential(nn.Conv2d(16, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32))
+    x = image(extent=extent)
+    with settings.override(tier="compiled", verify=True):
+        found = model(x).detach().numpy()
+    with settings.override(tier="reference"):
+        np.testing.assert_allclose(found, model(x).detach().numpy(), atol=1e-3)
+
+
 def test_small_images_are_summed_as_they_lie() -> None:
     model = nn.Sequential(nn.Conv2d(16, 32, 3, bias=False), nn.BatchNorm2d(32))
     with lampas.no_grad():

@@ -177,9 +177,10 @@ class MomentsWriter:
 
     def summed(self, value: int, shape: Shape) -> int:
         """The sum over units, in the shape of the entry that it replaces."""
-        columns = self.copy.entries[value].shape[1]
-        made = self.add(p.SUM, (value,), (1, columns), (0,))
-        return self.add(p.RESHAPE, (made,), shape, shape)
+        units, columns = self.copy.entries[value].shape
+        if units > 1:  # nests reduce no dimension of size 1
+            value = self.add(p.SUM, (value,), (1, columns), (0,))
+        return self.add(p.RESHAPE, (value,), shape, shape)
 
     def squares_of(self, sums: Sums) -> int:
         """The squares of each unit around the mean of everything."""
