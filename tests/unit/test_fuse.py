@@ -154,6 +154,15 @@ def test_picking_concatenating_and_padding_are_native() -> None:
     assert not [name for name in records(check(*nodes)) if name.startswith("host")]
 
 
+@pytest.mark.parametrize("rows", [3, 6])
+def test_picking_by_what_is_made_of_the_picked(rows: int) -> None:
+    """The memory that is picked from and the index's own operand are the same path, and both count."""
+    x = leaf(6, 3, kind=int64)
+    index = g.add(g.slice_dims(x, (0, 0), (rows, 3), (1, 1)), g.constant(1, int64))
+    picked = g.gather(x, 0, index)
+    check(picked, g.sum_dims(picked, [1]), g.add(index, index))
+
+
 def test_strided_write_takes_over_a_dying_base() -> None:
     x, value = leaf(5, 3), leaf(2, seed=1)
     base = g.exp(x)

@@ -13,16 +13,19 @@ from lampas import nn
 from lampas.engine.device.pool import get_num_threads, set_num_threads
 from lampas.engine.dtype import float32
 from lampas.engine.graph import primitives as p
-from lampas.engine.graph.linear import linearize
+from lampas.engine.graph.linear import LinearGraph, linearize
 from lampas.engine.llvm.compiler import object_code
 from lampas.engine.llvm.target import Target, aarch64_neon, host, x86_avx2, x86_avx512, x86_sse2
 from lampas.engine.loops.brgemm import GemmPlan
+from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
 from lampas.engine.loops.convolution_forward import ConvolutionSizes, plan_convolution
 from lampas.engine.loops.convolution_geometry import forward_line, three_lines
+from lampas.engine.loops.winograd import WinogradInteger
 from lampas.engine.loops.winograd_matrices import SINGLE
 from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd
 from lampas.engine.realize.building import build_program
 from lampas.engine.schedule import moments
+from lampas.engine.schedule.copying import GraphCopy
 from lampas.engine.schedule.lay_out import arrange
 from lampas.engine.schedule.moments import find_moments
 from lampas.engine.schedule.settle import settle
@@ -57,7 +60,7 @@ def run(plan: GemmPlan, size: Size, filters: int, units: int, threads: int) -> t
     rng = np.random.default_rng(3)
     image = guarded((rng.standard_normal((size[0], size[2], size[3], size[1])) + 9).astype("f"))
     weight = guarded(rng.standard_normal(filters * size[1] * 9).astype("f"))
-    positions = units_of_result(plan, size, filters)
+    positions = positions_of(plan, size, filters)
     out = guarded(np.full((positions, filters), np.nan, np.float32))
     found = guarded(np.full((3, units, filters), np.nan, np.float32))
     arrays = {"a": image, "b": weight, "c": out, "moments": found}
@@ -65,7 +68,7 @@ def run(plan: GemmPlan, size: Size, filters: int, units: int, threads: int) -> t
     return out, found
 
 
-def units_of_result(plan: GemmPlan, size: Size, filters: int) -> int:
+def positions_of(plan: GemmPlan, size: Size, filters: int) -> int:
     """Positions of a result: those of the image, or a quarter for a stride."""
     images, _, height, width = size
     if plan.calls[-1].kernel.name.startswith("winograd"):
@@ -94,7 +97,7 @@ SIZES: list[tuple[Size, int]] = [
 @pytest.mark.parametrize(("size", "filters"), SIZES, ids=str)
 def test_of_the_direct_way(size: Size, filters: int, target: Target) -> None:
     plan = direct(size, filters, target)
-    units = plan.calls[-1].integers[25]
+    units = plan.calls[-1].integers[FIRST_INTEGER]
     assert_moments(*run(plan, size, filters, units, 1))
 
 
@@ -103,14 +106,14 @@ def test_of_the_direct_way(size: Size, filters: int, target: Target) -> None:
 @pytest.mark.parametrize(("size", "filters"), SIZES, ids=str)
 def test_of_winograds_way(size: Size, filters: int, way: int, target: Target) -> None:
     plan = winograd(size, filters, way, target)
-    units = plan.calls[-1].integers[14]
+    units = plan.calls[-1].integers[WinogradInteger.BLOCKS]
     assert_moments(*run(plan, size, filters, units, 1))
 
 
 def test_of_images_of_two_by_two() -> None:
     size, filters = (70, 32, 2, 2), 64
     plan = winograd(size, filters, SINGLE, host())
-    assert_moments(*run(plan, size, filters, plan.calls[-1].integers[14], 1))
+    assert_moments(*run(plan, size, filters, plan.calls[-1].integers[WinogradInteger.BLOCKS], 1))
 
 
 def test_any_number_of_threads_gives_the_same_bits() -> None:
@@ -119,7 +122,8 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
         found = []
         for threads in (1, 3):
             plan = make(size, filters, host(), threads)
-            place = 14 if plan.calls[-1].kernel.name.startswith("winograd") else 25
+            by_tiles = plan.calls[-1].kernel.name.startswith("winograd")
+            place = WinogradInteger.BLOCKS if by_tiles else FIRST_INTEGER
             found.append(run(plan, size, filters, plan.calls[-1].integers[place], threads)[1])
         assert found[0].tobytes() == found[1].tobytes()
 
@@ -182,6 +186,29 @@ def test_where_the_schedule_asks_for_them(name: str) -> None:
         found = model(x).detach().numpy()
     with settings.override(tier="reference"):
         np.testing.assert_allclose(found, model(x).detach().numpy(), atol=1e-3)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("columns", [32, 2])
+def test_columns_of_another_shape_are_others(columns: int) -> None:
+    """Read in narrower rows, a product's memory has sums of its own, which are not those of the channels."""
+    with lampas.no_grad():
+        value = nn.Conv2d(16, 32, 1, bias=False)(image())
+    graph = settle(simplify(arrange(linearize([value._node]).graph()).graph))
+    copy = GraphCopy()
+    copy.write(graph, lambda number, entry: None)
+    product = next(n for n, entry in enumerate(copy.entries) if moments.fits(entry))
+    shape = (copy.entries[product].numel // columns, columns)
+    row = (1, columns)
+    rows = copy.add(p.RESHAPE, (product,), shape, float32, shape)
+    total = copy.add(p.SUM, (rows,), row, float32, (0,))
+    part = copy.add(p.CONSTANT, (), (), float32, 1 / shape[0], repr(1 / shape[0]))
+    mean = copy.add(p.MULTIPLY, (total, part), row, float32)
+    away = copy.add(p.SUBTRACT, (rows, mean), shape, float32)
+    squared = copy.add(p.MULTIPLY, (away, away), shape, float32)
+    made = copy.add(p.SUM, (squared,), row, float32, (0,))
+    whole = LinearGraph(tuple(copy.entries), graph.leaves, (made,), tuple(copy.origins))
+    assert (find_moments(whole) is whole) is (columns == 2)
 
 
 @pytest.mark.usefixtures("small")

@@ -7,11 +7,10 @@ making.program()
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any, final
 
 from lampas.engine.realize.parts import blueprint_of
-from lampas.engine.realize.program import BUILDING, Program
+from lampas.engine.realize.program import Program, building
 from lampas.engine.realize.program_store import Stored, find_stored, keep_stored
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Making:
 
     def arrange(self) -> None:
         """Choose the layouts, where the disk does not tell."""
-        self.arrangement = importlib.import_module(BUILDING).arrange(self.blueprint.graph)
+        self.arrangement = building().arrange(self.blueprint.graph)
 
     def program(self) -> Program:
         """The program."""
@@ -55,6 +54,6 @@ class Making:
         """Build the program's parts, and keep them."""
         if self.arrangement is None:
             self.arrange()
-        parts = importlib.import_module(BUILDING).make_parts(self.blueprint, self.arrangement)
+        parts = building().make_parts(self.blueprint, self.arrangement)
         keep_stored(self.key, Stored(self.stored.wanted, parts))
         return parts

@@ -50,7 +50,6 @@ class Replay:
         "plan",
         "scalars",
         "settled",
-        "stored",
     )
 
     def __init__(self, plan: Any, leaves: Sequence[tuple[int, Node]], free: Sequence[int]) -> None:
@@ -59,7 +58,6 @@ class Replay:
         self.buffers = [number for number, node in leaves if node.op is not SCALAR]
         self.scalars = [number for number, node in leaves if node.op is SCALAR]
         self.layouts = [node.attributes for _, node in leaves if node.op is not SCALAR]
-        self.stored = list(zip(self.buffers, self.layouts, strict=True))
         self.free = free
         self.outputs: tuple[int, ...] = ()
         self.settled: tuple[tuple[int, int], ...] = ()
@@ -69,7 +67,7 @@ class Replay:
         """Compute the outputs; False, with nothing done, where a leaf lies otherwise than then."""
         values = journal.values
         buffers: list[Buffer] = []
-        for number, layout in self.stored:
+        for number, layout in zip(self.buffers, self.layouts, strict=True):
             node = values[number]
             if node.attributes != layout:
                 return False

@@ -39,10 +39,9 @@ class Sums(NamedTuple):
 
 def find_moments(graph: LinearGraph) -> LinearGraph:
     """The settled graph with such sums made of moments."""
-    found = MomentsFinder(graph).sums()
-    if not found:
-        return graph
-    return MomentsWriter(found).write(graph)
+    products = [number for number, entry in enumerate(graph.entries) if fits(entry)]
+    found = MomentsFinder(graph).sums(products) if products else []
+    return MomentsWriter(found).write(graph) if found else graph
 
 
 @final
@@ -56,15 +55,15 @@ class MomentsFinder:
             for source in dict.fromkeys(entry.sources):
                 self.users[source].append(number)
 
-    def sums(self) -> list[Sums]:
+    def sums(self, products: list[int]) -> list[Sums]:
         """Those of all products that have them."""
-        made = [self.sums_of(n) for n, entry in enumerate(self.entries) if fits(entry)]
+        made = [self.sums_of(product) for product in products]
         return [each for each in made if each is not None]
 
     def sums_of(self, product: int) -> Sums | None:
         """The sums over all rows of a product, if there are both."""
         for total in self.through_views(product):
-            if not self.sums_rows(total):
+            if not self.sums_rows(total, product):
                 continue
             for mean in self.users[total]:
                 if not self.is_mean(mean, total):
@@ -84,13 +83,14 @@ class MomentsFinder:
                 found.append(user)
         return found
 
-    def sums_rows(self, number: int) -> bool:
-        """Whether an entry adds up everything along all dimensions but the last."""
+    def sums_rows(self, number: int, product: int) -> bool:
+        """Whether an entry adds up everything along all dimensions but the last, which is that of a product's columns."""
         entry = self.entries[number]
         if entry.op is not p.SUM or entry.dtype is not float32:
             return False
         shape = self.entries[entry.sources[0]].shape
-        return tuple(entry.attributes[0]) == tuple(range(len(shape) - 1))
+        rows = tuple(entry.attributes[0]) == tuple(range(len(shape) - 1))
+        return rows and shape[-1] == self.entries[product].shape[1]
 
     def is_mean(self, number: int, total: int) -> bool:
         """Whether an entry is a sum divided by its count."""
@@ -119,7 +119,7 @@ class MomentsFinder:
                 continue
             for squared in self.users[away]:
                 if self.entries[squared].sources == (away, away):
-                    sums = [user for user in self.users[squared] if self.sums_rows(user)]
+                    sums = [user for user in self.users[squared] if self.sums_rows(user, product)]
                     if self.entries[squared].op is p.MULTIPLY and sums:
                         return sums[0]
         return None

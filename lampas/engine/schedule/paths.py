@@ -103,7 +103,8 @@ class Paths:
                 found.append((base, steps))
                 continue
             expanded = [(inner, before + steps) for inner, before in self.operands(base)]
-            found.extend([path for path in expanded if path not in found])
+            beside = found[self.memory_operands(number) :]
+            found.extend([path for path in expanded if path not in beside])
         self.known[number] = found
         return found
 
