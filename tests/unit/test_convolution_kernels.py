@@ -163,6 +163,27 @@ def test_nothing_is_read_or_written_outside(case: Case, kind: type) -> None:
     close(by_weight(case, x, grad, host()), wanted_by_weight)
 
 
+@pytest.mark.parametrize("channels", [513, 520, 640, 690, 1032, 1540])
+@pytest.mark.parametrize("turns", [False, True], ids=["forward", "turned"])
+def test_depths_beyond_a_panel(channels: int, turns: bool) -> None:
+    """A run's last piece is shorter than the others, so that more runs of it lie in a panel side by side."""
+    channels += -channels % 8 if turns else 0
+    case = Case((2, channels, 4, 3), (8, channels, 3, 3))
+    x, weight, grad = operands_of(case)
+    wanted, wanted_by_weight = expected(case, x, weight, grad)
+    if not turns:
+        close(forward(case, x, weight, host()), wanted)
+        close(by_weight(case, x, grad, host()), wanted_by_weight)
+        return
+    lanes = lanes_of(host(), np.float32)
+    lying = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    out = guarded(np.full((2, 4, 3, 8), np.nan, np.float32))
+    layout = blocked_weight(lying.shape, 1, lanes)
+    plan = plan_convolution(float32, case.sizes, turned=True)
+    run(plan, laid(x, channels_last(case.shape)), laid(lying, layout), out, 1)
+    close(np.ascontiguousarray(out.transpose(0, 3, 1, 2)), wanted)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_any_number_of_threads_gives_the_same_bits(case: Case) -> None:
     x, weight, grad = operands_of(case)

@@ -130,14 +130,27 @@ def make_tables(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> Tables:
         words += [word for run in runs for word in run]
         place = kernel.first_table + len(words)
         words += [*box.sizes, *first_places(sizes, box.stretches), table, len(runs), length]
-        together = PANEL_DEPTH // max(min(chunk, length), 1)
-        depth = max(depth, min(together, len(runs)) * min(chunk, length))
+        depth = max(depth, *(panel_depth(piece, len(runs)) for piece in pieces_of(length, chunk)))
         for first, count in row_blocks(sizes.images * box.positions, kernel):
             for begin, end in parts:
                 units += [place, first, count, begin, end, number]
             number += 1
     unit_table = kernel.first_table + len(words)
     return Tables((*words, *units), len(units) // len(UnitWord), unit_table, chunk, depth)
+
+
+def pieces_of(length: int, chunk: int) -> set[int]:
+    """The lengths that a run's pieces have.
+
+    >>> sorted(pieces_of(600, 304))
+    [296, 304]
+    """
+    return {min(chunk, length), length % chunk or chunk} if length else {0}
+
+
+def panel_depth(piece: int, runs: int) -> int:
+    """How much of a panel's row the pieces of a class take: of as many runs at a time as it holds."""
+    return min(PANEL_DEPTH // max(piece, 1), runs) * piece
 
 
 def blocks_of_rows(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> int:
