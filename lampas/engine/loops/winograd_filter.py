@@ -9,17 +9,24 @@ A unit is one channel of one vector of filters (for "turned": a vector of channe
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
 from lampas.engine.llvm.target import Target
-from lampas.engine.llvm.text import Module, Value, vector
+from lampas.engine.llvm.text import Builder, Module, Value, vector
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
+from lampas.engine.loops.brgemm_plan import element_bytes
 from lampas.engine.loops.brgemm_tile import transpose
 from lampas.engine.loops.winograd import SKEW
 from lampas.engine.loops.winograd_matrices import TAPS, elements_of, filter_matrix, transposed
 from lampas.engine.loops.winograd_transform import transform
+
+
+BLOCKS_AHEAD = 1
+LINE_BYTES = 64
 
 
 class FilterInteger(IntEnum):
@@ -53,73 +60,104 @@ class FilterWriter:
 
     def __init__(self, module: Module, kernel: WinogradFilterKernel) -> None:
         self.kernel, self.element = kernel, kernel.element
-        self.lanes = kernel.target.lanes(self.element)
-        self.kind, self.size = vector(self.element, self.lanes), elements_of(kernel.way)
+        self.lanes, self.size = kernel.target.lanes(self.element), elements_of(kernel.way)
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
 
     def write(self) -> None:
-        b = self.b
+        b, kernel = self.b, self.kernel
         operands, integers, begin, end, _ = b.arguments
-        self.channels, self.plane = (
-            b.load_element("i64", integers, place) for place in FilterInteger
-        )
+        channels, self.plane = (b.load_element("i64", integers, place) for place in FilterInteger)
         source, target = (b.load_element("ptr", operands, place) for place in (0, 1))
-        turns = self.kernel.direction == "turned"
+        forward = kernel.direction != "back"
+        weight, self.spread = (source, target) if forward else (target, source)
+        filters = b.divide(b.subtract(self.plane, SKEW), channels)
+        transforms = FilterTransforms(b, kernel, weight, channels, filters)
+        blocks = b.divide(channels, self.lanes)
         with b.loop(begin, end) as unit:
-            if turns:
-                self.write_turned(unit, source, target)
+            if kernel.direction == "turned":
+                column, block = b.divide(unit, blocks), b.remainder(unit, blocks)
+                first = b.add(b.multiply(column, channels), b.multiply(block, self.lanes))
+                transforms.write_turned(column, block, lambda n, y, x: self.spot(b.add(first, n), y, x))  # fmt: skip
             else:
-                self.write_plain(unit, source, target)
+                column, channel = b.divide(unit, channels), b.remainder(unit, channels)
+                transforms.write_plain(column, channel, functools.partial(self.spot, unit))
         b.ret()
 
-    def spot(self, spread: Value, unit: Value, y: int, x: int) -> Value:
+    def spot(self, unit: Value, y: int, x: int) -> Value:
         """Where an element of a unit's transform lies."""
         b = self.b
         offset = b.add(b.multiply(self.plane, self.size * y + x), b.multiply(unit, self.lanes))
-        return b.element_pointer(spread, offset, self.element)
+        return b.element_pointer(self.spread, offset, self.element)
 
-    def write_plain(self, unit: Value, source: Value, target: Value) -> None:
+
+class FilterTransforms:
+    """Emits transforms of filters, a vector of them at a time, for functions that know where transforms lie.
+
+    `weight` lies as the kernel's direction has it, with so many channels and filters.
+    """
+
+    def __init__(
+        self,
+        b: Builder,
+        kernel: WinogradFilterKernel,
+        weight: Value,
+        channels: Value,
+        filters: Value,
+    ) -> None:
+        self.b, self.kernel, self.element = b, kernel, kernel.element
+        self.lanes = kernel.target.lanes(self.element)
+        self.kind = vector(self.element, self.lanes)
+        self.weight, self.channels, self.filters = weight, channels, filters
+
+    def write_plain(self, column: Value, channel: Value, spot: Callable[[int, int], Value]) -> None:
         """One channel of a vector of filters, there or back."""
         b, forward = self.b, self.kernel.direction == "forward"
-        weight, spread = (source, target) if forward else (target, source)
-        block, channel = b.divide(unit, self.channels), b.remainder(unit, self.channels)
-        first = b.add(b.multiply(b.multiply(block, self.channels), TAPS * TAPS), channel)
+        first = b.add(b.multiply(b.multiply(column, self.channels), TAPS * TAPS), channel)
 
         def tap(y: int, x: int) -> Value:
             row = b.add(first, b.multiply(self.channels, TAPS * y + x))
-            return b.element_pointer(weight, b.multiply(row, self.lanes), self.element)
+            return b.element_pointer(self.weight, b.multiply(row, self.lanes), self.element)
 
         def read(y: int, x: int) -> Value:
-            return b.load(self.kind, tap(y, x) if forward else self.spot(spread, unit, y, x))
+            return b.load(self.kind, tap(y, x) if forward else spot(y, x))
 
         def write(y: int, x: int, value: Value) -> None:
-            b.store(value, self.spot(spread, unit, y, x) if forward else tap(y, x))
+            b.store(value, spot(y, x) if forward else tap(y, x))
 
         matrix = filter_matrix(self.kernel.way)
         transform(b, matrix if forward else transposed(matrix), read, write)
 
-    def write_turned(self, unit: Value, source: Value, target: Value) -> None:
+    def ask_ahead(self, place: Value) -> None:
+        """Fetch the square that comes soon: squares of the channels lie far apart."""
+        b, lanes = self.b, self.lanes
+        soon = b.add(place, b.multiply(self.filters, TAPS * TAPS * BLOCKS_AHEAD))
+        far = b.multiply(soon, lanes)
+        line = LINE_BYTES // element_bytes(self.element)
+        for start in range(0, lanes * lanes, line):
+            spot = b.element_pointer(self.weight, b.add(far, start), self.element, inside=False)
+            b.prefetch(spot)
+
+    def write_turned(
+        self, column: Value, block: Value, spot: Callable[[Value, int, int], Value]
+    ) -> None:
         """A square of the weight for each tap, transposed; then its channels one by one.
 
         The weight lies (channels/lanes, taps, filters, lanes): its filters are the channels of the convolution that is
-        derived, and a unit counts vectors of filters, then of channels.
+        derived.  `column` counts vectors of filters, `block` those of channels; `spot` gets the channel of the block.
         """
         b, lanes = self.b, self.lanes
-        blocks = b.divide(self.channels, lanes)
-        column, block = b.divide(unit, blocks), b.remainder(unit, blocks)
-        filters = b.divide(b.subtract(self.plane, SKEW), self.channels)
         parked = b.allocate(self.element, TAPS * TAPS * lanes * lanes)
         with b.loop(0, TAPS * TAPS) as number:
             row = b.add(b.multiply(block, TAPS * TAPS), b.subtract(TAPS * TAPS - 1, number))
-            place = b.add(b.multiply(row, filters), b.multiply(column, lanes))
+            place = b.add(b.multiply(row, self.filters), b.multiply(column, lanes))
+            self.ask_ahead(place)
             lines = [
-                b.load_element(self.kind, source, b.multiply(b.add(place, n), lanes))
+                b.load_element(self.kind, self.weight, b.multiply(b.add(place, n), lanes))
                 for n in range(lanes)
             ]
             into = b.multiply(number, lanes * lanes)
             for n, line in enumerate(transpose(b, lines)):
                 b.store(line, b.element_pointer(parked, b.add(into, n * lanes), self.element))
-        first = b.add(b.multiply(column, self.channels), b.multiply(block, lanes))
         with b.loop(0, lanes) as n:
 
             def read(y: int, x: int) -> Value:
@@ -127,6 +165,6 @@ class FilterWriter:
                 return b.load_element(self.kind, parked, place)
 
             def write(y: int, x: int, value: Value) -> None:
-                b.store(value, self.spot(target, b.add(first, n), y, x))
+                b.store(value, spot(n, y, x))
 
             transform(b, filter_matrix(self.kernel.way), read, write)

@@ -20,6 +20,8 @@ from lampas.engine.loops.convolution_weight_plan import even
 from lampas.engine.loops.winograd import MOST_BLOCK, SKEW, WinogradInteger, WinogradKernel
 from lampas.engine.loops.winograd_filter import WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of, inputs_of, outputs_of
+from lampas.engine.loops.winograd_panel import FIRST_TILE as FIRST_TILE_OF_GROUP
+from lampas.engine.loops.winograd_panel import WinogradPanelKernel, own_elements
 from lampas.engine.loops.winograd_weight import (
     FIRST_TILE,
     TILES_OF_UNIT,
@@ -29,7 +31,13 @@ from lampas.engine.loops.winograd_weight import (
 
 BLOCK_BYTES = 1 << 20  # of the transforms of one unit
 UNITS_WANTED = 4
+NEAR_SPREAD = 4 << 20  # bytes of a transformed weight that may pass through the caches
+BLOCKS_OF_GROUP = 2  # whose transformed inputs lie in memory together
 FEW_TILES = 32  # from here on units differ by their tiles alone
+
+
+Operands = tuple[tuple[str, int], ...]
+Extras = Sequence[Sequence[int]]
 
 
 class WinogradSizes(NamedTuple):
@@ -76,8 +84,16 @@ def block_of(sizes: WinogradSizes, way: int, part: int, rows: int, nbytes: int) 
     return -(-count // blocks)
 
 
+def suits_panels(sizes: WinogradSizes, way: int, nbytes: int) -> bool:
+    """Whether units had better transform their filters: the whole transformed weight would not stay in the near caches."""
+    return elements_of(way) ** 2 * sizes.channels * sizes.filters * nbytes > NEAR_SPREAD
+
+
 def cut_of(sizes: WinogradSizes, way: int, shape: TileShape, nbytes: int) -> tuple[int, int]:
     """Filters and tiles of a unit."""
+    if suits_panels(sizes, way, nbytes):
+        count = sizes.count(way)
+        return shape.columns, -(-count // -(-count // MOST_BLOCK))
     part = part_of(sizes, way, shape.columns)
     return part, block_of(sizes, way, part, shape.rows, nbytes)
 
@@ -144,28 +160,104 @@ def plan_winograd(
     "moments" gets those of all blocks (moments.py).
     """
     target, element = target or host(), plain_element(kind)
-    kernel, nbytes = WinogradKernel(target, element, way, epilogue, moments), element_bytes(element)
-    shape, elements = kernel.shape, elements_of(way) ** 2
-    part, block = cut_of(sizes, way, shape, nbytes)
-    values = integers_of(sizes, way, block, part, shape.lanes)
-    head = [0] * FIRST_INTEGER
-    for key, value in values.items():
-        head[key] = value
-    for extra in extras:
-        head += [0, 0, *extra]
-    scratch = threads * values[WinogradInteger.SCRATCH_STRIDE] * nbytes
-    spread = elements * (sizes.channels * sizes.filters + SKEW) * nbytes
-    place = ("kept", 0) if keeps else ("scratch", scratch)
-    weight = filter_call(target, element, sizes, way, place, turned)
-    operands = (("a", 0), place, ("c", 0), ("scratch", 0))
-    operands += tuple((f"extra{number}", 0) for number in range(len(extras)))
-    operands += (("moments", 0),) if moments else ()
-    units = values[WinogradInteger.BLOCKS] * -(-sizes.filters // part)
-    work = sizes.count(way) * elements * sizes.channels * sizes.filters // 100
-    call = KernelCall(kernel, operands, tuple(head), units, work, kernel.name)
-    if keeps:
-        return GemmPlan((weight, call), scratch, spread, 1)
-    return GemmPlan((weight, call), scratch + spread)
+    planner = ForwardPlanner(kind, sizes, way, threads, target)
+    listed = tuple((f"extra{number}", 0) for number in range(len(extras)))
+    listed += (("moments", 0),) if moments else ()
+    if suits_panels(sizes, way, element_bytes(element)):
+        direction = "turned" if turned else "forward"
+        kernel = WinogradPanelKernel(target, element, way, epilogue, moments, direction)
+        return planner.by_panels(kernel, extras, listed)
+    return planner.by_blocks(WinogradKernel(target, element, way, epilogue, moments), extras, listed, turned, keeps)  # fmt: skip
+
+
+class Planner:
+    """What the plans of all directions begin with."""
+
+    def __init__(
+        self, kind: dtype, sizes: WinogradSizes, way: int, threads: int, target: Target
+    ) -> None:
+        self.sizes, self.way, self.threads, self.target = sizes, way, threads, target
+        self.element, self.elements = plain_element(kind), elements_of(way) ** 2
+        self.nbytes, self.shape = element_bytes(self.element), tile_shape(target, self.element)
+
+    def transform(
+        self, part: Literal["image", "grad"], tiles: tuple[int, int], place: int, patches: int
+    ) -> KernelCall:
+        """The call that transforms tiles (the first, and how many) of inputs or gradient to a place of the scratch memory."""
+        (first, count), sizes = tiles, self.sizes
+        kernel = WinogradTransformKernel(self.target, self.element, self.way, part)
+        values = integers_of(sizes, self.way, count, sizes.filters, self.shape.lanes)
+        values[WinogradInteger.PATCH] = patch_of(sizes, self.way)
+        values[FIRST_TILE] = first
+        listed = tuple(values[key] for key in WinogradInteger)
+        source = ("a", 0) if part == "image" else ("b", 0)
+        operands = (source, ("scratch", place), ("scratch", patches))
+        width = sizes.channels if part == "image" else sizes.filters
+        extent = -(-count // TILES_OF_UNIT)
+        return KernelCall(kernel, operands, listed, extent, count * width * 4, kernel.name)
+
+
+class ForwardPlanner(Planner):
+    """Plans the calls of a forward convolution."""
+
+    def __init__(
+        self, kind: dtype, sizes: WinogradSizes, way: int, threads: int, target: Target
+    ) -> None:
+        super().__init__(kind, sizes, way, threads, target)
+        self.part, self.block = cut_of(sizes, way, self.shape, self.nbytes)
+        self.values = integers_of(sizes, way, self.block, self.part, self.shape.lanes)
+
+    def by_blocks(
+        self, kernel: WinogradKernel, extras: Extras, listed: Operands, turned: bool, keeps: bool
+    ) -> GemmPlan:
+        """The weight is transformed first; a unit transforms its inputs."""
+        sizes = self.sizes
+        scratch = self.threads * self.values[WinogradInteger.SCRATCH_STRIDE] * self.nbytes
+        spread = elements_of(self.way) ** 2 * (sizes.channels * sizes.filters + SKEW) * self.nbytes
+        place = ("kept", 0) if keeps else ("scratch", scratch)
+        weight = filter_call(self.target, self.element, sizes, self.way, place, turned)
+        operands = (("a", 0), place, ("c", 0), ("scratch", 0), *listed)
+        call = self.call(kernel, extras, operands, self.values[WinogradInteger.BLOCKS])
+        if keeps:
+            return GemmPlan((weight, call), scratch, spread, 1)
+        return GemmPlan((weight, call), scratch + spread)
+
+    def by_panels(self, kernel: WinogradPanelKernel, extras: Extras, listed: Operands) -> GemmPlan:
+        """A group of blocks after the other: its inputs are transformed first; a unit transforms its weights."""
+        sizes, nbytes, threads, i = self.sizes, self.nbytes, self.threads, WinogradInteger
+        own = -(-own_elements(self.shape, self.way, self.block) // 16) * 16
+        self.values[i.SCRATCH_STRIDE] = own
+        group = BLOCKS_OF_GROUP * self.block
+        count = sizes.count(self.way)
+        spread = elements_of(self.way) ** 2 * (min(group, count) * sizes.channels + SKEW)
+        inputs, patches = threads * own * nbytes, (threads * own + spread) * nbytes
+        operands = (("scratch", inputs), ("b", 0), ("c", 0), ("scratch", 0), *listed)
+        calls: list[KernelCall] = []
+        for first in range(0, count, group):
+            tiles = min(group, count - first)
+            calls.append(self.transform("image", (first, tiles), inputs, patches))
+            self.values |= {i.TILES: tiles, FIRST_TILE_OF_GROUP: first}
+            calls.append(self.call(kernel, extras, operands, -(-tiles // self.block)))
+        return GemmPlan(tuple(calls), patches + threads * patch_of(sizes, self.way) * nbytes)
+
+    def call(
+        self, kernel: WinogradKernel, extras: Extras, operands: Operands, blocks: int
+    ) -> KernelCall:
+        """The call of the product of so many blocks."""
+        sizes, head = self.sizes, [0] * FIRST_INTEGER
+        for key, value in self.values.items():
+            head[key] = value
+        for extra in extras:
+            head += [0, 0, *extra]
+        units = blocks * -(-sizes.filters // self.part)
+        tiles = self.values[WinogradInteger.TILES]
+        work = tiles * elements_of(self.way) ** 2 * sizes.channels * sizes.filters // 100
+        return KernelCall(kernel, operands, tuple(head), units, work, kernel.name)
+
+
+def patch_of(sizes: WinogradSizes, way: int) -> int:
+    """Elements of the room for one tile's inputs."""
+    return -(-(inputs_of(way) ** 2) * sizes.channels // 16) * 16
 
 
 GROUP_BYTES = 6 << 20  # of the transforms of one group of tiles, which lie in the third cache
@@ -192,20 +284,20 @@ def plan_winograd_weight(
     return WeightPlanner(kind, sizes, way, threads, target or host()).plan()
 
 
-class WeightPlanner:
+class WeightPlanner(Planner):
     """Collects the calls of a derivative by the weight."""
 
     def __init__(
         self, kind: dtype, sizes: WinogradSizes, way: int, threads: int, target: Target
     ) -> None:
-        self.sizes, self.way, self.target = sizes, way, target
-        self.element, self.elements = plain_element(kind), elements_of(way) ** 2
-        self.nbytes, self.shape = element_bytes(self.element), tile_shape(target, self.element)
+        super().__init__(kind, sizes, way, threads, target)
         self.group = group_of(sizes, way, self.nbytes)
         filters = -(-sizes.filters // self.shape.columns) * self.shape.columns
-        self.patch = -(-(inputs_of(way) ** 2) * sizes.channels // 16) * 16
         planes = [self.group * sizes.channels, self.group * filters, sizes.channels * sizes.filters]
-        room = [*(self.elements * (plane + SKEW) for plane in planes), threads * self.patch]
+        room = [
+            *(self.elements * (plane + SKEW) for plane in planes),
+            threads * patch_of(sizes, way),
+        ]
         self.places = [sum(room[:n]) * self.nbytes for n in range(5)]
         self.calls: list[KernelCall] = []
 
@@ -215,8 +307,9 @@ class WeightPlanner:
         count = sizes.count(self.way)
         for first in range(0, count, self.group):
             tiles = min(self.group, count - first)
-            self.transform("image", first, tiles)
-            self.transform("grad", first, tiles)
+            image, grad, _, patches, _ = self.places
+            self.calls.append(self.transform("image", (first, tiles), image, patches))
+            self.calls.append(self.transform("grad", (first, tiles), grad, patches))
             self.multiply(tiles, first == 0)
         kernel = WinogradFilterKernel(self.target, self.element, self.way, "back")
         extent = sizes.filters // lanes * sizes.channels
@@ -226,19 +319,6 @@ class WeightPlanner:
             KernelCall(kernel, operands, integers, extent, extent * 20, kernel.name, 16)
         )
         return GemmPlan(tuple(self.calls), self.places[4])
-
-    def transform(self, part: Literal["image", "grad"], first: int, tiles: int) -> None:
-        kernel = WinogradTransformKernel(self.target, self.element, self.way, part)
-        values = integers_of(self.sizes, self.way, tiles, self.sizes.filters, self.shape.lanes)
-        values[WinogradInteger.PATCH] = self.patch
-        values[FIRST_TILE] = first
-        listed = tuple(values[key] for key in WinogradInteger)
-        source, place = ("a", 0) if part == "image" else ("b", 1)
-        operands = ((source, 0), ("scratch", self.places[place]), ("scratch", self.places[3]))
-        width = self.sizes.channels if part == "image" else self.sizes.filters
-        extent = -(-tiles // TILES_OF_UNIT)
-        work = tiles * width * 4
-        self.calls.append(KernelCall(kernel, operands, listed, extent, work, kernel.name))
 
     def multiply(self, tiles: int, fresh: bool) -> None:
         sizes, kernel = self.sizes, WinogradProductKernel(self.target, self.element)

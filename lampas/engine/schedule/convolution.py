@@ -72,7 +72,7 @@ def convolution_call(
         epilogue, c, arrays = write_epilogue(step, paths, cells)
     extras = arrays[1:]
     options: dict[str, Any] = {"extras": [extra.strides for extra in extras]}
-    if form.way and keeps_weight(paths, entry.sources[1]):
+    if form.way and step.moments is None and keeps_weight(paths, entry.sources[1]):
         options["keeps"] = True
     if step.moments is not None:
         options["moments"] = True

@@ -29,7 +29,7 @@ from lampas.engine.loops.convolution_forward import ConvolutionSizes
 from lampas.engine.loops.convolution_geometry import Line, forward_line, phase_lines, three_lines
 from lampas.engine.loops.convolution_kernel import ConvolutionKernel
 from lampas.engine.loops.winograd_matrices import SINGLE, TAPS, elements_of
-from lampas.engine.loops.winograd_plan import WinogradSizes
+from lampas.engine.loops.winograd_plan import WinogradSizes, blocks_of_tiles, suits_panels
 from lampas.engine.schedule import windows
 from lampas.engine.settings import settings
 
@@ -46,8 +46,9 @@ FORCED = {"winograd2": 2, "winograd4": 4}
 MULTIPLICATION = 0.0175
 TRANSFORMED = 8.0  # a tile of one channel, there or back
 TRANSFORMED_WEIGHT = 3.0  # a filter's taps for one channel
-TRANSFORMED_AFAR = 14.0  # the same where the transformed weight does not stay in the third cache
-CACHED_WEIGHT = 12 << 20
+TRANSFORMED_IN_PANELS = (
+    4.0  # the same for each block of tiles, where it does not stay in the near caches
+)
 KEPT = 0.07  # a byte of a weight that comes from memory
 TURNED_BACK = 5.0  # a filter's taps, back from the transform, for one channel
 SINGLE_SHARE = 0.25  # what a filter's transform costs for images of one tile, of what it does else
@@ -220,7 +221,7 @@ def product_entry(
     """The entry of a product with windows: (positions, filters of all groups)."""
     kind = a.w.entries[x].dtype
     shape = (sizes.images * prod(sizes.places), sizes.groups * sizes.filters)
-    form = ConvolutionForm(sizes, choose(sizes, kind, kept, turns), turns)
+    form = ConvolutionForm(sizes, choose(sizes, kind, kept), turns)
     return a.w.append(Entry(p.MATMUL, (form,), (x, weight), shape, kind))
 
 
@@ -361,7 +362,7 @@ def direct_cost(sizes: ConvolutionSizes, kind: dtype) -> float:
     return cost
 
 
-def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False, turns: bool = False) -> int:
+def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False) -> int:
     """The cheapest way of a forward product: 0 direct, else one of Winograd's.
 
     A transformed weight that is `kept` from run to run costs nothing to make, but as any has to be fetched.
@@ -372,19 +373,19 @@ def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False, turns: bool
         return FORCED[settings.convolution]
     sizes = nominal(sizes)
     filters = sizes.channels * sizes.filters
-    costs = {0: sizes.multiplications * MULTIPLICATION}
-    if kept:
-        costs[0] += sizes.taps * filters * kind.itemsize * KEPT
+    fetched = sizes.taps * filters * kind.itemsize * KEPT if kept else 0
+    costs = {0: sizes.multiplications * MULTIPLICATION + fetched}
     for way in ways_of(sizes):
-        if way == SINGLE and turns:
-            continue  # a weight that is far away: turned on its way into the product it is fetched once
-        spread = elements_of(way) ** 2 * filters * kind.itemsize
-        if kept:
-            costs[way] = transformed_cost(sizes, way) + spread * KEPT
-            continue
-        near = TRANSFORMED_WEIGHT if spread <= CACHED_WEIGHT else TRANSFORMED_AFAR
-        near *= SINGLE_SHARE if way == SINGLE else 1
-        costs[way] = transformed_cost(sizes, way) + filters * near
+        winograd = ConvolutionForm(sizes, way).winograd
+        costs[way] = transformed_cost(sizes, way)
+        share = SINGLE_SHARE if way == SINGLE else 1
+        if suits_panels(winograd, way, kind.itemsize):
+            blocks = blocks_of_tiles(kind, winograd, way)
+            costs[way] += filters * TRANSFORMED_IN_PANELS * share * blocks + fetched
+        elif kept:
+            costs[way] += elements_of(way) ** 2 * filters * kind.itemsize * KEPT
+        else:
+            costs[way] += filters * TRANSFORMED_WEIGHT * share
     return min(costs, key=costs.__getitem__)
 
 
