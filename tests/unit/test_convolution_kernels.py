@@ -29,7 +29,8 @@ from lampas.engine.loops.winograd_matrices import (
     output_matrix,
     outputs_of,
 )
-from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd, plan_winograd_weight
+from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd
+from lampas.engine.loops.winograd_weight_plan import plan_winograd_weight
 from tests.unit.gemm_programs import WIDE, guarded, program_of
 
 Array = np.ndarray

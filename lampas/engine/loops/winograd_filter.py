@@ -24,7 +24,6 @@ from lampas.engine.loops.winograd import SKEW
 from lampas.engine.loops.winograd_matrices import TAPS, elements_of, filter_matrix, transposed
 from lampas.engine.loops.winograd_transform import transform
 
-
 BLOCKS_AHEAD = 1
 LINE_BYTES = 64
 
@@ -93,7 +92,8 @@ class FilterWriter:
 class FilterTransforms:
     """Emits transforms of filters, a vector of them at a time, for functions that know where transforms lie.
 
-    `weight` lies as the kernel's direction has it, with so many channels and filters.
+    `weight` lies as the kernel's direction has it, with so many channels and filters; on the way back the result is stored
+    there, or with `adds` added to what is.
     """
 
     def __init__(
@@ -103,11 +103,12 @@ class FilterTransforms:
         weight: Value,
         channels: Value,
         filters: Value,
+        adds: bool = False,
     ) -> None:
         self.b, self.kernel, self.element = b, kernel, kernel.element
         self.lanes = kernel.target.lanes(self.element)
         self.kind = vector(self.element, self.lanes)
-        self.weight, self.channels, self.filters = weight, channels, filters
+        self.weight, self.channels, self.filters, self.adds = weight, channels, filters, adds
 
     def write_plain(self, column: Value, channel: Value, spot: Callable[[int, int], Value]) -> None:
         """One channel of a vector of filters, there or back."""
@@ -122,7 +123,8 @@ class FilterTransforms:
             return b.load(self.kind, tap(y, x) if forward else spot(y, x))
 
         def write(y: int, x: int, value: Value) -> None:
-            b.store(value, spot(y, x) if forward else tap(y, x))
+            place = spot(y, x) if forward else tap(y, x)
+            b.store(b.add(b.load(self.kind, place), value) if self.adds else value, place)
 
         matrix = filter_matrix(self.kernel.way)
         transform(b, matrix if forward else transposed(matrix), read, write)

@@ -16,7 +16,6 @@ from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
-from lampas.engine.loops.convolution_weight_plan import even
 from lampas.engine.loops.winograd import MOST_BLOCK, SKEW, WinogradInteger, WinogradKernel
 from lampas.engine.loops.winograd_filter import WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of, inputs_of, outputs_of
@@ -25,7 +24,6 @@ from lampas.engine.loops.winograd_panel import WinogradPanelKernel, own_elements
 from lampas.engine.loops.winograd_weight import (
     FIRST_TILE,
     TILES_OF_UNIT,
-    WinogradProductKernel,
     WinogradTransformKernel,
 )
 
@@ -258,73 +256,3 @@ class ForwardPlanner(Planner):
 def patch_of(sizes: WinogradSizes, way: int) -> int:
     """Elements of the room for one tile's inputs."""
     return -(-(inputs_of(way) ** 2) * sizes.channels // 16) * 16
-
-
-GROUP_BYTES = 6 << 20  # of the transforms of one group of tiles, which lie in the third cache
-TILES_OF_SPAN = 9
-
-
-def group_of(sizes: WinogradSizes, way: int, nbytes: int) -> int:
-    """Tiles of a group, even ones."""
-    each = elements_of(way) ** 2 * (sizes.channels + sizes.filters) * nbytes
-    count = sizes.count(way)
-    groups = -(-count // max(1, GROUP_BYTES // each))
-    return -(-count // groups)
-
-
-def plan_winograd_weight(
-    kind: dtype,
-    sizes: WinogradSizes,
-    way: int,
-    *,
-    threads: int = 1,
-    target: Target | None = None,
-) -> GemmPlan:
-    """Plan the derivative by the weight: "a" image, "b" gradient, "c" blocked result; sizes are the forward's."""
-    return WeightPlanner(kind, sizes, way, threads, target or host()).plan()
-
-
-class WeightPlanner(Planner):
-    """Collects the calls of a derivative by the weight."""
-
-    def __init__(
-        self, kind: dtype, sizes: WinogradSizes, way: int, threads: int, target: Target
-    ) -> None:
-        super().__init__(kind, sizes, way, threads, target)
-        self.group = group_of(sizes, way, self.nbytes)
-        filters = -(-sizes.filters // self.shape.columns) * self.shape.columns
-        planes = [self.group * sizes.channels, self.group * filters, sizes.channels * sizes.filters]
-        room = [
-            *(self.elements * (plane + SKEW) for plane in planes),
-            threads * patch_of(sizes, way),
-        ]
-        self.places = [sum(room[:n]) * self.nbytes for n in range(5)]
-        self.calls: list[KernelCall] = []
-
-    def plan(self) -> GemmPlan:
-        """Groups of tiles, then the way back."""
-        sizes, lanes = self.sizes, self.shape.lanes
-        count = sizes.count(self.way)
-        for first in range(0, count, self.group):
-            tiles = min(self.group, count - first)
-            image, grad, _, patches, _ = self.places
-            self.calls.append(self.transform("image", (first, tiles), image, patches))
-            self.calls.append(self.transform("grad", (first, tiles), grad, patches))
-            self.multiply(tiles, first == 0)
-        kernel = WinogradFilterKernel(self.target, self.element, self.way, "back")
-        extent = sizes.filters // lanes * sizes.channels
-        integers = sizes.channels, sizes.channels * sizes.filters + SKEW
-        operands = (("scratch", self.places[2]), ("c", 0))
-        self.calls.append(
-            KernelCall(kernel, operands, integers, extent, extent * 20, kernel.name, 16)
-        )
-        return GemmPlan(tuple(self.calls), self.places[4])
-
-    def multiply(self, tiles: int, fresh: bool) -> None:
-        sizes, kernel = self.sizes, WinogradProductKernel(self.target, self.element)
-        spans = even(sizes.channels, TILES_OF_SPAN * self.shape.rows, self.shape.rows)
-        integers = tiles, sizes.channels, spans[0][1], len(spans), sizes.filters, int(fresh)
-        operands = tuple(("scratch", place) for place in self.places[:3])
-        extent = self.elements * len(spans)
-        work = self.elements * tiles * sizes.channels * sizes.filters // 100
-        self.calls.append(KernelCall(kernel, operands, integers, extent, work, kernel.name))

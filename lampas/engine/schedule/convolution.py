@@ -15,8 +15,8 @@ from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_we
 from lampas.engine.loops.winograd_plan import (
     blocks_of_tiles,
     plan_winograd,
-    plan_winograd_weight,
 )
+from lampas.engine.loops.winograd_weight_plan import plan_winograd_weight
 from lampas.engine.schedule.contract import GemmCall, inheritance, operand, write_epilogue
 from lampas.engine.schedule.images import LEARNING, ConvolutionForm, PhasesForm
 
