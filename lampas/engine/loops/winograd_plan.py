@@ -27,7 +27,7 @@ from lampas.engine.loops.winograd_weight import (
     WinogradTransformKernel,
 )
 
-BLOCK_BYTES = 1 << 20  # of the transforms of one unit
+BLOCK_BYTES = 5 << 17  # of the transforms of one unit
 UNITS_WANTED = 4
 NEAR_SPREAD = 4 << 20  # bytes of a transformed weight that may pass through the caches
 BLOCKS_OF_GROUP = 2  # whose transformed inputs lie in memory together
