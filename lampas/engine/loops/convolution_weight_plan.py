@@ -31,10 +31,11 @@ from lampas.engine.loops.convolution_weight import (
 )
 
 TILES_OF_SPAN = 9
-UNITS_WANTED = 16
+UNITS_WANTED = 8
 WHOLE_SPAN = 640  # rows of a result that one unit takes whole
-WHOLE_BLOCK = 128  # positions of a block then
-LEAST_CHUNK = 512  # positions that are worth a partial result
+WHOLE_BLOCK = 192  # positions of a block then
+LEAST_CHUNK = 256  # positions that are worth a partial result
+FEW_CHUNKS = 4  # fewer are not worth adding up
 MOST_CHUNKS = 16
 SUM_UNIT = 4096
 
@@ -148,7 +149,8 @@ def spans_of_chunks(tables: SpanTables) -> None:
         blocks += blocks_of(place, sizes.images * box.positions, WHOLE_BLOCK)
     blocks = [block for block in blocks if block[BlockWord.COUNT]] or blocks[:1]
     positions = sum(block[BlockWord.COUNT] for block in blocks)
-    tables.partials = min(MOST_CHUNKS, max(1, positions // LEAST_CHUNK), len(blocks))
+    chunks = positions // LEAST_CHUNK
+    tables.partials = min(MOST_CHUNKS, chunks, len(blocks)) if chunks >= FEW_CHUNKS else 1
     goal, done, chunk = positions / tables.partials, 0, list[tuple[int, int, int]]()
     number = 0
     for block in blocks:
