@@ -44,16 +44,30 @@ class TileShape(NamedTuple):
         return vector(self.element, self.lanes)
 
 
-def tile_shape(target: Target, element: str) -> TileShape:
+ROWS = {1: (14, 14, 12, 10), 2: (14, 12, 6, 5), 3: (9, 8, 4, 3)}
+"""Rows of a tile by its vectors: with 32 registers of 64 bytes, with 32, with multiply-add, without."""
+
+
+def tile_shape(target: Target, element: str, vectors: int = 2) -> TileShape:
     """Choose the tile that fills a target's registers."""
-    lanes = target.lanes(element)
     if target.registers >= 32:
-        rows, vectors = (14, 2) if target.vector_bytes == 64 else (12, 2)
-    elif target.fma:
-        rows, vectors = 6, 2
+        machine = 0 if target.vector_bytes == 64 else 1
     else:
-        rows, vectors = 5, 2
-    return TileShape(element, lanes, rows, vectors, target.fma)
+        machine = 2 if target.fma else 3
+    rows = ROWS[vectors][machine]
+    return TileShape(element, target.lanes(element), rows, vectors, target.fma)
+
+
+def vectors_across(columns: int, lanes: int) -> int:
+    """How many vectors a tile had better be wide for so many columns: two, where another width does not waste fewer.
+
+    >>> [vectors_across(columns, 8) for columns in (6, 16, 24, 32, 40, 72, 96)]
+    [1, 2, 3, 2, 2, 3, 2]
+    """
+    whole = -(-columns // lanes)
+    if whole == 1:
+        return 1
+    return 3 if whole % 3 == 0 and whole % 2 else 2
 
 
 def wide_shape(target: Target, element: str, rows: int) -> TileShape:

@@ -10,6 +10,7 @@ and the turned weight, the derivative by the input.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from lampas.engine.loops.brgemm import GemmPlan, KernelCall
 from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
+from lampas.engine.loops.brgemm_tile import vectors_across
 from lampas.engine.loops.convolution_geometry import Box, Line, Stretch, boxes
 from lampas.engine.loops.convolution_kernel import ConvolutionInteger, ConvolutionKernel, UnitWord
 
@@ -153,6 +155,13 @@ def panel_depth(piece: int, runs: int) -> int:
     return min(PANEL_DEPTH // max(piece, 1), runs) * piece
 
 
+def kernel_of(kind: dtype, sizes: ConvolutionSizes, target: Target) -> ConvolutionKernel:
+    """The plain kernel for a convolution."""
+    element = plain_element(kind)
+    across = vectors_across(sizes.filters, target.lanes(element))
+    return ConvolutionKernel(target, element, vectors=across)
+
+
 def blocks_of_rows(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> int:
     """How many blocks of positions there are."""
     counts = [sizes.images * box.positions for box in sizes.boxes() if box.positions]
@@ -193,7 +202,8 @@ def plan_convolution(
     With `turned`, the weight lies blocked by the channels (whole vectors of them and of filters).  With `moments` the
     operand "moments" gets those of all blocks (moments.py).
     """
-    kernel = ConvolutionKernel(target or host(), plain_element(kind), epilogue, turned, moments)
+    kernel = kernel_of(kind, sizes, target or host())
+    kernel = replace(kernel, epilogue=epilogue, turned=turned, moments=moments)
     tables = make_tables(sizes, kernel)
     lanes, nbytes = kernel.shape.lanes, element_bytes(kernel.element)
     pitch = (

@@ -37,7 +37,7 @@ from lampas.engine.loops.convolution_tile import RUN_WORDS, SegmentTile, TileVal
 from lampas.engine.loops.convolution_turn import WeightTurner
 from lampas.engine.loops.moments import Body, Results, write_moments
 
-TILES_OF_UNIT = 8
+TILES_OF_UNIT = 8  # of two vectors across
 
 
 class ConvolutionInteger(IntEnum):
@@ -73,7 +73,8 @@ def tile_heights(shape: TileShape) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class ConvolutionKernel:
-    """What is compiled in: the machine, the element type, the epilogue, how the weight lies, and whether moments are found.
+    """What is compiled in: the machine, the element type, the epilogue, how the weight lies, whether moments are found, and
+    how many vectors a tile is wide.
 
     Where they are (moments.py), there is no epilogue; their target and the number of blocks stand in its place.
     """
@@ -83,15 +84,17 @@ class ConvolutionKernel:
     epilogue: Epilogue | None = None
     turned: bool = False
     moments: bool = False
+    vectors: int = 2
 
     @property
     def shape(self) -> TileShape:
-        return tile_shape(self.target, self.element)
+        return tile_shape(self.target, self.element, self.vectors)
 
     @property
     def unit_rows(self) -> int:
         """The most positions of a unit."""
-        return TILES_OF_UNIT * self.shape.rows
+        shape = self.shape
+        return TILES_OF_UNIT * shape.vectors // 2 * shape.rows
 
     def rounded(self, rows: int) -> int:
         """Rows that the tiles compute for so many positions.

@@ -206,14 +206,13 @@ class SegmentTile:
             b.store(total, place, shape.lanes * shape_bytes(shape))
         with b.branch(b.compare("sge", call.columns, shape.columns)) as (whole, partial):
             with whole:
-                self.finish_rows(stack, shape.columns)
+                self.finish_rows(stack, shape.columns, True)
             with partial:
-                self.finish_rows(stack, shape.lanes)
+                self.finish_rows(stack, shape.lanes, False)
 
-    def finish_rows(self, stack: Value, step: int) -> None:
+    def finish_rows(self, stack: Value, step: int, wide: bool) -> None:
         """Finish the parked sums, whole rows at once (their long chains overlap) or masked vectors."""
         b, shape, call = self.b, self.shape, self.call
-        wide = step == shape.columns
         stop = b.value(step) if wide else b.minimum(call.columns, shape.columns)
         with b.loop(0, call.rows) as r:
             position, row = self.c_row(r)

@@ -61,14 +61,15 @@ MOST_BLOCK = 256  # positions of a block
 
 @dataclass(frozen=True)
 class ConvolutionWeightKernel:
-    """What is compiled in: the machine and the element type."""
+    """What is compiled in: the machine, the element type, and how many vectors a tile is wide."""
 
     target: Target
     element: str
+    vectors: int = 2
 
     @property
     def shape(self) -> TileShape:
-        return tile_shape(self.target, self.element)
+        return tile_shape(self.target, self.element, self.vectors)
 
     @property
     def name(self) -> str:

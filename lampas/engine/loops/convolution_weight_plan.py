@@ -14,6 +14,7 @@ from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target, host
 from lampas.engine.loops.brgemm import GemmPlan, KernelCall
 from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
+from lampas.engine.loops.brgemm_tile import TileShape, vectors_across
 from lampas.engine.loops.convolution_forward import (
     FMA_NANOSECONDS,
     ConvolutionSizes,
@@ -30,7 +31,7 @@ from lampas.engine.loops.convolution_weight import (
     WeightInteger,
 )
 
-TILES_OF_SPAN = 9
+TILES_OF_SPAN = 9  # of two vectors across
 UNITS_WANTED = 8
 WHOLE_SPAN = 640  # rows of a result that one unit takes whole
 WHOLE_BLOCK = 192  # positions of a block then
@@ -102,6 +103,11 @@ class SpanTables:
         self.units = found
 
 
+def span_of(shape: TileShape) -> int:
+    """The most rows of a unit that takes one tap."""
+    return TILES_OF_SPAN * shape.vectors // 2 * shape.rows
+
+
 def blocks_of(place: int, positions: int, most: int) -> list[tuple[int, int, int]]:
     """Even blocks of a class's positions; an empty one where there are none."""
     count = max(1, -(-positions // most))
@@ -123,7 +129,7 @@ def spans_of_taps(tables: SpanTables) -> None:
     """Units of one tap each, over all positions that meet it."""
     sizes, kernel = tables.sizes, tables.kernel
     _, height, width = sizes.kernel
-    most = TILES_OF_SPAN * kernel.shape.rows
+    most = span_of(kernel.shape)
     steps = sizes.in_steps[1:]
     for taps in product(*(range(size) for size in sizes.kernel)):
         met = tuple(meeting(line, tap) for line, tap in zip(sizes.lines, taps, strict=True))
@@ -189,7 +195,9 @@ def plan_convolution_weight(
 ) -> GemmPlan:
     """Plan the derivative by the weight, blocked as the forward kernel reads it."""
     target = target or host()
-    kernel = ConvolutionWeightKernel(target, plain_element(kind))
+    element = plain_element(kind)
+    across = vectors_across(sizes.filters, target.lanes(element))
+    kernel = ConvolutionWeightKernel(target, element, across)
     nbytes = element_bytes(kernel.element)
     tables = make_spans(sizes, kernel)
     head, own = integers_of(tables)
@@ -216,7 +224,7 @@ def integers_of(tables: SpanTables) -> tuple[list[int], int]:
     sizes, shape, i = tables.sizes, tables.kernel.shape, WeightInteger
     span = -(-tables.rows // shape.rows) * shape.rows
     pitch = (-(-span // shape.lanes) | 1) * shape.lanes
-    most = WHOLE_BLOCK if tables.rows > TILES_OF_SPAN * shape.rows else MOST_BLOCK
+    most = WHOLE_BLOCK if tables.rows > span_of(shape) else MOST_BLOCK
     grads = most * pitch
     own = grads + most * shape.columns
     vector_step = sizes.taps * sizes.channels * shape.lanes

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lampas.engine.graph import primitives as p
 from lampas.engine.llvm.target import host
 from lampas.engine.loops.brgemm import GemmPlan
-from lampas.engine.loops.brgemm_plan import plain_element
-from lampas.engine.loops.convolution_forward import blocks_of_rows, plan_convolution
-from lampas.engine.loops.convolution_kernel import ConvolutionKernel
+from lampas.engine.loops.convolution_forward import blocks_of_rows, kernel_of, plan_convolution
 from lampas.engine.loops.convolution_weight_plan import plan_convolution_weight
 from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_weight
 from lampas.engine.loops.winograd_plan import (
@@ -42,7 +40,7 @@ def blocks_of(kind: dtype, form: ConvolutionForm) -> int:
     """Into how many blocks of rows a forward product is cut: each has moments of its own."""
     if form.way:
         return blocks_of_tiles(kind, form.winograd, form.way)
-    return blocks_of_rows(form.sizes, ConvolutionKernel(host(), plain_element(kind)))
+    return blocks_of_rows(form.sizes, kernel_of(kind, form.sizes, host()))
 
 
 def places_of(

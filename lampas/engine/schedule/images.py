@@ -25,9 +25,8 @@ from lampas.engine.graph.layout import (
 )
 from lampas.engine.graph.linear import Entry
 from lampas.engine.llvm.target import host
-from lampas.engine.loops.convolution_forward import ConvolutionSizes
+from lampas.engine.loops.convolution_forward import ConvolutionSizes, kernel_of
 from lampas.engine.loops.convolution_geometry import Line, forward_line, phase_lines, three_lines
-from lampas.engine.loops.convolution_kernel import ConvolutionKernel
 from lampas.engine.loops.winograd_matrices import SINGLE, TAPS, elements_of
 from lampas.engine.loops.winograd_plan import WinogradSizes, blocks_of_tiles, suits_panels
 from lampas.engine.schedule import windows
@@ -350,7 +349,7 @@ def is_plain(line: Line) -> bool:
 
 def direct_cost(sizes: ConvolutionSizes, kind: dtype) -> float:
     """Products, rounded up to whole register tiles, and fetching the weight for each class of positions."""
-    kernel = ConvolutionKernel(host(), "float" if kind is float32 else "double")
+    kernel = kernel_of(kind, sizes, host())
     each = sizes.channels * sizes.filters
     far = each * sizes.taps * kind.itemsize > NEAR_WEIGHT
     cost = 0.0
