@@ -16,6 +16,7 @@ from lampas.engine.graph.layout import as_row_major
 from lampas.engine.graph.linear import linearize
 from lampas.engine.graph.primitives import SCALAR
 from lampas.engine.graph.reference import evaluate
+from lampas.engine.loops import winograd_plan
 from lampas.engine.realize.building import build_program
 from lampas.engine.realize.realize import read
 from lampas.nn import functional as F
@@ -144,6 +145,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...], float]] = {
     "indexing": (indexing, (), 1e-6),
     "products": (products, ("gemm",), 1e-5),
     "winograd": (lambda: derivatives(nn.Conv2d(32, 64, 3, padding=1), images(4, 32, 12, 12)), ("winograd4_float", "winograd_product", "winograd4_filter_turned"), 1e-4),
+    "filters in one vector and in three": (lambda: derivatives(nn.Sequential(nn.Conv2d(5, 4, 3), nn.Conv2d(4, 12, 2)), images(2, 5, 9, 9)), ("convolution_float", "convolution_weight"), 1e-5),
     "winograd of small images": (lambda: derivatives(nn.Conv2d(64, 64, 3, padding=1), images(16, 64, 2, 2)), ("winograd1_float", "winograd1_filter"), 1e-4),
     "convolution": (lambda: derivatives(nn.Conv2d(5, 8, 3, stride=2), images(2, 5, 9, 9)), ("convolution_float", "convolution_weight"), 1e-5),
     "convolution in one dimension": (lambda: derivatives(nn.Conv1d(4, 8, 5, padding=2), images(2, 4, 20)), ("convolution",), 1e-5),
@@ -180,3 +182,11 @@ def test_the_emulator_would_find_a_wrong_kernel(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(run_emulated.__globals__, "evaluate", altered)
     with pytest.raises(AssertionError, match="Mismatched elements: 1"):
         run_emulated([lampas.randn(40) * 2], ("nest",), 1e-6)
+
+
+def test_winograd_of_large_weights_runs_on_aarch64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units transform the filters that they need; which weights are large is a matter of caches."""
+    monkeypatch.setattr(winograd_plan, "NEAR_SPREAD", 0)
+    kernels = ("winograd4_panel_forward", "winograd4_panel_turned", "winograd4_weight")
+    made = derivatives(nn.Conv2d(48, 32, 3, padding=1), images(3, 48, 8, 8))
+    run_emulated(made, kernels, 1e-4)

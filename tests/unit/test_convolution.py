@@ -91,12 +91,14 @@ def test_a_small_image_gets_margins(image: Sizes, kernel: Sizes, attributes: Any
     assert record.extent <= 8 * groups  # no units of edges and corners
 
 
-def test_bias_and_activation_join_the_product() -> None:
-    x, weight = leaf(2, 4, 9, 7), leaf(6, 4, 3, 3, seed=1)
-    bias = g.reshape(leaf(6, seed=2), (1, 6, 1, 1))
+@pytest.mark.parametrize("filters", [1, 3, 6, 8, 13, 24, 40, 72])
+def test_bias_and_activation_join_the_product(filters: int) -> None:
+    """Whatever the width of its tiles: one vector, two or three."""
+    x, weight = leaf(2, 4, 9, 7), leaf(filters, 4, 3, 3, seed=1)
+    bias = g.reshape(leaf(filters, seed=2), (1, filters, 1, 1))
     made = g.make(p.CONVOLUTION, (x, weight), ((1, 1), (1, 1), (1, 1), 1))
     shifted = g.add(made, bias)
-    program = check(g.maximum(shifted, g.like(shifted, 0)), tolerance=1e-4)
+    program = check(g.maximum(g.tanh(shifted), g.like(shifted, 0)), tolerance=1e-4)
     names = [name for name in records(program) if name.startswith("convolution")]
     assert len(names) == 1
     assert program.schedule.steps[-1].region.members, "the product has an epilogue"
