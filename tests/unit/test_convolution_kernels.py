@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,12 +243,23 @@ def test_kernels_compile_for_other_machines(target: Target) -> None:
         assert object_code(str(kernel.module()), target)[:4] == b"\x7fELF"
 
 
-def test_a_new_size_needs_no_new_kernel() -> None:
-    """Any filters over any number of images of any size are the same code."""
-    kernels = set()
-    for case in (CASES[0], CASES[1], CASES[5], CASES[7]):
-        kernels |= {call.kernel for call in plan_convolution(float32, case.sizes).calls}
-    assert len(kernels) == 1
+def kernels_of(case: Case) -> set[Any]:
+    plan = plan_depthwise if case.is_depthwise else plan_convolution
+    return {call.kernel for call in plan(float32, case.sizes).calls}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_new_size_needs_no_new_kernel(case: Case) -> None:
+    """The same filters over any number of images of any size are the same code."""
+    images, channels, *places = case.shape
+    larger = (images + 3, channels, *(2 * size + 1 for size in places))
+    assert kernels_of(case) == kernels_of(replace(case, shape=larger))
+
+
+def test_few_kernels_serve_all_filters() -> None:
+    """Tiles of one, two or three vectors, that read what was gathered or where it lies."""
+    found = set().union(*(kernels_of(case) for case in CASES if not case.is_depthwise))
+    assert len(found) <= 6
 
 
 # ---- geometry -----------------------------------------------------------------------------------------------

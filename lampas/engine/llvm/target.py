@@ -15,6 +15,7 @@ from lampas.engine.settings import settings
 
 AVX512_BITS = ("avx512f", "avx512vl", "avx512bw", "avx512dq")
 AVX2_BITS = ("avx2", "fma", "f16c")
+X86 = ("x86_64", "amd64")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Target:
     def lanes(self, kind: str) -> int:
         """Return how many elements of an LLVM type ("float", "double", "i32", …) fill one register."""
         return self.vector_bytes // ELEMENT_BYTES[kind]
+
+    @property
+    def scarce_registers(self) -> str:
+        """How inline assembly asks for a vector register, where these are so few that order matters; else nothing."""
+        return "x" if self.triple.startswith(X86) and self.registers <= 16 else ""
 
     @property
     def name(self) -> str:
@@ -86,7 +92,7 @@ def from_bits(triple: str, cpu: str, bits: set[str], flat: str) -> Target:
     """Choose a target by the set of feature names that a processor has."""
     if triple.startswith(("aarch64", "arm64")):
         return replace(aarch64_neon(triple), cpu=cpu or "generic", features=flat)
-    if not triple.startswith(("x86_64", "amd64")):
+    if not triple.startswith(X86):
         return Target(triple, cpu, flat, 16, 16, fma=False, masks=False)
     if bits.issuperset(AVX512_BITS) and bits.issuperset(AVX2_BITS):
         tuned = f"{flat},-prefer-256-bit"
@@ -107,4 +113,4 @@ def host() -> Target:
 
 def is_x86() -> bool:
     """Tell whether this process runs on x86-64."""
-    return platform.machine().lower() in ("x86_64", "amd64")
+    return platform.machine().lower() in X86

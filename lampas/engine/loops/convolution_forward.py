@@ -20,7 +20,7 @@ from lampas.engine.loops.brgemm import GemmPlan, KernelCall
 from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER
 from lampas.engine.loops.brgemm_epilogue import NestEpilogue
 from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
-from lampas.engine.loops.brgemm_tile import vectors_across
+from lampas.engine.loops.brgemm_tile import TileShape, vectors_across
 from lampas.engine.loops.convolution_geometry import Box, Line, Stretch, boxes
 from lampas.engine.loops.convolution_kernel import ConvolutionInteger, ConvolutionKernel, UnitWord
 
@@ -28,6 +28,8 @@ Shape = tuple[int, ...]
 LONGEST_RUN = 512  # elements of a run that a panel takes at once
 PANEL_DEPTH = 768  # elements of a panel's row
 UNITS_WANTED = 8
+GATHERED_RUN, GATHERED = 7.0, 0.2  # cycles to copy a run, and for each of its elements
+READ_AFAR = 0.5  # cycles more for an element where it lies, for filters of one vector
 FMA_NANOSECONDS = 0.0175  # a multiplication and addition of floats on one core of AVX-512
 
 
@@ -94,6 +96,12 @@ def runs_of(sizes: ConvolutionSizes, box: Box) -> tuple[list[tuple[int, int]], i
     return found, sizes.channels * (len(w) if merged else 1) if found else 0
 
 
+def points_of(runs: list[tuple[int, int]], length: int) -> tuple[list[tuple[int, int]], int]:
+    """The same of each element of the runs, as runs of one."""
+    found = [(offset + i, row + i) for offset, row in runs for i in range(length)]
+    return found, min(length, 1)
+
+
 def first_places(sizes: ConvolutionSizes, stretches: Sequence[Stretch]) -> tuple[int, int]:
     """Where the first position of a class begins to read (without a tap's offset), and its number in the result."""
     read = written = 0
@@ -117,6 +125,8 @@ class Tables(NamedTuple):
 def make_tables(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> Tables:
     """Classes, their runs, and units over them."""
     listed = [(box, *runs_of(sizes, box)) for box in sizes.boxes() if box.positions]
+    if not kernel.gathers:
+        listed = [(box, *points_of(runs, length)) for box, runs, length in listed]
     longest = max((length for _, _, length in listed), default=1)
     pieces = -(-max(longest, 1) // LONGEST_RUN)
     unit = kernel.shape.lanes
@@ -159,7 +169,17 @@ def kernel_of(kind: dtype, sizes: ConvolutionSizes, target: Target) -> Convoluti
     """The plain kernel for a convolution."""
     element = plain_element(kind)
     across = vectors_across(sizes.filters, target.lanes(element))
-    return ConvolutionKernel(target, element, vectors=across)
+    kernel = ConvolutionKernel(target, element, vectors=across)
+    return replace(kernel, gathers=gathering_pays(sizes, kernel.shape))
+
+
+def gathering_pays(sizes: ConvolutionSizes, shape: TileShape) -> bool:
+    """Whether a position's values are better copied for all panels of filters than read for each where they lie."""
+    along = sizes.kernel[2] if sizes.groups == 1 else 1
+    values = sizes.taps * sizes.channels
+    copied = sizes.taps // along * GATHERED_RUN + values * GATHERED
+    panels = -(-sizes.filters // shape.columns)
+    return values * panels * READ_AFAR / shape.vectors >= copied
 
 
 def blocks_of_rows(sizes: ConvolutionSizes, kernel: ConvolutionKernel) -> int:
@@ -203,7 +223,8 @@ def plan_convolution(
     operand "moments" gets those of all blocks (moments.py).
     """
     kernel = kernel_of(kind, sizes, target or host())
-    kernel = replace(kernel, epilogue=epilogue, turned=turned, moments=moments)
+    gathers = kernel.gathers or turned
+    kernel = replace(kernel, epilogue=epilogue, turned=turned, moments=moments, gathers=gathers)
     tables = make_tables(sizes, kernel)
     lanes, nbytes = kernel.shape.lanes, element_bytes(kernel.element)
     pitch = (

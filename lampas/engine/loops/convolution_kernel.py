@@ -32,7 +32,8 @@ from lampas.engine.loops.brgemm_arguments import (
 )
 from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
-from lampas.engine.loops.convolution_panel import Steps, fill_rows, list_places
+from lampas.engine.loops.convolution_panel import Steps, fill_rows, list_places, table_of
+from lampas.engine.loops.convolution_points import PointTile, words_of_row
 from lampas.engine.loops.convolution_tile import RUN_WORDS, SegmentTile, TileValues
 from lampas.engine.loops.convolution_turn import WeightTurner
 from lampas.engine.loops.moments import Body, Results, write_moments
@@ -73,8 +74,8 @@ def tile_heights(shape: TileShape) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class ConvolutionKernel:
-    """What is compiled in: the machine, the element type, the epilogue, how the weight lies, whether moments are found, and
-    how many vectors a tile is wide.
+    """What is compiled in: the machine, the element type, the epilogue, how the weight lies, whether moments are found,
+    how many vectors a tile is wide, and whether its inputs are gathered or read where they lie (convolution_points.py).
 
     Where they are (moments.py), there is no epilogue; their target and the number of blocks stand in its place.
     """
@@ -85,6 +86,7 @@ class ConvolutionKernel:
     turned: bool = False
     moments: bool = False
     vectors: int = 2
+    gathers: bool = True
 
     @property
     def shape(self) -> TileShape:
@@ -132,9 +134,16 @@ class ConvolutionWriter:
     def __init__(self, module: Module, kernel: ConvolutionKernel) -> None:
         self.kernel, self.shape = kernel, kernel.shape
         heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
-        self.tiles = [SegmentTile(module, kernel.shape, h, kernel.epilogue) for h in heights]
+        self.tiles = [self.tile(module, height) for height in heights]
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
         self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
+
+    def tile(self, module: Module, height: int) -> SegmentTile:
+        """The tile function of a height."""
+        shape, epilogue = self.shape, self.kernel.epilogue
+        if self.kernel.gathers:
+            return SegmentTile(module, shape, height, epilogue)
+        return PointTile(module, shape, height, epilogue, self.kernel.target.scarce_registers)
 
     def integer(self, place: Value | int) -> Value:
         return self.b.load_element("i64", self.integers, place)
@@ -146,7 +155,7 @@ class ConvolutionWriter:
         )
         own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
         self.panel = b.element_pointer(scratch, own, self.shape.element)
-        self.sources, self.positions = b.allocate("i64", rows), b.allocate("i64", rows)
+        self.sources, self.positions = table_of(b, rows), table_of(b, rows)
         if self.kernel.turned:
             squares = self.integer(i.SQUARES)
             self.turner = WeightTurner(b, self.shape, self.integer)
@@ -234,18 +243,21 @@ class ConvolutionWriter:
     ) -> None:
         """Gather one panel and let the tiles of all filters pass over it."""
         b, i, shape = self.b, ConvolutionInteger, self.shape
-        pitch = self.integer(i.PITCH)
-        fill_rows(
-            b, self.image, self.sources, unit[UnitWord.COUNT], runs, part, (self.panel, pitch),
-            shape.element, shape.lanes,
-        )  # fmt: skip
+        panel_of_rows, pitch = self.panel, self.integer(i.PITCH)
+        if self.kernel.gathers:
+            fill_rows(
+                b, self.image, self.sources, unit[UnitWord.COUNT], runs, part, (self.panel, pitch),
+                shape.element, shape.lanes,
+            )  # fmt: skip
+        else:
+            panel_of_rows, pitch = self.sources, b.value(words_of_row(shape))
         with b.loop(unit[UnitWord.FIRST_PANEL], unit[UnitWord.LAST_PANEL]) as panel:
             column = b.multiply(panel, shape.columns)
             left = b.subtract(self.integer(i.GROUP_FILTERS), column)
             weight, table, step = self.weight_of(runs, part, panel, left)
             second = b.compare("sgt", left, shape.lanes)
             call = TileValues(
-                self.panel, pitch, table, runs[1], part[1], weight, b.select(second, step, 0), self.c,
+                panel_of_rows, pitch, table, runs[1], part[1], weight, b.select(second, step, 0), self.c,
                 self.integer(i.C_ROW), self.positions, unit[UnitWord.COUNT], left,
                 b.add(self.own_filters, column), flags, self.operands, self.integers,
             )  # fmt: skip

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lampas.engine.llvm.text import Builder, Value, vector
+from lampas.engine.llvm.text import Builder, Value, lane_constants, vector
 from lampas.engine.loops.convolution_tile import RUN_WORDS
+
+PLACES = 4  # written at once
+ROOM = PLACES - 1
 
 
 class Steps(NamedTuple):
@@ -35,6 +38,11 @@ def digits(b: Builder, number: Value, sizes: tuple[Value, Value, Value]) -> list
     return [number, *found]
 
 
+def table_of(b: Builder, rows: int) -> Value:
+    """Room for the places of so many positions."""
+    return b.allocate("i64", rows + ROOM)
+
+
 def list_places(
     b: Builder,
     first: Value,
@@ -42,20 +50,34 @@ def list_places(
     sizes: tuple[Value, Value, Value],
     tables: list[tuple[Value, Value, Steps]],
 ) -> None:
-    """For `count` positions from `first` on, write base + Σ digit·step into each (table, base, steps)."""
+    """For `count` positions from `first` on, write base + Σ digit·step into each (table, base, steps).
+
+    A row of positions is written by whole vectors: tables have room for `ROOM` words beyond the last.
+    """
+    kind = vector("i64", PLACES)
+    numbers = lane_constants(range(PLACES), "i64")
+    along = [b.multiply(numbers, b.splat(steps.width, kind)) for _, _, steps in tables]
     with b.carrying_loop(0, count, 1, digits(b, first, sizes)) as loop:
         places = loop.values
-        for table, base, steps in tables:
+        stretch = b.minimum(b.subtract(sizes[2], places[3]), b.subtract(count, loop.index))
+        loop.step = stretch
+        for (table, base, steps), offsets in zip(tables, along, strict=True):
             total = base
             for digit, step in zip(places, steps.listed, strict=True):
                 total = b.add(total, b.multiply(digit, step))
-            b.store(total, b.element_pointer(table, loop.index, "i64"))
-        loop.carry(following(b, places, sizes))
+            row = b.element_pointer(table, loop.index, "i64")
+            with b.loop(0, stretch, PLACES) as done:
+                start = b.add(total, b.multiply(done, steps.width))
+                found = b.add(b.splat(start, kind), offsets)
+                b.store(found, b.element_pointer(row, done, "i64"), 8)
+        loop.carry(following(b, places, stretch, sizes))
 
 
-def following(b: Builder, places: list[Value], sizes: tuple[Value, Value, Value]) -> list[Value]:
-    """The digits of the next position."""
-    carry = b.value(1)
+def following(
+    b: Builder, places: list[Value], by: Value, sizes: tuple[Value, Value, Value]
+) -> list[Value]:
+    """The digits of the position that is `by` further on, in the same row or at the start of the next."""
+    carry = by
     found: list[Value] = []
     for digit, size in zip(reversed(places[1:]), reversed(sizes), strict=True):
         moved = b.add(digit, carry)

@@ -31,7 +31,7 @@ from lampas.engine.loops.brgemm_tile import (
     zero_accumulators,
 )
 from lampas.engine.loops.convolution_kernel import ClassWord, tile_heights, write_tiles
-from lampas.engine.loops.convolution_panel import Steps, copy_elements, list_places
+from lampas.engine.loops.convolution_panel import Steps, copy_elements, list_places, table_of
 from lampas.engine.loops.convolution_tile import RUN_WORDS
 
 
@@ -192,7 +192,7 @@ class WeightWriter:
         self.panel = b.element_pointer(scratch, own, self.shape.element)
         grads = self.integer(i.GRAD_PANEL)
         self.grad_panel = b.element_pointer(self.panel, grads, self.shape.element)
-        self.sources, self.flows = b.allocate("i64", MOST_BLOCK), b.allocate("i64", MOST_BLOCK)
+        self.sources, self.flows = table_of(b, MOST_BLOCK), table_of(b, MOST_BLOCK)
         units = self.integer(i.UNITS)
         with b.loop(self.begin, self.end) as unit:
             group, number = b.divide(unit, units), b.remainder(unit, units)

@@ -22,7 +22,7 @@ from lampas.engine.loops.brgemm_arguments import FIRST_INTEGER, KERNEL_PARAMETER
 from lampas.engine.loops.brgemm_store import Epilogue, Place, read_vector, write_vector
 from lampas.engine.loops.channels import walk_channels
 from lampas.engine.loops.convolution_kernel import ClassWord
-from lampas.engine.loops.convolution_panel import Steps, list_places
+from lampas.engine.loops.convolution_panel import Steps, list_places, table_of
 from lampas.engine.loops.convolution_tile import RUN_WORDS
 from lampas.engine.loops.convolution_weight import BlockWord
 
@@ -92,7 +92,7 @@ class DepthwiseWriter:
             b.load_element("ptr", self.operands, place) for place in range(3)
         )
         self.channels = self.integer(i.CHANNELS)
-        self.sources, self.positions = b.allocate("i64", MOST_ROWS), b.allocate("i64", MOST_ROWS)
+        self.sources, self.positions = table_of(b, MOST_ROWS), table_of(b, MOST_ROWS)
         with b.loop(self.begin, self.end) as unit:
             if self.kernel.part == "forward":
                 start = b.add(self.integer(i.UNIT_TABLE), b.multiply(unit, len(BlockWord)))

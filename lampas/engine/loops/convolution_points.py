@@ -1,0 +1,94 @@
+"""The register tile of a convolution over few values: inputs are read where they lie.
+
+    sums[r, k] = Σ over values v:   image[place[r] + offset[v]] · weight[row[v], k]
+
+To gather the three neighbours of a gray image's point takes longer than to multiply them by sixteen filters.  Here each row of
+the tile has a pointer to its place in the image, and a table gives each value's offset from it and its row of the weight.
+"""
+
+from __future__ import annotations
+
+from lampas.engine.llvm.text import Module, Value
+from lampas.engine.loops.brgemm_arguments import Operand
+from lampas.engine.loops.brgemm_store import Epilogue, shape_bytes
+from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
+from lampas.engine.loops.convolution_tile import RUN_WORDS, UNROLL, SegmentTile
+
+
+def words_of_row(shape: TileShape) -> int:
+    """The elements that one place takes in its table."""
+    return 8 // shape_bytes(shape)
+
+
+class PointTile(SegmentTile):
+    """The same, with a table of places for the panel and one of values for the runs; rows beyond the last repeat it.
+
+    `registers` is how inline assembly asks for a register where they are scarce.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        shape: TileShape,
+        height: int,
+        epilogue: Epilogue | None,
+        registers: str,
+    ) -> None:
+        self.registers = registers
+        super().__init__(module, shape, height, epilogue)
+
+    def product(self) -> list[Value]:
+        """The accumulators after all values."""
+        b, call, shape = self.b, self.call, self.shape
+        image = b.load_element("ptr", call.operands, Operand.A)
+        last = b.subtract(call.rows, 1)
+        places = [
+            b.load_element("i64", call.panel, b.minimum(b.value(r), last))
+            for r in range(self.height)
+        ]
+        rows = [b.element_pointer(image, place, shape.element, inside=False) for place in places]
+        start = zero_accumulators(shape, self.height)
+        whole = b.bit_and(call.segments, -UNROLL)
+        with b.carrying_loop(0, whole, UNROLL, start) as loop:
+            loop.carry(self.values(rows, loop.index, list(loop.values), UNROLL))
+        with b.carrying_loop(whole, call.segments, 1, loop.results) as rest:
+            rest.carry(self.values(rows, rest.index, list(rest.values), 1))
+        return list(rest.results)
+
+    def values(self, rows: list[Value], first: Value, sums: list[Value], count: int) -> list[Value]:
+        """Add the products of `count` values from the first on."""
+        b, call, shape = self.b, self.call, self.shape
+        words = b.element_pointer(call.runs, b.multiply(first, RUN_WORDS), "i64")
+        for step in range(count):
+            offset = b.load_element("i64", words, RUN_WORDS * step)
+            row = b.load_element("i64", words, RUN_WORDS * step + 1)
+            weight = b.element_pointer(
+                call.weight, b.multiply(row, shape.lanes), shape.element, inside=False
+            )
+            vectors = [
+                b.load(shape.kind, self.weight_place(weight, 0, v)) for v in range(shape.vectors)
+            ]
+            for r, pointer in enumerate(rows):
+                spot = b.element_pointer(pointer, offset, shape.element, inside=False)
+                lone = b.splat(b.load(shape.element, spot), shape.kind)
+                for v, loaded in enumerate(vectors):
+                    place = r * shape.vectors + v
+                    sums[place] = self.accumulate(lone, loaded, sums[place])
+            sums = self.settled(sums)
+        return sums
+
+    def settled(self, sums: list[Value]) -> list[Value]:
+        """The accumulators, after all that was written before.
+
+        Loads and products that were mixed with those of the next values would push accumulators out of the registers.
+        """
+        b, count = self.b, len(sums)
+        if not self.registers:
+            b.line('call void asm sideeffect "", "~{memory}"()')
+            return sums
+        kinds = ", ".join(each.type for each in sums)
+        places = [f"={self.registers}"] * count + [str(n) for n in range(count)] + ["~{memory}"]
+        listed = ", ".join(str(each) for each in sums)
+        call = f'call {{ {kinds} }} asm sideeffect "", "{",".join(places)}"({listed})'
+        found = b.emit(call, f"{{ {kinds} }}")
+        return [b.emit(f"extractvalue {found}, {n}", each.type) for n, each in enumerate(sums)]
