@@ -8,7 +8,7 @@ the tile has a pointer to its place in the image, and a table gives each value's
 
 from __future__ import annotations
 
-from lampas.engine.llvm.text import Module, Value
+from lampas.engine.llvm.text import Builder, Module, Value
 from lampas.engine.loops.brgemm_arguments import Operand
 from lampas.engine.loops.brgemm_store import Epilogue, shape_bytes
 from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
@@ -18,6 +18,45 @@ from lampas.engine.loops.convolution_tile import RUN_WORDS, UNROLL, SegmentTile
 def words_of_row(shape: TileShape) -> int:
     """The elements that one place takes in its table."""
     return 8 // shape_bytes(shape)
+
+
+def add_products(
+    b: Builder,
+    shape: TileShape,
+    rows: list[Value],
+    offset: Value,
+    vectors: list[Value],
+    sums: list[Value],
+) -> list[Value]:
+    """The accumulators after the products of one element for each row, so far from its pointer, with some vectors."""
+    found: list[Value] = []
+    for r, pointer in enumerate(rows):
+        spot = b.element_pointer(pointer, offset, shape.element, inside=False)
+        lone = b.splat(b.load(shape.element, spot), shape.kind)
+        own = sums[r * shape.vectors : (r + 1) * shape.vectors]
+        for loaded, total in zip(vectors, own, strict=True):
+            if shape.fma:
+                found.append(b.fma(lone, loaded, total))
+            else:
+                found.append(b.add(b.multiply(lone, loaded), total))
+    return found
+
+
+def settled(b: Builder, sums: list[Value], registers: str) -> list[Value]:
+    """The accumulators, after all that was written before.
+
+    Loads and products that were mixed with those of the next values would push accumulators out of the registers.
+    """
+    count = len(sums)
+    if not registers:
+        b.line('call void asm sideeffect "", "~{memory}"()')
+        return sums
+    kinds = ", ".join(each.type for each in sums)
+    places = [f"={registers}"] * count + [str(n) for n in range(count)] + ["~{memory}"]
+    listed = ", ".join(str(each) for each in sums)
+    call = f'call {{ {kinds} }} asm sideeffect "", "{",".join(places)}"({listed})'
+    found = b.emit(call, f"{{ {kinds} }}")
+    return [b.emit(f"extractvalue {found}, {n}", each.type) for n, each in enumerate(sums)]
 
 
 class PointTile(SegmentTile):
@@ -68,27 +107,6 @@ class PointTile(SegmentTile):
             vectors = [
                 b.load(shape.kind, self.weight_place(weight, 0, v)) for v in range(shape.vectors)
             ]
-            for r, pointer in enumerate(rows):
-                spot = b.element_pointer(pointer, offset, shape.element, inside=False)
-                lone = b.splat(b.load(shape.element, spot), shape.kind)
-                for v, loaded in enumerate(vectors):
-                    place = r * shape.vectors + v
-                    sums[place] = self.accumulate(lone, loaded, sums[place])
-            sums = self.settled(sums)
+            sums = add_products(b, shape, rows, offset, vectors, sums)
+            sums = settled(b, sums, self.registers)
         return sums
-
-    def settled(self, sums: list[Value]) -> list[Value]:
-        """The accumulators, after all that was written before.
-
-        Loads and products that were mixed with those of the next values would push accumulators out of the registers.
-        """
-        b, count = self.b, len(sums)
-        if not self.registers:
-            b.line('call void asm sideeffect "", "~{memory}"()')
-            return sums
-        kinds = ", ".join(each.type for each in sums)
-        places = [f"={self.registers}"] * count + [str(n) for n in range(count)] + ["~{memory}"]
-        listed = ", ".join(str(each) for each in sums)
-        call = f'call {{ {kinds} }} asm sideeffect "", "{",".join(places)}"({listed})'
-        found = b.emit(call, f"{{ {kinds} }}")
-        return [b.emit(f"extractvalue {found}, {n}", each.type) for n, each in enumerate(sums)]

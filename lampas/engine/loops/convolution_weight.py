@@ -33,6 +33,7 @@ from lampas.engine.loops.brgemm_tile import (
 from lampas.engine.loops.convolution_kernel import ClassWord, tile_heights, write_tiles
 from lampas.engine.loops.convolution_panel import Steps, copy_elements, list_places, table_of
 from lampas.engine.loops.convolution_tile import RUN_WORDS
+from lampas.engine.loops.convolution_weight_points import PointSpanTile, PointSpanValues
 
 
 class WeightInteger(IntEnum):
@@ -61,11 +62,13 @@ MOST_BLOCK = 256  # positions of a block
 
 @dataclass(frozen=True)
 class ConvolutionWeightKernel:
-    """What is compiled in: the machine, the element type, and how many vectors a tile is wide."""
+    """What is compiled in: the machine, the element type, how many vectors a tile is wide, and whether inputs are gathered or
+    read where they lie (convolution_weight_points.py)."""
 
     target: Target
     element: str
     vectors: int = 2
+    gathers: bool = True
 
     @property
     def shape(self) -> TileShape:
@@ -176,7 +179,13 @@ class WeightWriter:
     def __init__(self, module: Module, kernel: ConvolutionWeightKernel) -> None:
         self.kernel, self.shape = kernel, kernel.shape
         heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
-        self.tiles = [SpanTile(module, kernel.shape, height) for height in heights]
+        registers = kernel.target.scarce_registers
+        self.tiles = [
+            SpanTile(module, kernel.shape, height)
+            if kernel.gathers
+            else PointSpanTile(module, kernel.shape, height, registers)
+            for height in heights
+        ]
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
         self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
 
@@ -211,26 +220,53 @@ class WeightWriter:
             b.multiply(unit[SpanWord.ROW], self.shape.lanes),
         )
         self.own_c = b.element_pointer(self.c, start, self.shape.element)
+        if not self.kernel.gathers:
+            self.clear(unit)
         with b.loop(0, unit[SpanWord.BLOCK_COUNT]) as number:
             words = b.add(unit[SpanWord.BLOCKS], b.multiply(number, len(BlockWord)))
             block = {word: self.integer(b.add(words, word)) for word in BlockWord}
-            with b.when(b.compare("sgt", block[BlockWord.COUNT], 0)):
-                self.gather(unit, block)
-            first = b.cast("zext", b.compare("eq", number, 0), "i64")
-            self.multiply(unit, block[BlockWord.COUNT], first)
+            known = {word: self.integer(b.add(block[BlockWord.CLASS], word)) for word in ClassWord}
+            count = block[BlockWord.COUNT]
+            with b.when(b.compare("sgt", count, 0)):
+                self.list_block(block, known)
+                if self.kernel.gathers:
+                    self.gather(unit, count, known)
+            if self.kernel.gathers:
+                first = b.cast("zext", b.compare("eq", number, 0), "i64")
+                self.multiply(unit, count, first)
+            else:
+                self.multiply_points(unit, count, known)
 
-    def gather(self, unit: dict[SpanWord, Value], block: dict[BlockWord, Value]) -> None:
-        """List the places of a block's positions and copy their input values into the panel."""
+    def clear(self, unit: dict[SpanWord, Value]) -> None:
+        """Zeros where the sums of a unit will be added: not every block meets every row."""
+        b, shape = self.b, self.shape
+        step = self.integer(WeightInteger.VECTOR_STEP)
+        zero = constant(0, shape.kind)
+        first = b.multiply(unit[SpanWord.FIRST_PANEL], shape.vectors)
+        vectors = b.divide(b.add(self.filters, shape.lanes - 1), shape.lanes)
+        last = b.minimum(b.multiply(unit[SpanWord.LAST_PANEL], shape.vectors), vectors)
+        stop = b.multiply(unit[SpanWord.SPAN], shape.lanes)
+        with b.loop(first, last) as number, b.loop(0, stop, shape.lanes) as place:
+            offset = b.add(b.multiply(number, step), place)
+            b.store(zero, b.element_pointer(self.own_c, offset, shape.element))
+
+    def list_block(self, block: dict[BlockWord, Value], known: dict[ClassWord, Value]) -> None:
+        """List the places of a block's positions."""
         b, i, k = self.b, WeightInteger, ClassWord
-        known = {word: self.integer(b.add(block[BlockWord.CLASS], word)) for word in k}
         in_steps = Steps(*(self.integer(s) for s in (i.IN_IMAGE, i.IN_D, i.IN_H, i.IN_W)))
         out_steps = Steps(*(self.integer(s) for s in (i.OUT_IMAGE, i.OUT_D, i.OUT_H, i.OUT_W)))
         tables = [
             (self.sources, b.add(known[k.IN_BASE], self.from_group), in_steps),
             (self.flows, known[k.OUT_BASE], out_steps),
         ]
-        sizes, count = (known[k.SIZE_D], known[k.SIZE_H], known[k.SIZE_W]), block[BlockWord.COUNT]
-        list_places(b, block[BlockWord.FIRST], count, sizes, tables)
+        sizes = known[k.SIZE_D], known[k.SIZE_H], known[k.SIZE_W]
+        list_places(b, block[BlockWord.FIRST], block[BlockWord.COUNT], sizes, tables)
+
+    def gather(
+        self, unit: dict[SpanWord, Value], count: Value, known: dict[ClassWord, Value]
+    ) -> None:
+        """Copy the input values of a block's positions into the panel."""
+        b, i, k = self.b, WeightInteger, ClassWord
         element, kind, pitch = self.shape.element, self.shape.kind, self.integer(i.PITCH)
         filled = b.multiply(known[k.RUN_COUNT], known[k.RUN_LENGTH])
         narrow = b.compare("slt", filled, unit[SpanWord.SPAN])
@@ -265,6 +301,28 @@ class WeightWriter:
                 return call.at_row(b, row, rows, shape)
 
             write_tiles(b, self.tiles, call.rows, one)
+
+    def multiply_points(
+        self, unit: dict[SpanWord, Value], count: Value, known: dict[ClassWord, Value]
+    ) -> None:
+        """The same for inputs that are read where they lie: tiles of the rows that the block's class meets."""
+        b, shape = self.b, self.shape
+        table = b.element_pointer(self.integers, known[ClassWord.RUNS], "i64")
+        with b.loop(unit[SpanWord.FIRST_PANEL], unit[SpanWord.LAST_PANEL]) as panel:
+            column = b.multiply(panel, shape.columns)
+            left = b.subtract(self.filters, column)
+            self.copy_flows(b.add(self.flow_group, column), left, count)
+            step = self.integer(WeightInteger.VECTOR_STEP)
+            moved = b.multiply(b.multiply(panel, shape.vectors), step)
+            c = b.element_pointer(self.own_c, moved, shape.element)
+            call = PointSpanValues(
+                self.image, table, self.sources, self.grad_panel, count, c, step, count, left
+            )
+
+            def one(row: Value, rows: Value, call: PointSpanValues = call) -> list[Value]:
+                return call.at_row(b, row, rows)
+
+            write_tiles(b, self.tiles, known[ClassWord.RUN_COUNT], one)
 
     def copy_flows(self, column: Value, left: Value, count: Value) -> None:
         """Copy the gradient's rows, as wide as a tile; zeros beyond the last filter."""

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from lampas.engine.dtype import dtype
@@ -19,6 +19,7 @@ from lampas.engine.loops.convolution_forward import (
     FMA_NANOSECONDS,
     ConvolutionSizes,
     first_places,
+    points_of,
     runs_of,
 )
 from lampas.engine.loops.convolution_geometry import Line, Stretch
@@ -34,6 +35,7 @@ from lampas.engine.loops.convolution_weight import (
 TILES_OF_SPAN = 9  # of two vectors across
 UNITS_WANTED = 8
 WHOLE_SPAN = 640  # rows of a result that one unit takes whole
+MOST_POINTS = 4096  # rows of a result times panels of filters that read inputs where they lie
 WHOLE_BLOCK = 192  # positions of a block then
 LEAST_CHUNK = 256  # positions that are worth a partial result
 FEW_CHUNKS = 4  # fewer are not worth adding up
@@ -151,6 +153,8 @@ def spans_of_chunks(tables: SpanTables) -> None:
     blocks: list[tuple[int, int, int]] = []
     for box in sizes.boxes():
         runs, length = runs_of(sizes, box)
+        if not tables.kernel.gathers:
+            runs, length = points_of(runs, length)
         place = tables.add_class(box.stretches, runs, length)
         blocks += blocks_of(place, sizes.images * box.positions, WHOLE_BLOCK)
     blocks = [block for block in blocks if block[BlockWord.COUNT]] or blocks[:1]
@@ -173,6 +177,12 @@ def even(total: int, most: int, tile: int) -> list[tuple[int, int]]:
     parts = -(-total // most)
     each = min(-(-total // (parts * tile)) * tile, most)
     return [(first, min(each, total - first)) for first in range(0, total, each)]
+
+
+def gathering_pays(sizes: ConvolutionSizes, shape: TileShape) -> bool:
+    """Whether inputs are better copied for all panels of filters than read for each where they lie."""
+    values, panels = sizes.taps * sizes.channels, -(-sizes.filters // shape.columns)
+    return values > WHOLE_SPAN or values * panels > MOST_POINTS
 
 
 def make_spans(sizes: ConvolutionSizes, kernel: ConvolutionWeightKernel) -> SpanTables:
@@ -198,6 +208,7 @@ def plan_convolution_weight(
     element = plain_element(kind)
     across = vectors_across(sizes.filters, target.lanes(element))
     kernel = ConvolutionWeightKernel(target, element, across)
+    kernel = replace(kernel, gathers=gathering_pays(sizes, kernel.shape))
     nbytes = element_bytes(kernel.element)
     tables = make_spans(sizes, kernel)
     head, own = integers_of(tables)
