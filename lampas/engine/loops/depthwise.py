@@ -4,13 +4,14 @@
     "weight"    c[tap, k] (a partial result for each chunk of positions) = Σ over positions: image[tap, k] · grad[position, k]
 
 Positions come class by class (convolution_geometry.py), so all of a block meet the same taps.  A few positions are
-done together, for the sake of one load of the weight (or of few sums).  Operands: image, weight (taps, channels) or
+done together, for the sake of one load of the weight (or of the sums).  Operands: image, weight (taps, channels) or
 gradient (positions, channels), c, then the epilogue's.  Integers: `DepthwiseInteger`, the epilogue's, then the tables:
 units, classes with their runs (one tap each), and for "weight" blocks (depthwise_plan.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -29,6 +30,9 @@ from lampas.engine.loops.convolution_weight import BlockWord
 TOGETHER = 4  # positions
 VECTORS = 2  # of channels
 MOST_ROWS = 128
+Lanes = tuple[
+    Value, int, Value | None
+]  # the first channel, vectors of them, a mask where they do not fill one
 
 
 class DepthwiseInteger(IntEnum):
@@ -130,25 +134,41 @@ class DepthwiseWriter:
     # ---- forward --------------------------------------------------------------------------------------------
 
     def write_block(self, block: dict[IntEnum, Value]) -> None:
-        """All channels of a block; the last few positions are done one by one."""
+        """All positions of a block; the last few are done one by one."""
+        known = self.list_block(block)
+
+        def write(row: Value, count: int, lanes: Lanes) -> None:
+            self.write_rows(known, row, count, lanes)
+
+        self.walk_rows(block[BlockWord.COUNT], write)
+
+    def walk_rows(self, count: Value, write: Callable[[Value, int, Lanes], None]) -> None:
+        """Call `write(first position, positions, channels)` for all positions, all channels of a few before the next.
+
+        Along the channels memory is read as it lies.
+        """
         b = self.b
-        known, count = self.list_block(block), block[BlockWord.COUNT]
         whole = b.bit_and(count, -TOGETHER)
+        for first, stop, together in ((b.value(0), whole, TOGETHER), (whole, count, 1)):
+            with b.loop(first, stop, together) as row:
 
-        def write(channel: Value, vectors: int, mask: Value | None) -> None:
-            with b.loop(0, whole, TOGETHER) as row:
-                self.write_rows(known, row, TOGETHER, (channel, vectors, mask))
-            with b.loop(whole, count) as row:
-                self.write_rows(known, row, 1, (channel, vectors, mask))
+                def at_row(
+                    channel: Value,
+                    vectors: int,
+                    mask: Value | None,
+                    row: Value = row,
+                    together: int = together,
+                ) -> None:
+                    write(row, together, (channel, vectors, mask))
 
-        walk_channels(b, self.channels, self.lanes, VECTORS, write)
+                walk_channels(b, self.channels, self.lanes, VECTORS, at_row)
 
     def write_rows(
         self,
         known: dict[IntEnum, Value],
         row: Value,
         count: int,
-        lanes: tuple[Value, int, Value | None],
+        lanes: Lanes,
     ) -> None:
         """A few positions of some vectors of channels."""
         b, (channel, vectors, mask) = self.b, lanes
@@ -192,70 +212,30 @@ class DepthwiseWriter:
         with b.loop(0, chunk[ChunkWord.BLOCK_COUNT]) as number:
             start = b.add(chunk[ChunkWord.BLOCKS], b.multiply(number, len(BlockWord)))
             block = self.words(start, BlockWord)
-            add = partial(self.add_block, sums, block, self.list_block(block))
-            walk_channels(b, self.channels, self.lanes, VECTORS, add)
+            add = partial(self.add_rows, sums, self.list_block(block))
+            self.walk_rows(block[BlockWord.COUNT], add)
 
-    def add_block(
-        self,
-        sums: Value,
-        block: dict[IntEnum, Value],
-        known: dict[IntEnum, Value],
-        channel: Value,
-        vectors: int,
-        mask: Value | None,
+    def add_rows(
+        self, sums: Value, known: dict[IntEnum, Value], row: Value, count: int, lanes: Lanes
     ) -> None:
-        """Add a block's sums for all taps of some vectors of channels."""
-        with self.b.loop(0, known[ClassWord.RUN_COUNT]) as run:
-            self.add_run(sums, block, self.run(known, run), (channel, vectors, mask))
-
-    def add_run(
-        self,
-        sums: Value,
-        block: dict[IntEnum, Value],
-        run: tuple[Value, Value],
-        lanes: tuple[Value, int, Value | None],
-    ) -> None:
-        """Add a block's sums for one tap (its offset and number) of some vectors of channels."""
-        b, (channel, _, mask), (offset, tap) = self.b, lanes, run
-        totals = self.sum_rows(block[BlockWord.COUNT], offset, lanes)
-        moved = b.add(b.multiply(tap, self.channels), channel)
-        for v, total in enumerate(totals):
-            place = b.add(moved, v * self.lanes)
-            spot = b.element_pointer(sums, place, self.element)
-            write_vector(b, b.add(read_vector(b, self.kind, spot, mask), total), spot, mask)
-
-    def sum_rows(
-        self, count: Value, offset: Value, lanes: tuple[Value, int, Value | None]
-    ) -> list[Value]:
-        """Σ image · grad over a block's positions, for one tap of some channels; two sums take turns."""
-        b, (_, vectors, _) = self.b, lanes
-        zeros = [constant(0, self.kind)] * (2 * vectors)
-        whole = b.bit_and(count, -2)
-        with b.carrying_loop(0, whole, 2, zeros) as loop:
-            first = self.take(loop.values[:vectors], loop.index, offset, lanes)
-            second = self.take(loop.values[vectors:], b.add(loop.index, 1), offset, lanes)
-            loop.carry([*first, *second])
-        halves = loop.results[:vectors], loop.results[vectors:]
-        totals = [b.add(x, y) for x, y in zip(*halves, strict=True)]
-        with b.carrying_loop(whole, count, 1, totals) as rest:
-            rest.carry(self.take(rest.values, rest.index, offset, lanes))
-        return rest.results
-
-    def take(
-        self,
-        totals: list[Value],
-        row: Value,
-        offset: Value,
-        lanes: tuple[Value, int, Value | None],
-    ) -> list[Value]:
-        b, (channel, _, mask) = self.b, lanes
-        moved = b.add(offset, channel)
-        source = b.add(b.load_element("i64", self.sources, row), moved)
-        position = b.multiply(b.load_element("i64", self.positions, row), self.channels)
-        line = b.add(position, channel)
-        return [
-            b.multiply_add(
-                self.read(self.image, source, v, mask), self.read(self.other, line, v, mask), total
-            )
-            for v, total in enumerate(totals)
-        ]
+        """Add the products of a few positions for all taps of some vectors of channels."""
+        b, (channel, vectors, mask) = self.b, lanes
+        rows = [b.add(row, n) for n in range(count)]
+        flows: list[Value] = []
+        for n in rows:
+            position = b.load_element("i64", self.positions, n)
+            line = b.add(b.multiply(position, self.channels), channel)
+            flows += [self.read(self.other, line, v, mask) for v in range(vectors)]
+        starts = [b.add(b.load_element("i64", self.sources, n), channel) for n in rows]
+        with b.loop(0, known[ClassWord.RUN_COUNT]) as number:
+            offset, tap = self.run(known, number)
+            moved = [b.add(start, offset) for start in starts]
+            line = b.add(b.multiply(tap, self.channels), channel)
+            for v in range(vectors):
+                values = [self.read(self.image, place, v, mask) for place in moved]
+                pairs = list(zip(values, flows[v::vectors], strict=True))
+                total = b.multiply(*pairs[0])
+                for value, flow in pairs[1:]:
+                    total = b.multiply_add(value, flow, total)
+                spot = b.element_pointer(sums, b.add(line, v * self.lanes), self.element)
+                write_vector(b, b.add(read_vector(b, self.kind, spot, mask), total), spot, mask)
