@@ -17,13 +17,14 @@ def walk_channels(
     together: int,
     write: Callable[[Value, int, Value | None], None],
 ) -> None:
-    """Call `write(first channel, vectors, mask)` once for each of the three loops; the mask is None for whole vectors."""
-    start = b.value(0)
-    for count in sorted({together, 1}, reverse=True):
+    """Call `write(first channel, vectors, mask)` once for each loop: `together` vectors, half of them, …, one; then
+    what is left, under a mask."""
+    start, count = b.value(0), together
+    while count:
         step = count * lanes
         end = b.multiply(b.divide(total, step), step)
         with b.loop(start, end, step) as channel:
             write(channel, count, None)
-        start = end
+        start, count = end, count // 2
     with b.when(b.compare("slt", start, total)):
         write(start, 1, b.lane_mask(lanes, b.subtract(total, start)))
