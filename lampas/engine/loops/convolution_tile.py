@@ -246,3 +246,14 @@ class SegmentTile:
                 write_vector(b, self.epilogue.emit(b, total, place), target, mask, left)
             with unfinished:
                 write_vector(b, total, target, mask, left)
+
+
+class WholeTile(SegmentTile):
+    """The same without epilogue and edges: all rows and columns are stored, there is room for them."""
+
+    def __init__(self, module: Module, shape: TileShape, height: int) -> None:
+        super().__init__(module, shape, height, None)
+
+    def write(self) -> None:
+        self.store_straight(self.product())
+        self.b.ret()

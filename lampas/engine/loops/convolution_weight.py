@@ -128,9 +128,7 @@ class SpanTile:
 
     def write(self) -> None:
         b, call, shape = self.b, self.call, self.shape
-        panel = Panel(call.panel, call.pitch, call.grad, b.value(shape.columns), call.depth)
-        start = zero_accumulators(shape, self.height)
-        sums = tile_product(b, shape, self.height, "column", panel, start)
+        sums = self.product()
         beyond = b.compare("sgt", call.columns, shape.columns - shape.lanes)
         whole = b.bit_and(beyond, b.compare("eq", call.rows, self.height))
         with b.branch(whole) as (straight, other):
@@ -139,6 +137,13 @@ class SpanTile:
             with other:
                 self.store_by_rows(sums)
         b.ret()
+
+    def product(self) -> list[Value]:
+        """The accumulators after all positions."""
+        b, call, shape = self.b, self.call, self.shape
+        panel = Panel(call.panel, call.pitch, call.grad, b.value(shape.columns), call.depth)
+        start = zero_accumulators(shape, self.height)
+        return tile_product(b, shape, self.height, "column", panel, start)
 
     def place(self, r: Value | int, v: Value | int) -> Value:
         b, shape = self.b, self.shape
@@ -171,6 +176,14 @@ class SpanTile:
         with b.loop(0, self.call.rows) as r, b.loop(0, b.minimum(vectors, shape.vectors)) as v:
             parked = b.add(b.multiply(r, shape.columns), b.multiply(v, shape.lanes))
             self.put([(b.load_element(shape.kind, stack, parked), self.place(r, v))])
+
+
+class WholeSpanTile(SpanTile):
+    """The same without edges: all rows and columns are stored, there is room for them."""
+
+    def write(self) -> None:
+        self.store_straight(self.product())
+        self.b.ret()
 
 
 class WeightWriter:

@@ -23,7 +23,7 @@ from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue, Place
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_panel import copy_elements
-from lampas.engine.loops.convolution_tile import SegmentTile, TileValues
+from lampas.engine.loops.convolution_tile import TileValues, WholeTile
 from lampas.engine.loops.moments import Body, Results, write_moments
 from lampas.engine.loops.winograd_matrices import (
     SINGLE,
@@ -174,7 +174,7 @@ class WinogradWriter(PatchOwner):
     def __init__(self, module: Module, kernel: WinogradKernel) -> None:
         self.kernel, self.size = kernel, elements_of(kernel.way)
         heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
-        self.tiles = [SegmentTile(module, kernel.shape, height, None) for height in heights]
+        self.tiles = [WholeTile(module, kernel.shape, height) for height in heights]
         super().__init__(module, kernel.name, kernel.shape)
 
     def write(self) -> None:
@@ -208,12 +208,12 @@ class WinogradWriter(PatchOwner):
         b.ret()
 
     def write_constants(self) -> None:
-        """Tables for the tiles: one run from the start, rows in order."""
-        b = self.b
-        self.run, self.rows = b.allocate("i64", 2), b.allocate("i64", MOST_BLOCK)
+        """Tables for the tiles: one run from the start, rows in order, beyond the last as many as a tile may have."""
+        b, more = self.b, self.shape.rows
+        self.run, self.rows = b.allocate("i64", 2), b.allocate("i64", MOST_BLOCK + more)
         for place in range(2):
             b.store(b.value(0), b.element_pointer(self.run, place, "i64"))
-        with b.loop(0, self.block) as row:
+        with b.loop(0, b.add(self.block, more)) as row:
             b.store(row, b.element_pointer(self.rows, row, "i64"))
 
     def transform_input(self, number: Value, slot: Value) -> None:

@@ -63,7 +63,8 @@ def filters_plane(shape: TileShape) -> int:
 
 def own_elements(shape: TileShape, way: int, block: int) -> int:
     """Elements of a thread's scratch memory: filters, then products."""
-    return elements_of(way) ** 2 * (filters_plane(shape) + block * shape.columns + SKEW)
+    room = block + shape.rows  # tiles store whole rows
+    return elements_of(way) ** 2 * (filters_plane(shape) + room * shape.columns + SKEW)
 
 
 class PanelWriter(WinogradWriter):
@@ -81,7 +82,7 @@ class PanelWriter(WinogradWriter):
         own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
         self.spread = b.element_pointer(scratch, own, element)
         self.in_plane = b.add(b.multiply(self.integer(i.TILES), self.channels), SKEW)
-        self.out_plane = b.add(b.multiply(self.block, self.part), SKEW)
+        self.out_plane = b.add(b.multiply(b.add(self.block, shape.rows), self.part), SKEW)
         whole = self.size**2 * filters_plane(shape)
         self.products = b.element_pointer(self.spread, whole, element)
         kernel = self.kernel.filters

@@ -104,13 +104,17 @@ def blocks_of_tiles(kind: dtype, sizes: WinogradSizes, way: int) -> int:
 
 
 def integers_of(
-    sizes: WinogradSizes, way: int, block: int, part: int, lanes: int
+    sizes: WinogradSizes, way: int, block: int, part: int, shape: TileShape
 ) -> dict[int, int]:
-    """The fixed integers of the kernel; scratch is a patch, the inputs' transforms, the products."""
+    """The fixed integers of the kernel; scratch is a patch, the inputs' transforms, the products.
+
+    Tiles compute whole rows: beyond the last inputs and products there is room for a tile's rows.
+    """
     i, size = WinogradInteger, inputs_of(way)
     down, across = sizes.tiles(way)
-    patch = -(-size * size * sizes.channels // lanes) * lanes
-    own = patch + elements_of(way) ** 2 * (block * (sizes.channels + part) + 2 * SKEW)
+    patch = -(-size * size * sizes.channels // shape.lanes) * shape.lanes
+    width = sizes.channels + part
+    own = patch + elements_of(way) ** 2 * (block * width + 2 * SKEW) + shape.rows * width
     return {
         i.TILES: sizes.count(way), i.BLOCK: block, i.TILES_DOWN: down, i.TILES_ACROSS: across,
         i.HEIGHT: sizes.height, i.WIDTH: sizes.width, i.CHANNELS: sizes.channels,
@@ -184,7 +188,7 @@ class Planner:
         """The call that transforms tiles (the first, and how many) of inputs or gradient to a place of the scratch memory."""
         (first, count), sizes = tiles, self.sizes
         kernel = WinogradTransformKernel(self.target, self.element, self.way, part)
-        values = integers_of(sizes, self.way, count, sizes.filters, self.shape.lanes)
+        values = integers_of(sizes, self.way, count, sizes.filters, self.shape)
         values[WinogradInteger.PATCH] = patch_of(sizes, self.way)
         values[FIRST_TILE] = first
         listed = tuple(values[key] for key in WinogradInteger)
@@ -203,7 +207,7 @@ class ForwardPlanner(Planner):
     ) -> None:
         super().__init__(kind, sizes, way, threads, target)
         self.part, self.block = cut_of(sizes, way, self.shape, self.nbytes)
-        self.values = integers_of(sizes, way, self.block, self.part, self.shape.lanes)
+        self.values = integers_of(sizes, way, self.block, self.part, self.shape)
 
     def by_blocks(
         self, kernel: WinogradKernel, extras: Extras, listed: Operands, turned: bool, keeps: bool

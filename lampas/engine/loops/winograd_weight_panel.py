@@ -18,7 +18,7 @@ from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS, Operand
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
-from lampas.engine.loops.convolution_weight import SpanTile, SpanTileValues
+from lampas.engine.loops.convolution_weight import SpanTileValues, WholeSpanTile
 from lampas.engine.loops.winograd import SKEW
 from lampas.engine.loops.winograd_filter import FilterTransforms, WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of
@@ -74,7 +74,7 @@ class WeightPanelWriter:
     def __init__(self, module: Module, kernel: WinogradWeightPanelKernel) -> None:
         self.kernel, self.shape, self.size = kernel, kernel.shape, elements_of(kernel.way)
         heights = sorted(set(tile_heights(self.shape)), reverse=True)
-        self.tiles = [SpanTile(module, self.shape, height) for height in heights]
+        self.tiles = [WholeSpanTile(module, self.shape, height) for height in heights]
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
         self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
 
