@@ -14,18 +14,18 @@ schedule
   product %3 then %7 -> %7
   product %10 then %13 -> %13
   product %16 -> %16
-  region [64, 10] reduced [1] %19 %21 %22 %23 %24 %45 %46 %47 %48 -> %24 %48
+  region [64, 10] reduced [1] %19 %21 %22 %23 %24 %46 %47 %48 %49 -> %24 %49
   region [64] reduced [0] %27 %28 %29 %32 -> %32
-  product %49 then %50 -> %50
-  product %51 then %52 -> %52
-  product %54 -> %54
-  region [512, 784] %56 -> %56
-  region [64, 512] reduced [0] %57 %59 %60 -> %60
-  product %62 -> %62
-  region [512, 512] %64 -> %64
-  region [64, 512] reduced [0] %65 %67 %68 -> %68
-  product %70 then %72 -> %72
-  region [64, 10] reduced [0] %73 %75 %76 -> %76
+  product %50 then %51 -> %51
+  product %52 then %53 -> %53
+  product %55 -> %55
+  region [512, 784] %57 -> %57
+  region [64, 512] reduced [0] %58 %60 %61 -> %61
+  product %63 -> %63
+  region [512, 512] %65 -> %65
+  region [64, 512] reduced [0] %66 %68 %69 -> %69
+  product %71 then %73 -> %73
+  region [64, 10] reduced [0] %74 %76 %77 -> %77
 """
 
 SOFTMAX = """\

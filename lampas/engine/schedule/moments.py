@@ -95,12 +95,12 @@ class MomentsFinder:
     def is_mean(self, number: int, total: int) -> bool:
         """Whether an entry is a sum divided by its count."""
         entry = self.entries[number]
-        if entry.op is not p.MULTIPLY or total not in entry.sources:
-            return False
-        factors = [self.constant(source) for source in entry.sources if source != total]
+        numbers = [self.constant(source) for source in entry.sources if source != total]
         source = self.entries[self.entries[total].sources[0]]
         count = source.numel // max(source.shape[-1], 1)
-        return factors == [1 / count]
+        if entry.op is p.DIVIDE:
+            return entry.sources[0] == total and numbers == [count]
+        return entry.op is p.MULTIPLY and total in entry.sources and numbers == [1 / count]
 
     def constant(self, number: int) -> float | None:
         """A number behind views."""

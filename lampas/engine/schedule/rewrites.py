@@ -40,6 +40,7 @@ class Writer(Protocol):
 
 
 Rule = "Callable[[Writer, Entry], int | None]"
+LEAST_DIVIDED = 1 << 12  # elements; fewer quotients cost nothing
 REPEATING = frozenset({p.EXPAND, p.RESHAPE, p.PERMUTE, p.SLICE, p.FLIP})
 
 
@@ -144,7 +145,12 @@ def neutral(value: float, right_only: bool = False, signed: bool = False) -> Any
 
 
 def divide_by_power_of_two(w: Writer, entry: Entry) -> int | None:
-    """x / 2^n is x · 2^-n exactly, as long as both are normal numbers."""
+    """x / 2^n is x · 2^-n exactly, as long as both are normal numbers.
+
+    Few quotients stay what they are: a mean over 64 values is then computed by the kernel of one over 36.
+    """
+    if entry.numel < LEAST_DIVIDED:
+        return None
     value = constant_of(w, entry.sources[1])
     if entry.dtype.itemsize < 4 or not isinstance(value, float) or not math.isfinite(value):
         return None
