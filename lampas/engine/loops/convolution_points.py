@@ -105,7 +105,8 @@ class PointTile(SegmentTile):
                 call.weight, b.multiply(row, shape.lanes), shape.element, inside=False
             )
             vectors = [
-                b.load(shape.kind, self.weight_place(weight, 0, v)) for v in range(shape.vectors)
+                b.load(shape.kind, self.row_steps.weight_place(weight, 0, v))
+                for v in range(shape.vectors)
             ]
             sums = add_products(b, shape, rows, offset, vectors, sums)
             sums = settled(b, sums, self.registers)

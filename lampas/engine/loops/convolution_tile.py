@@ -65,66 +65,24 @@ class TileValues(NamedTuple):
         return self._replace(panel=source, positions=places, rows=rows).listed()
 
 
-class SegmentTile:
-    """Writes ``void segment_tile<height>(…)``.
-
-    All `height` rows are computed, `rows` of them stored; of the columns, `columns` are left from this tile's first.
-    """
+class RowSteps:
+    """Emits steps of the depth for rows that lie `pitch` elements apart and vectors of the weight `vector_step` apart."""
 
     def __init__(
-        self, module: Module, shape: TileShape, height: int, epilogue: Epilogue | None
+        self, b: Builder, shape: TileShape, height: int, pitch: Value, vector_step: Value
     ) -> None:
-        self.shape, self.height, self.epilogue = shape, height, epilogue
-        self.name = f"segment_tile{height}"
-        self.b = module.function(self.name, TILE_PARAMETERS, internal=True)
-        self.call = TileValues(*self.b.arguments)
-        self.write()
-
-    def write(self) -> None:
-        b, call, shape = self.b, self.call, self.shape
-        sums = self.product()
-        enough = b.compare("sge", call.columns, shape.columns)
-        whole = b.bit_and(enough, b.compare("eq", call.rows, self.height))
-        if self.epilogue is not None:
-            unfinished = b.compare("eq", b.bit_and(call.flags, LAST), 0)
-            whole = b.bit_and(whole, unfinished)
-        with b.branch(whole) as (straight, other):
-            with straight:
-                self.store_straight(sums)
-            with other:
-                self.store_by_rows(sums)
-        b.ret()
-
-    # ---- the product ----------------------------------------------------------------------------------------
-
-    def product(self) -> list[Value]:
-        """The accumulators after all segments."""
-        b, call, shape = self.b, self.call, self.shape
-        pointers = self.row_pointers(call.panel)
-        start = [*pointers, *zero_accumulators(shape, self.height)]
-        whole = b.bit_and(call.length, -UNROLL)
-        with b.carrying_loop(0, call.segments, 1, start) as outer:
-            place = b.add(b.multiply(outer.index, RUN_WORDS), 1)
-            first = b.load_element("i64", call.runs, place)
-            row = b.element_pointer(
-                call.weight, b.multiply(first, shape.lanes), shape.element, inside=False
-            )
-            with b.carrying_loop(0, whole, UNROLL, [row, *outer.values]) as loop:
-                loop.carry(self.steps(loop.values, UNROLL))
-            with b.carrying_loop(whole, call.length, 1, loop.results) as rest:
-                rest.carry(self.steps(rest.values, 1))
-            outer.carry(rest.results[1:])
-        return outer.results[len(pointers) :]
+        self.b, self.shape, self.height = b, shape, height
+        self.pitch, self.vector_step = pitch, vector_step
 
     def row_pointers(self, panel: Value) -> list[Value]:
         """A pointer for every third row: the two after it are reached by base + index addressing."""
         b = self.b
-        found, thrice = [panel], b.multiply(self.call.pitch, 3)
+        found, thrice = [panel], b.multiply(self.pitch, 3)
         for _ in range(3, self.height, 3):
             found.append(b.element_pointer(found[-1], thrice, self.shape.element))
         return found
 
-    def steps(self, state: list[Value], count: int) -> list[Value]:
+    def advance(self, state: list[Value], count: int) -> list[Value]:
         """Advance `count` steps of the depth; state is (weight pointer, row pointers …, accumulators …)."""
         b, shape = self.b, self.shape
         split = len(state) - self.height * shape.vectors
@@ -149,14 +107,14 @@ class SegmentTile:
         b, shape = self.b, self.shape
         moved = weight
         for _ in range(v):
-            moved = b.element_pointer(moved, self.call.vector_step, shape.element, inside=False)
+            moved = b.element_pointer(moved, self.vector_step, shape.element, inside=False)
         return b.element_pointer(moved, step * shape.lanes, shape.element)
 
     def place(self, pointers: list[Value], r: int, step: int) -> Value:
         b, element = self.b, self.shape.element
         place, beyond = pointers[r // 3], r % 3
         if beyond:
-            place = b.element_pointer(place, b.shift_left(self.call.pitch, beyond - 1), element)
+            place = b.element_pointer(place, b.shift_left(self.pitch, beyond - 1), element)
         return b.element_pointer(place, step, element)
 
     def opaque(self, pointer: Value) -> Value:
@@ -167,6 +125,59 @@ class SegmentTile:
         if self.shape.fma:
             return self.b.fma(lone, loaded, total)
         return self.b.add(self.b.multiply(lone, loaded), total)
+
+
+class SegmentTile:
+    """Writes ``void segment_tile<height>(…)``.
+
+    All `height` rows are computed, `rows` of them stored; of the columns, `columns` are left from this tile's first.
+    """
+
+    def __init__(
+        self, module: Module, shape: TileShape, height: int, epilogue: Epilogue | None
+    ) -> None:
+        self.shape, self.height, self.epilogue = shape, height, epilogue
+        self.name = f"segment_tile{height}"
+        self.b = module.function(self.name, TILE_PARAMETERS, internal=True)
+        self.call = TileValues(*self.b.arguments)
+        self.row_steps = RowSteps(self.b, shape, height, self.call.pitch, self.call.vector_step)
+        self.write()
+
+    def write(self) -> None:
+        b, call, shape = self.b, self.call, self.shape
+        sums = self.product()
+        enough = b.compare("sge", call.columns, shape.columns)
+        whole = b.bit_and(enough, b.compare("eq", call.rows, self.height))
+        if self.epilogue is not None:
+            unfinished = b.compare("eq", b.bit_and(call.flags, LAST), 0)
+            whole = b.bit_and(whole, unfinished)
+        with b.branch(whole) as (straight, other):
+            with straight:
+                self.store_straight(sums)
+            with other:
+                self.store_by_rows(sums)
+        b.ret()
+
+    # ---- the product ----------------------------------------------------------------------------------------
+
+    def product(self) -> list[Value]:
+        """The accumulators after all segments."""
+        b, call, shape, steps = self.b, self.call, self.shape, self.row_steps
+        pointers = steps.row_pointers(call.panel)
+        start = [*pointers, *zero_accumulators(shape, self.height)]
+        whole = b.bit_and(call.length, -UNROLL)
+        with b.carrying_loop(0, call.segments, 1, start) as outer:
+            place = b.add(b.multiply(outer.index, RUN_WORDS), 1)
+            first = b.load_element("i64", call.runs, place)
+            row = b.element_pointer(
+                call.weight, b.multiply(first, shape.lanes), shape.element, inside=False
+            )
+            with b.carrying_loop(0, whole, UNROLL, [row, *outer.values]) as loop:
+                loop.carry(steps.advance(loop.values, UNROLL))
+            with b.carrying_loop(whole, call.length, 1, loop.results) as rest:
+                rest.carry(steps.advance(rest.values, 1))
+            outer.carry(rest.results[1:])
+        return outer.results[len(pointers) :]
 
     # ---- storing --------------------------------------------------------------------------------------------
 
@@ -246,14 +257,3 @@ class SegmentTile:
                 write_vector(b, self.epilogue.emit(b, total, place), target, mask, left)
             with unfinished:
                 write_vector(b, total, target, mask, left)
-
-
-class WholeTile(SegmentTile):
-    """The same without epilogue and edges: all rows and columns are stored, there is room for them."""
-
-    def __init__(self, module: Module, shape: TileShape, height: int) -> None:
-        super().__init__(module, shape, height, None)
-
-    def write(self) -> None:
-        self.store_straight(self.product())
-        self.b.ret()

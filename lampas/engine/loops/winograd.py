@@ -19,11 +19,9 @@ from typing import NamedTuple
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
 from lampas.engine.loops.brgemm_arguments import FIRST_OPERAND, KERNEL_PARAMETERS, Operand
-from lampas.engine.loops.brgemm_store import FIRST, LAST, Epilogue, Place
+from lampas.engine.loops.brgemm_store import Epilogue, Place
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
-from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_panel import copy_elements
-from lampas.engine.loops.convolution_tile import TileValues, WholeTile
 from lampas.engine.loops.moments import Body, Results, write_moments
 from lampas.engine.loops.winograd_matrices import (
     SINGLE,
@@ -33,6 +31,7 @@ from lampas.engine.loops.winograd_matrices import (
     output_matrix,
     outputs_of,
 )
+from lampas.engine.loops.winograd_tile import RowsValues, rows_tiles, write_rows
 from lampas.engine.loops.winograd_transform import transform
 
 
@@ -173,8 +172,7 @@ class WinogradWriter(PatchOwner):
 
     def __init__(self, module: Module, kernel: WinogradKernel) -> None:
         self.kernel, self.size = kernel, elements_of(kernel.way)
-        heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
-        self.tiles = [WholeTile(module, kernel.shape, height) for height in heights]
+        self.tiles = rows_tiles(module, kernel.shape)
         super().__init__(module, kernel.name, kernel.shape)
 
     def write(self) -> None:
@@ -192,7 +190,6 @@ class WinogradWriter(PatchOwner):
         self.weight_plane = b.add(b.multiply(self.channels, self.filters), SKEW)
         whole = b.multiply(self.in_plane, self.size**2)
         self.products = b.element_pointer(self.inputs, whole, element)
-        self.write_constants()
         with b.loop(self.begin, self.end) as unit:
             blocks = self.integer(i.BLOCKS)
             self.first_filter = b.multiply(b.divide(unit, blocks), self.part)
@@ -206,15 +203,6 @@ class WinogradWriter(PatchOwner):
             if self.kernel.moments:
                 self.find_moments(first, count, b.remainder(unit, blocks))
         b.ret()
-
-    def write_constants(self) -> None:
-        """Tables for the tiles: one run from the start, rows in order, beyond the last as many as a tile may have."""
-        b, more = self.b, self.shape.rows
-        self.run, self.rows = b.allocate("i64", 2), b.allocate("i64", MOST_BLOCK + more)
-        for place in range(2):
-            b.store(b.value(0), b.element_pointer(self.run, place, "i64"))
-        with b.loop(0, b.add(self.block, more)) as row:
-            b.store(row, b.element_pointer(self.rows, row, "i64"))
 
     def transform_input(self, number: Value, slot: Value) -> None:
         """Bᵀ · tile · B, a vector of channels at a time."""
@@ -262,18 +250,13 @@ class WinogradWriter(PatchOwner):
             plane = b.multiply(number, self.in_plane)
             result = b.multiply(number, self.out_plane)
             fresh = b.cast("zext", b.compare("eq", start, 0), "i64")
-            call = TileValues(
+            call = RowsValues(
                 b.element_pointer(self.inputs, b.add(plane, start), shape.element), self.channels,
-                self.run, b.value(1), b.minimum(b.subtract(self.channels, start), CHAIN),
+                b.minimum(b.subtract(self.channels, start), CHAIN),
                 b.element_pointer(self.weight, moved, shape.element), b.select(second, step, 0),
-                b.element_pointer(self.products, result, shape.element), self.part, self.rows, count,
-                left, column, b.add(b.multiply(fresh, FIRST), LAST), self.operands, self.integers,
+                b.element_pointer(self.products, b.add(result, column), shape.element), self.part, count, fresh,
             )  # fmt: skip
-
-            def one(row: Value, rows: Value, call: TileValues = call) -> list[Value]:
-                return call.at_row(b, row, rows, shape.element)
-
-            write_tiles(b, self.tiles, count, one)
+            write_rows(b, self.tiles, call)
 
     def results_of(self, number: Value) -> tuple[Value, Value, Value]:
         """The first position of a tile's results, and how many of them lie in the result, down and across."""

@@ -17,10 +17,7 @@ from typing import Literal
 
 from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.brgemm_arguments import Operand
-from lampas.engine.loops.brgemm_store import FIRST, LAST
 from lampas.engine.loops.brgemm_tile import TileShape
-from lampas.engine.loops.convolution_kernel import write_tiles
-from lampas.engine.loops.convolution_tile import TileValues
 from lampas.engine.loops.winograd import (
     SKEW,
     WinogradInteger,
@@ -29,6 +26,7 @@ from lampas.engine.loops.winograd import (
 )
 from lampas.engine.loops.winograd_filter import FilterTransforms, WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of
+from lampas.engine.loops.winograd_tile import RowsValues, write_rows
 
 STRETCH = 96  # channels at a time; their sums are put by
 FIRST_TILE = WinogradInteger.PATCH
@@ -87,7 +85,6 @@ class PanelWriter(WinogradWriter):
         self.products = b.element_pointer(self.spread, whole, element)
         kernel = self.kernel.filters
         self.transforms = FilterTransforms(b, kernel, self.weight, self.channels, self.filters)
-        self.write_constants()
         panels = b.divide(b.add(self.filters, shape.columns - 1), shape.columns)
         with b.loop(self.begin, self.end) as unit:
             self.first_filter = b.multiply(b.remainder(unit, panels), self.part)
@@ -151,16 +148,10 @@ class PanelWriter(WinogradWriter):
         result = b.multiply(number, self.out_plane)
         fresh = b.cast("zext", b.compare("eq", start, 0), "i64")
         second = b.compare("sgt", left, shape.lanes)
-        call = TileValues(
-            b.element_pointer(self.inputs, b.add(source, start), shape.element), self.channels,
-            self.run, b.value(1), length,
+        call = RowsValues(
+            b.element_pointer(self.inputs, b.add(source, start), shape.element), self.channels, length,
             b.element_pointer(self.spread, spread, shape.element),
             b.select(second, b.value(STRETCH * shape.lanes), 0),
-            b.element_pointer(self.products, result, shape.element), self.part, self.rows, count,
-            left, b.value(0), b.add(b.multiply(fresh, FIRST), LAST), self.operands, self.integers,
+            b.element_pointer(self.products, result, shape.element), self.part, count, fresh,
         )  # fmt: skip
-
-        def one(row: Value, rows: Value) -> list[Value]:
-            return call.at_row(b, row, rows, shape.element)
-
-        write_tiles(b, self.tiles, count, one)
+        write_rows(b, self.tiles, call)
