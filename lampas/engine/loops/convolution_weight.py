@@ -119,9 +119,9 @@ class SpanTileValues(NamedTuple):
 class SpanTile:
     """Writes ``void span_tile<height>(…)``: rows of the result × vectors of filters, summed over positions."""
 
-    def __init__(self, module: Module, shape: TileShape, height: int) -> None:
+    def __init__(self, module: Module, shape: TileShape, height: int, name: str = "") -> None:
         self.shape, self.height = shape, height
-        self.name = f"span_tile{height}"
+        self.name = name or f"span_tile{height}"
         self.b: Builder = module.function(self.name, SPAN_TILE_PARAMETERS, internal=True)
         self.call = SpanTileValues(*self.b.arguments)
         self.write()
@@ -176,14 +176,6 @@ class SpanTile:
         with b.loop(0, self.call.rows) as r, b.loop(0, b.minimum(vectors, shape.vectors)) as v:
             parked = b.add(b.multiply(r, shape.columns), b.multiply(v, shape.lanes))
             self.put([(b.load_element(shape.kind, stack, parked), self.place(r, v))])
-
-
-class WholeSpanTile(SpanTile):
-    """The same without edges: all rows and columns are stored, there is room for them."""
-
-    def write(self) -> None:
-        self.store_straight(self.product())
-        self.b.ret()
 
 
 class WeightWriter:
