@@ -177,8 +177,9 @@ class MacroWriter:
         c = b.element_pointer(
             self.c, b.multiply(panel, self.integer(Integer.C_PANEL)), self.kernel.c_element
         )
-        with b.loop(first_tile, last_tile) as tile:
-            self.write_tile(tile, k, (rows, step, inside, c, columns, flags, column))
+        self.write_tiles(
+            (first_tile, last_tile), k, (rows, step, inside, c, columns, flags, column)
+        )
 
     def copy_wanted(self, columns: Value) -> Value:
         b = self.b
@@ -188,8 +189,23 @@ class MacroWriter:
         )
         return b.bit_or(narrow, b.compare("eq", mode, COPY_ALL))
 
-    def write_tile(self, tile: Value, k: Value, panel: tuple[Value, ...]) -> None:
-        """Call the tile function of the right height."""
+    def write_tiles(self, tiles: tuple[Value, Value], k: Value, panel: tuple[Value, ...]) -> None:
+        """Call the tile functions of both heights for a range of tiles: the high ones, and those behind them."""
+        b, (first, last) = self.b, tiles
+        if len(self.tiles) == 1:
+            self.call_tiles(self.tiles[0], first, b.subtract(last, first), k, panel)
+            return
+        tall = self.integer(Integer.TALL)
+        middle = b.maximum(b.minimum(last, tall), first)
+        for function, start, stop in zip(self.tiles, (first, middle), (middle, last), strict=True):
+            count = b.subtract(stop, start)
+            with b.when(b.compare("sgt", count, 0)):
+                self.call_tiles(function, start, count, k, panel)
+
+    def call_tiles(
+        self, function: TileFunction, tile: Value, count: Value, k: Value, panel: tuple[Value, ...]
+    ) -> None:
+        """Call a tile function for `count` tiles from a tile on."""
         b = self.b
         rows, step, inside, c, columns, flags, column = panel
         tall, low = self.integer(Integer.TALL), max(self.kernel.height - 1, 1)
@@ -203,16 +219,9 @@ class MacroWriter:
         call = TileCall(
             a, self.integer(Integer.A_STRIDE), rows, step, inside, target,
             self.integer(Integer.C_STRIDE), columns, flags, row, column, *self.batch,
-            self.operands, self.integers,
+            self.operands, self.integers, count,
         )  # fmt: skip
-        if len(self.tiles) == 1:
-            b.call(self.tiles[0].name, "void", call.values())
-            return
-        with b.branch(b.compare("slt", tile, tall)) as (high, lower):
-            with high:
-                b.call(self.tiles[0].name, "void", call.values())
-            with lower:
-                b.call(self.tiles[1].name, "void", call.values())
+        b.call(function.name, "void", call.values())
 
     def a_place(self, tile: Value, row: Value, k: Value) -> Value:
         """Return the address of A at (row, k); a packed tile is as wide as it is high."""

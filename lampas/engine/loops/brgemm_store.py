@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, Protocol
 
 from lampas.engine.llvm.text import Builder, Module, Value, lanes_of, undefined, vector
+from lampas.engine.loops.brgemm_arguments import Integer
 from lampas.engine.loops.brgemm_tile import (
     Access,
     Panel,
@@ -60,7 +61,7 @@ class Epilogue(Protocol):
 
 
 class TileCall(NamedTuple):
-    """The arguments of a tile function, in order."""
+    """The arguments of a tile function, in order; `tiles` of them lie one below the other."""
 
     a: Value
     a_stride: Value
@@ -77,6 +78,7 @@ class TileCall(NamedTuple):
     batch1: Value
     operands: Value
     integers: Value
+    tiles: Value
 
     def values(self) -> list[Value]:
         return [getattr(self, name) for _, name in TILE_PARAMETERS]
@@ -86,13 +88,13 @@ class TileCall(NamedTuple):
 TILE_PARAMETERS = (
     ("ptr", "a"), ("i64", "a_stride"), ("ptr", "b"), ("i64", "b_stride"), ("i64", "depth"), ("ptr", "c"),
     ("i64", "c_stride"), ("i64", "columns"), ("i64", "flags"), ("i64", "row"), ("i64", "column"),
-    ("i64", "batch0"), ("i64", "batch1"), ("ptr", "operands"), ("ptr", "integers"),
+    ("i64", "batch0"), ("i64", "batch1"), ("ptr", "operands"), ("ptr", "integers"), ("i64", "tiles"),
 )
 # fmt: on
 
 
 class TileFunction:
-    """Writes ``void tile<height>(…)`` for one height."""
+    """Writes ``void tile<height>(…)`` for one height: some tiles, one below the other."""
 
     def __init__(
         self,
@@ -114,6 +116,27 @@ class TileFunction:
         self.write()
 
     def write(self) -> None:
+        """All tiles that a call asks for: a call for each would take as long as some dozen steps of the depth."""
+        b, call, height = self.b, self.call, self.height
+        down, below = (
+            b.multiply(b.load_element("i64", call.integers, place), height)
+            for place in (Integer.A_ROW, Integer.C_TILE_ROW)
+        )
+        with b.carrying_loop(0, call.tiles, 1, [call.a, call.c, call.row]) as loop:
+            a, c, row = loop.values
+            self.call = call._replace(a=a, c=c, row=row)
+            self.write_tile()
+            loop.carry(
+                [
+                    b.element_pointer(a, down, self.shape.element),
+                    b.element_pointer(c, below, self.c_element),
+                    b.add(row, height),
+                ]
+            )
+        b.ret()
+
+    def write_tile(self) -> None:
+        """One tile."""
         b, call, shape = self.b, self.call, self.shape
         panel = Panel(call.a, call.a_stride, call.b, call.b_stride, call.depth)
         start = zero_accumulators(shape, self.height)
@@ -129,7 +152,6 @@ class TileFunction:
                     self.store_across(sums, whole)
         else:
             self.store_across(sums, whole)
-        b.ret()
 
     def is_straight(self, whole: Value) -> Value:
         """Return whether the sums of a tile can be stored (or added) as they are."""
