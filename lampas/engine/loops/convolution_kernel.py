@@ -263,7 +263,7 @@ class ConvolutionWriter:
             )  # fmt: skip
 
             def one(row: Value, rows: Value, call: TileValues = call) -> list[Value]:
-                return call.at_row(b, row, rows, shape.element)
+                return call.at_row(b, row, rows, shape.element).listed()
 
             write_tiles(b, self.tiles, call.rows, one)
 
@@ -296,20 +296,20 @@ def write_tiles(
     rows: Value,
     arguments: Callable[[Value, Value], list[Value]],
 ) -> None:
-    """Cut rows into tiles of the heights there are (highest first) and call their functions.
+    """Call the functions of tiles (highest first) for all rows: whole tiles together, and the lowest that has room for the rest.
 
-    `arguments(row, valid rows)` gives those of one call.
+    `arguments(row, rows)` gives those of a call for some rows from a row on.
     """
-    top, middle, low = tiles[0].height, tiles[min(1, len(tiles) - 1)].height, tiles[-1].height
-    with b.carrying_loop(0, rows, 1, ()) as loop:
-        left = b.subtract(rows, loop.index)
-        whole = b.bit_or(
-            b.compare("sgt", left, 2 * middle),
-            b.bit_and(b.compare("sle", left, top), b.compare("sgt", left, middle)),
-        )
-        less = b.select(b.compare("sgt", left, low), b.value(middle), b.value(low))
-        height = loop.step = b.select(whole, b.value(top), less)
-        listed = arguments(loop.index, b.minimum(left, height))
-        for tile in tiles:
-            with b.when(b.compare("eq", height, tile.height)):
-                b.call(tile.name, "void", listed)
+    top = tiles[0].height
+    whole = b.multiply(b.divide(rows, top), top)
+    left = b.subtract(rows, whole)
+    rest = max((tile.height for tile in tiles[1:]), default=0)
+    whole = b.select(b.compare("sgt", left, rest), rows, whole)
+    with b.when(b.compare("sgt", whole, 0)):
+        b.call(tiles[0].name, "void", arguments(b.value(0), whole))
+    left, less = b.subtract(rows, whole), 0
+    for tile in reversed(tiles[1:]):
+        fits = b.bit_and(b.compare("sgt", left, less), b.compare("sle", left, tile.height))
+        with b.when(fits):
+            b.call(tile.name, "void", arguments(whole, left))
+        less = tile.height

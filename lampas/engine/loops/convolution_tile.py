@@ -58,11 +58,11 @@ class TileValues(NamedTuple):
     def listed(self) -> list[Value]:
         return [getattr(self, name) for _, name in TILE_PARAMETERS]
 
-    def at_row(self, b: Builder, row: Value, rows: Value, element: str) -> list[Value]:
-        """The arguments for the tile that begins at a row of the panel and has `rows` valid ones."""
+    def at_row(self, b: Builder, row: Value, rows: Value, element: str) -> TileValues:
+        """The arguments for `rows` rows from a row of the panel on."""
         source = b.element_pointer(self.panel, b.multiply(row, self.pitch), element)
         places = b.element_pointer(self.positions, row, "i64")
-        return self._replace(panel=source, positions=places, rows=rows).listed()
+        return self._replace(panel=source, positions=places, rows=rows)
 
 
 class RowSteps:
@@ -128,9 +128,9 @@ class RowSteps:
 
 
 class SegmentTile:
-    """Writes ``void segment_tile<height>(…)``.
+    """Writes ``void segment_tile<height>(…)``, which does all `rows`, one register tile below the other.
 
-    All `height` rows are computed, `rows` of them stored; of the columns, `columns` are left from this tile's first.
+    Of the last tile all `height` rows are computed, and those stored that are left; of the columns, `columns` are left.
     """
 
     def __init__(
@@ -144,6 +144,15 @@ class SegmentTile:
         self.write()
 
     def write(self) -> None:
+        b, call, height = self.b, self.call, self.height
+        with b.loop(0, call.rows, height) as row:
+            left = b.minimum(b.subtract(call.rows, row), height)
+            self.call = call.at_row(b, row, left, self.shape.element)
+            self.write_tile()
+        b.ret()
+
+    def write_tile(self) -> None:
+        """One register tile."""
         b, call, shape = self.b, self.call, self.shape
         sums = self.product()
         enough = b.compare("sge", call.columns, shape.columns)
@@ -156,7 +165,6 @@ class SegmentTile:
                 self.store_straight(sums)
             with other:
                 self.store_by_rows(sums)
-        b.ret()
 
     # ---- the product ----------------------------------------------------------------------------------------
 

@@ -109,24 +109,36 @@ class SpanTileValues(NamedTuple):
     def listed(self) -> list[Value]:
         return [getattr(self, name) for _, name in SPAN_TILE_PARAMETERS]
 
-    def at_row(self, b: Builder, row: Value, rows: Value, shape: TileShape) -> list[Value]:
-        """The arguments for the tile that begins at a row of the span and has `rows` valid ones."""
+    def at_row(self, b: Builder, row: Value, rows: Value, shape: TileShape) -> SpanTileValues:
+        """The arguments for `rows` rows from a row of the span on."""
         target = b.element_pointer(self.c, b.multiply(row, shape.lanes), shape.element)
         source = b.element_pointer(self.panel, row, shape.element)
-        return self._replace(panel=source, c=target, rows=rows).listed()
+        return self._replace(panel=source, c=target, rows=rows)
 
 
 class SpanTile:
-    """Writes ``void span_tile<height>(…)``: rows of the result × vectors of filters, summed over positions."""
+    """Writes ``void span_tile<height>(…)``: rows of the result × vectors of filters, summed over positions.
 
-    def __init__(self, module: Module, shape: TileShape, height: int, name: str = "") -> None:
+    It does all `rows`, one register tile below the other.
+    """
+
+    def __init__(self, module: Module, shape: TileShape, height: int) -> None:
         self.shape, self.height = shape, height
-        self.name = name or f"span_tile{height}"
+        self.name = f"span_tile{height}"
         self.b: Builder = module.function(self.name, SPAN_TILE_PARAMETERS, internal=True)
         self.call = SpanTileValues(*self.b.arguments)
         self.write()
 
     def write(self) -> None:
+        b, call, height = self.b, self.call, self.height
+        with b.loop(0, call.rows, height) as row:
+            left = b.minimum(b.subtract(call.rows, row), height)
+            self.call = call.at_row(b, row, left, self.shape)
+            self.write_tile()
+        b.ret()
+
+    def write_tile(self) -> None:
+        """One register tile."""
         b, call, shape = self.b, self.call, self.shape
         sums = self.product()
         beyond = b.compare("sgt", call.columns, shape.columns - shape.lanes)
@@ -136,7 +148,6 @@ class SpanTile:
                 self.store_straight(sums)
             with other:
                 self.store_by_rows(sums)
-        b.ret()
 
     def product(self) -> list[Value]:
         """The accumulators after all positions."""
@@ -176,6 +187,14 @@ class SpanTile:
         with b.loop(0, self.call.rows) as r, b.loop(0, b.minimum(vectors, shape.vectors)) as v:
             parked = b.add(b.multiply(r, shape.columns), b.multiply(v, shape.lanes))
             self.put([(b.load_element(shape.kind, stack, parked), self.place(r, v))])
+
+
+class WholeSpanTile(SpanTile):
+    """The same without edges: all rows and columns are stored, there is room for them."""
+
+    def write_tile(self) -> None:
+        """One register tile."""
+        self.store_straight(self.product())
 
 
 class WeightWriter:
@@ -303,7 +322,7 @@ class WeightWriter:
             )
 
             def one(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
-                return call.at_row(b, row, rows, shape)
+                return call.at_row(b, row, rows, shape).listed()
 
             write_tiles(b, self.tiles, call.rows, one)
 
@@ -325,7 +344,7 @@ class WeightWriter:
             )
 
             def one(row: Value, rows: Value, call: PointSpanValues = call) -> list[Value]:
-                return call.at_row(b, row, rows)
+                return call.at_row(b, row, rows).listed()
 
             write_tiles(b, self.tiles, known[ClassWord.RUN_COUNT], one)
 

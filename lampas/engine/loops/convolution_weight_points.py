@@ -40,14 +40,17 @@ class PointSpanValues(NamedTuple):
     def listed(self) -> list[Value]:
         return [getattr(self, name) for _, name in POINT_TILE_PARAMETERS]
 
-    def at_row(self, b: Builder, row: Value, rows: Value) -> list[Value]:
-        """The arguments for the tile that begins at a row of the table and has `rows` valid ones."""
+    def at_row(self, b: Builder, row: Value, rows: Value) -> PointSpanValues:
+        """The arguments for `rows` rows from a row of the table on."""
         table = b.element_pointer(self.values, b.multiply(row, RUN_WORDS), "i64")
-        return self._replace(values=table, rows=rows).listed()
+        return self._replace(values=table, rows=rows)
 
 
 class PointSpanTile:
-    """Writes ``void point_span_tile<height>(…)``; rows beyond the last repeat it and are not stored."""
+    """Writes ``void point_span_tile<height>(…)``, which does all `rows`, one register tile below the other.
+
+    Rows of a tile beyond the last repeat it and are not stored.
+    """
 
     def __init__(self, module: Module, shape: TileShape, height: int, registers: str) -> None:
         self.shape, self.height, self.registers = shape, height, registers
@@ -57,6 +60,14 @@ class PointSpanTile:
         self.write()
 
     def write(self) -> None:
+        b, call, height = self.b, self.call, self.height
+        with b.loop(0, call.rows, height) as row:
+            self.call = call.at_row(b, row, b.minimum(b.subtract(call.rows, row), height))
+            self.write_tile()
+        b.ret()
+
+    def write_tile(self) -> None:
+        """One register tile."""
         b, call, shape = self.b, self.call, self.shape
         sums = self.product()
         beyond = b.compare("sgt", call.columns, shape.columns - shape.lanes)
@@ -68,7 +79,6 @@ class PointSpanTile:
                     self.put(total, b.value(r), b.value(v))
             with other:
                 self.store_by_rows(sums)
-        b.ret()
 
     def word(self, r: Value, place: int) -> Value:
         """A word of a row's pair in the table."""

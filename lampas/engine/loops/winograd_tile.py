@@ -15,7 +15,6 @@ from lampas.engine.llvm.text import Builder, Module, Value
 from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_tile import UNROLL, RowSteps
-from lampas.engine.loops.convolution_weight import SpanTile, SpanTileValues
 
 # fmt: off
 ROWS_PARAMETERS = (
@@ -104,53 +103,9 @@ def rows_tiles(module: Module, shape: TileShape) -> list[RowsTile]:
 
 
 def write_rows(b: Builder, tiles: Sequence[RowsTile], call: RowsValues) -> None:
-    """All rows of a product: whole tiles in one call, and what is left by the lowest tile that has room for it."""
-    top, element = tiles[0].height, tiles[0].shape.element
-    whole = b.multiply(b.divide(call.rows, top), top)
-    left = b.subtract(call.rows, whole)
-    most = max((tile.height for tile in tiles[1:]), default=0)
-    more = b.select(b.compare("sgt", left, most), b.add(whole, top), whole)
-    with b.when(b.compare("sgt", more, 0)):
-        b.call(tiles[0].name, "void", call._replace(rows=more).listed())
-    low = 0
-    for tile in reversed(tiles[1:]):
-        fits = b.bit_and(b.compare("sgt", left, low), b.compare("sle", left, tile.height))
-        with b.when(fits):
-            b.call(tile.name, "void", call.from_row(b, whole, left, element).listed())
-        low = tile.height
+    """All rows of a product."""
 
+    def some(row: Value, rows: Value) -> list[Value]:
+        return call.from_row(b, row, rows, tiles[0].shape.element).listed()
 
-class SpanRowsTile(SpanTile):
-    """A tile of the derivative by the weight that does all its rows, one register tile after the other, and stores them whole."""
-
-    def __init__(self, module: Module, shape: TileShape, height: int) -> None:
-        super().__init__(module, shape, height, f"span_rows_tile{height}")
-
-    def write(self) -> None:
-        b, call, height, element = self.b, self.call, self.height, self.shape.element
-        with b.carrying_loop(0, call.rows, height, [call.panel, call.c]) as loop:
-            panel, c = loop.values
-            self.call = call._replace(panel=panel, c=c)
-            self.store_straight(self.product())
-            down = b.element_pointer(c, height * self.shape.lanes, element)
-            loop.carry([b.element_pointer(panel, height, element), down])
-        b.ret()
-
-
-def write_span(
-    b: Builder, tile: SpanRowsTile, rest: Sequence[SpanTile], call: SpanTileValues
-) -> None:
-    """All rows of a span: whole tiles in one call, and what is left by the tiles of `rest`.
-
-    These do all where there are not columns enough, and they may be such that keep within the edges.
-    """
-    shape, top = tile.shape, tile.height
-    whole = b.multiply(b.divide(call.rows, top), top)
-    whole = b.select(b.compare("sge", call.columns, shape.columns), whole, 0)
-    with b.when(b.compare("sgt", whole, 0)):
-        b.call(tile.name, "void", call._replace(rows=whole).listed())
-
-    def one(row: Value, rows: Value) -> list[Value]:
-        return call.at_row(b, b.add(row, whole), rows, shape)
-
-    write_tiles(b, rest, b.subtract(call.rows, whole), one)
+    write_tiles(b, tiles, call.rows, some)

@@ -21,7 +21,7 @@ from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
-from lampas.engine.loops.convolution_kernel import tile_heights
+from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_weight import SpanTile, SpanTileValues
 from lampas.engine.loops.winograd import SKEW, PatchOwner, Tile, TileReader, WinogradInteger
 from lampas.engine.loops.winograd_matrices import (
@@ -31,7 +31,6 @@ from lampas.engine.loops.winograd_matrices import (
     outputs_of,
     transposed,
 )
-from lampas.engine.loops.winograd_tile import SpanRowsTile, write_span
 from lampas.engine.loops.winograd_transform import transform
 
 FIRST_TILE = WinogradInteger.SCRATCH_STRIDE
@@ -183,8 +182,7 @@ class ProductWriter:
     def __init__(self, module: Module, kernel: WinogradProductKernel) -> None:
         self.shape = kernel.shape
         heights = sorted(set(tile_heights(self.shape)), reverse=True)
-        self.tile = SpanRowsTile(module, self.shape, heights[0])
-        self.rest = [SpanTile(module, self.shape, height) for height in heights]
+        self.tiles = [SpanTile(module, self.shape, height) for height in heights]
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
         self.operands, self.integers, self.begin, self.end, _ = self.b.arguments
 
@@ -230,4 +228,7 @@ class ProductWriter:
             b.subtract(got[i.FILTERS], column), fresh,
         )  # fmt: skip
 
-        write_span(b, self.tile, self.rest, call)
+        def some(row: Value, rows: Value) -> list[Value]:
+            return call.at_row(b, row, rows, shape).listed()
+
+        write_tiles(b, self.tiles, rows, some)

@@ -17,12 +17,11 @@ from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS, Operand
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
-from lampas.engine.loops.convolution_kernel import tile_heights
-from lampas.engine.loops.convolution_weight import SpanTileValues
+from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
+from lampas.engine.loops.convolution_weight import SpanTileValues, WholeSpanTile
 from lampas.engine.loops.winograd import SKEW
 from lampas.engine.loops.winograd_filter import FilterTransforms, WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of
-from lampas.engine.loops.winograd_tile import SpanRowsTile, write_span
 from lampas.engine.loops.winograd_weight import DEPTH
 
 PANELS_OF_UNIT = 2
@@ -75,7 +74,7 @@ class WeightPanelWriter:
     def __init__(self, module: Module, kernel: WinogradWeightPanelKernel) -> None:
         self.kernel, self.shape, self.size = kernel, kernel.shape, elements_of(kernel.way)
         heights = sorted(set(tile_heights(self.shape)), reverse=True)
-        self.tiles = [SpanRowsTile(module, self.shape, height) for height in heights]
+        self.tiles = [WholeSpanTile(module, self.shape, height) for height in heights]
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
         self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
 
@@ -130,7 +129,10 @@ class WeightPanelWriter:
                 b.subtract(columns[1], column), b.cast("zext", b.compare("eq", start, 0), "i64"),
             )  # fmt: skip
 
-            write_span(b, self.tiles[0], self.tiles, call)
+            def some(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
+                return call.at_row(b, row, rows, shape).listed()
+
+            write_tiles(b, self.tiles, rows[1], some)
 
     def store(self, rows: tuple[Value, Value], columns: tuple[Value, Value]) -> None:
         """Gᵀ · sums · G, a channel of a vector of filters at a time."""
