@@ -43,6 +43,7 @@ FORCED = {"winograd2": 2, "winograd4": 4}
 
 # Nanoseconds on one core of AVX-512; only their ratios matter.
 MULTIPLICATION = 0.0175
+TURNED = 1.3  # what turning weights makes of a direct product's time
 TRANSFORMED = 8.0  # a tile of one channel, there or back
 TRANSFORMED_WEIGHT = 3.0  # a filter's taps for one channel
 TRANSFORMED_IN_PANELS = (
@@ -220,7 +221,7 @@ def product_entry(
     """The entry of a product with windows: (positions, filters of all groups)."""
     kind = a.w.entries[x].dtype
     shape = (sizes.images * prod(sizes.places), sizes.groups * sizes.filters)
-    form = ConvolutionForm(sizes, choose(sizes, kind, kept), turns)
+    form = ConvolutionForm(sizes, choose(sizes, kind, kept, turns), turns)
     return a.w.append(Entry(p.MATMUL, (form,), (x, weight), shape, kind))
 
 
@@ -361,10 +362,11 @@ def direct_cost(sizes: ConvolutionSizes, kind: dtype) -> float:
     return cost
 
 
-def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False) -> int:
+def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False, turns: bool = False) -> int:
     """The cheapest way of a forward product: 0 direct, else one of Winograd's.
 
-    A transformed weight that is `kept` from run to run costs nothing to make, but as any has to be fetched.
+    A transformed weight that is `kept` from run to run costs nothing to make, but as any has to be fetched.  One that lies for
+    the other direction `turns` on its way into the direct product.
     """
     if not suits_winograd(sizes, kind):
         return 0
@@ -373,7 +375,8 @@ def choose(sizes: ConvolutionSizes, kind: dtype, kept: bool = False) -> int:
     sizes = nominal(sizes)
     filters = sizes.channels * sizes.filters
     fetched = sizes.taps * filters * kind.itemsize * KEPT if kept else 0
-    costs = {0: sizes.multiplications * MULTIPLICATION + fetched}
+    direct = MULTIPLICATION * (TURNED if turns else 1)
+    costs = {0: sizes.multiplications * direct + fetched}
     for way in ways_of(sizes):
         winograd = ConvolutionForm(sizes, way).winograd
         costs[way] = transformed_cost(sizes, way)
