@@ -4,15 +4,17 @@
 
 A unit is a block of positions of one class with a range of filters, of one group.  Its input values are gathered into a
 panel (convolution_panel.py), a stretch of the depth at a time; all tiles of the block pass over the panel, one vector
-range of filters after the other, so a piece of the weight is fetched once for the block.  What a unit computes does not
+range of filters after the other, so a piece of the weight is fetched once for the block.  Where a position has few values
+and there are few filters, tiles read them where they lie instead (convolution_points.py).  What a unit computes does not
 depend on who computes it.
 
 A `turned` kernel reads the weight of the convolution whose derivative it computes as it lies, blocked by *its* channels:
 what a panel of filters needs of it is transposed into scratch memory first, square by square, and used for the block.
 
 Operands: image (N, D, H, W, channels), weight (groups, filters/lanes, taps, channels/groups, lanes) or turned (groups,
-channels/lanes, taps from the far end, filters, lanes), c (positions, filters), scratch, then the epilogue's.  Integers: `ConvolutionInteger`, the epilogue's, then three tables whose places
-the former name: units, classes and runs (convolution_plan.py).
+channels/lanes, taps from the far end, filters, lanes), c (positions, filters), scratch, then the epilogue's.  Integers:
+`ConvolutionInteger`, the epilogue's, then three tables whose places the former name: units, classes and runs
+(convolution_forward.py).
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ A unit is a span of rows of the result with a range of filters, and a list of bl
 input values are gathered into one panel (positions × span), the gradient's rows into another (positions × a tile's
 columns), and the tiles of the span add their products to the result.  Many channels: a span is of one tap, over all
 positions that meet it.  Few channels: a span is all taps, the positions are cut into chunks, and each chunk has a
-partial result of its own, to be added up later (`PartialSumKernel`).  The order of sums follows from the sizes alone.
+partial result of its own, to be added up later (`PartialSumKernel`); inputs are then mostly read where they lie
+(convolution_weight_points.py).  The order of sums follows from the sizes alone.
 
 Operands: image (N, D, H, W, channels), grad (positions, filters), c (groups, filters/lanes, taps, channels/groups,
 lanes), scratch.  Integers: `WeightInteger`, then the tables of units, blocks, classes and runs

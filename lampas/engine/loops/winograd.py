@@ -2,8 +2,9 @@
 
 A result is cut into tiles of m×m, each of which reads (m + 2)×(m + 2) inputs.  A unit is a block of tiles with a part of
 the filters: the thread transforms the inputs of all channels into its scratch memory, multiplies each of the (m + 2)²
-elements' matrices (tiles × channels) by the transformed weight's (channels × filters), and transforms the products back:  a quarter of the multiplications
-of the direct way for m = 4.  The block stays in the second cache.  Matrices: winograd_matrices.py.
+elements' matrices (tiles × channels) by the transformed weight's (channels × filters; winograd_tile.py), and transforms the
+products back: a quarter of the multiplications of the direct way for m = 4.  The block stays in the second cache.  Matrices:
+winograd_matrices.py.  Weights that no near cache would hold once they are transformed: winograd_panel.py.
 
 Operands: image (N, H, W, channels), transformed weight (elements, filters/lanes, channels, lanes), c (N, H, W, filters),
 scratch, then the epilogue's or the target of moments (moments.py).  Channels and filters are multiples of the lanes.
