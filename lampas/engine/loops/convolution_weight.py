@@ -18,23 +18,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 from lampas.engine.llvm.target import Target
-from lampas.engine.llvm.text import Builder, Module, Value, constant, vector
+from lampas.engine.llvm.text import Module, Value, constant, vector
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS, Operand
-from lampas.engine.loops.brgemm_store import shape_bytes
 from lampas.engine.loops.brgemm_tile import (
-    Panel,
     TileShape,
-    tile_product,
     tile_shape,
-    zero_accumulators,
 )
 from lampas.engine.loops.convolution_kernel import ClassWord, tile_heights, write_tiles
 from lampas.engine.loops.convolution_panel import Steps, copy_elements, list_places, table_of
 from lampas.engine.loops.convolution_tile import RUN_WORDS
-from lampas.engine.loops.convolution_weight_points import PointSpanTile, PointSpanValues
+from lampas.engine.loops.convolution_weight_points import PointSpanTile, at_value
+from lampas.engine.loops.convolution_weight_tile import NOTHING, SpanTile, SpanTileValues
 
 
 class WeightInteger(IntEnum):
@@ -84,118 +80,6 @@ class ConvolutionWeightKernel:
         module = Module()
         WeightWriter(module, self).write()
         return module
-
-
-# fmt: off
-SPAN_TILE_PARAMETERS = (
-    ("ptr", "panel"), ("i64", "pitch"), ("ptr", "grad"), ("i64", "depth"), ("ptr", "c"), ("i64", "vector_step"),
-    ("i64", "rows"), ("i64", "columns"), ("i64", "first"),
-)
-# fmt: on
-
-
-class SpanTileValues(NamedTuple):
-    """The arguments of a tile function, in order; `first` tells whether the result is stored or added to."""
-
-    panel: Value
-    pitch: Value
-    grad: Value
-    depth: Value
-    c: Value
-    vector_step: Value
-    rows: Value
-    columns: Value
-    first: Value
-
-    def listed(self) -> list[Value]:
-        return [getattr(self, name) for _, name in SPAN_TILE_PARAMETERS]
-
-    def at_row(self, b: Builder, row: Value, rows: Value, shape: TileShape) -> SpanTileValues:
-        """The arguments for `rows` rows from a row of the span on."""
-        target = b.element_pointer(self.c, b.multiply(row, shape.lanes), shape.element)
-        source = b.element_pointer(self.panel, row, shape.element)
-        return self._replace(panel=source, c=target, rows=rows)
-
-
-class SpanTile:
-    """Writes ``void span_tile<height>(…)``: rows of the result × vectors of filters, summed over positions.
-
-    It does all `rows`, one register tile below the other.
-    """
-
-    def __init__(self, module: Module, shape: TileShape, height: int) -> None:
-        self.shape, self.height = shape, height
-        self.name = f"span_tile{height}"
-        self.b: Builder = module.function(self.name, SPAN_TILE_PARAMETERS, internal=True)
-        self.call = SpanTileValues(*self.b.arguments)
-        self.write()
-
-    def write(self) -> None:
-        b, call, height = self.b, self.call, self.height
-        with b.loop(0, call.rows, height) as row:
-            left = b.minimum(b.subtract(call.rows, row), height)
-            self.call = call.at_row(b, row, left, self.shape)
-            self.write_tile()
-        b.ret()
-
-    def write_tile(self) -> None:
-        """One register tile."""
-        b, call, shape = self.b, self.call, self.shape
-        sums = self.product()
-        beyond = b.compare("sgt", call.columns, shape.columns - shape.lanes)
-        whole = b.bit_and(beyond, b.compare("eq", call.rows, self.height))
-        with b.branch(whole) as (straight, other):
-            with straight:
-                self.store_straight(sums)
-            with other:
-                self.store_by_rows(sums)
-
-    def product(self) -> list[Value]:
-        """The accumulators after all positions."""
-        b, call, shape = self.b, self.call, self.shape
-        panel = Panel(call.panel, call.pitch, call.grad, b.value(shape.columns), call.depth)
-        start = zero_accumulators(shape, self.height)
-        return tile_product(b, shape, self.height, "column", panel, start)
-
-    def place(self, r: Value | int, v: Value | int) -> Value:
-        b, shape = self.b, self.shape
-        moved = b.add(b.multiply(self.call.vector_step, v), b.multiply(b.value(r), shape.lanes))
-        return b.element_pointer(self.call.c, moved, shape.element)
-
-    def put(self, pairs: list[tuple[Value, Value]]) -> None:
-        """Store the sums at their places, or add them."""
-        b = self.b
-        with b.branch(b.compare("ne", self.call.first, 0)) as (fresh, added):
-            with fresh:
-                for total, place in pairs:
-                    b.store(total, place)
-            with added:
-                for total, place in pairs:
-                    b.store(b.add(b.load(self.shape.kind, place), total), place)
-
-    def store_straight(self, sums: list[Value]) -> None:
-        vectors = self.shape.vectors
-        self.put([(total, self.place(*divmod(n, vectors))) for n, total in enumerate(sums)])
-
-    def store_by_rows(self, sums: list[Value]) -> None:
-        """By way of the stack: fewer rows, or fewer vectors of filters."""
-        b, shape = self.b, self.shape
-        stack = b.allocate(shape.element, self.height * shape.columns)
-        for number, total in enumerate(sums):
-            place = b.element_pointer(stack, number * shape.lanes, shape.element)
-            b.store(total, place, shape.lanes * shape_bytes(shape))
-        vectors = b.divide(b.add(self.call.columns, shape.lanes - 1), shape.lanes)
-        with b.loop(0, self.call.rows) as r, b.loop(0, b.minimum(vectors, shape.vectors)) as v:
-            parked = b.add(b.multiply(r, shape.columns), b.multiply(v, shape.lanes))
-            self.put([(b.load_element(shape.kind, stack, parked), self.place(r, v))])
-
-
-class WholeSpanTile(SpanTile):
-    """The same without edges: all rows and columns are stored, there is room for them."""
-
-    def write_tile(self) -> None:
-        """One register tile."""
-        self.store_straight(self.product())
 
 
 class WeightWriter:
@@ -319,8 +203,9 @@ class WeightWriter:
             c = b.element_pointer(self.own_c, moved, shape.element)
             pitch = self.integer(WeightInteger.PITCH)
             call = SpanTileValues(
-                self.panel, pitch, self.grad_panel, count, c, step, unit[SpanWord.SPAN], left, first
-            )
+                self.panel, pitch, NOTHING, NOTHING, self.grad_panel, count, c, step,
+                unit[SpanWord.SPAN], left, first,
+            )  # fmt: skip
 
             def one(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
                 return call.at_row(b, row, rows, shape).listed()
@@ -340,12 +225,13 @@ class WeightWriter:
             step = self.integer(WeightInteger.VECTOR_STEP)
             moved = b.multiply(b.multiply(panel, shape.vectors), step)
             c = b.element_pointer(self.own_c, moved, shape.element)
-            call = PointSpanValues(
-                self.image, table, self.sources, self.grad_panel, count, c, step, count, left
-            )
+            call = SpanTileValues(
+                self.image, b.value(0), table, self.sources, self.grad_panel, count, c, step, count,
+                left, b.value(0),
+            )  # fmt: skip
 
-            def one(row: Value, rows: Value, call: PointSpanValues = call) -> list[Value]:
-                return call.at_row(b, row, rows).listed()
+            def one(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
+                return at_value(b, call, row, rows).listed()
 
             write_tiles(b, self.tiles, known[ClassWord.RUN_COUNT], one)
 

@@ -22,7 +22,7 @@ from lampas.engine.llvm.text import Module, Value, constant
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
-from lampas.engine.loops.convolution_weight import SpanTile, SpanTileValues
+from lampas.engine.loops.convolution_weight_tile import NOTHING, SpanTile, SpanTileValues
 from lampas.engine.loops.winograd import SKEW, PatchOwner, Tile, TileReader, WinogradInteger
 from lampas.engine.loops.winograd_matrices import (
     elements_of,
@@ -221,7 +221,7 @@ class ProductWriter:
         place = b.add(place, b.multiply(row, shape.lanes))
         fresh = b.bit_and(b.cast("zext", b.compare("eq", start, 0), "i64"), got[i.FRESH])
         call = SpanTileValues(
-            b.element_pointer(inputs, source, shape.element), got[i.CHANNELS],
+            b.element_pointer(inputs, source, shape.element), got[i.CHANNELS], NOTHING, NOTHING,
             b.element_pointer(grads, flow, shape.element),
             b.minimum(DEPTH, b.subtract(got[i.TILES], start)),
             b.element_pointer(c, place, shape.element), b.multiply(got[i.CHANNELS], shape.lanes), rows,

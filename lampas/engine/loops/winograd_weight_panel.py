@@ -18,7 +18,7 @@ from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS, Operand
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
-from lampas.engine.loops.convolution_weight import SpanTileValues, WholeSpanTile
+from lampas.engine.loops.convolution_weight_tile import NOTHING, SpanTileValues, WholeSpanTile
 from lampas.engine.loops.winograd import SKEW
 from lampas.engine.loops.winograd_filter import FilterTransforms, WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of
@@ -122,7 +122,7 @@ class WeightPanelWriter:
             flow = b.add(flow, b.multiply(start, shape.columns))
             place = b.add(b.multiply(number, self.sums_plane), b.multiply(column, self.got[i.SPAN]))
             call = SpanTileValues(
-                b.element_pointer(self.inputs, b.add(source, rows[0]), shape.element), channels,
+                b.element_pointer(self.inputs, b.add(source, rows[0]), shape.element), channels, NOTHING, NOTHING,
                 b.element_pointer(self.grads, flow, shape.element),
                 b.minimum(DEPTH, b.subtract(tiles, start)),
                 b.element_pointer(self.sums, place, shape.element), step, rows[1],
