@@ -15,10 +15,13 @@ from lampas.engine.graph.layout import as_row_major, blocked_weight, channels_la
 from lampas.engine.graph.reference import REFERENCE_RULES
 from lampas.engine.llvm.compiler import object_code
 from lampas.engine.llvm.target import Target, aarch64_neon, host, x86_avx2, x86_avx512, x86_sse2
+from lampas.engine.loops import brgemm_store
 from lampas.engine.loops.brgemm import GemmPlan
 from lampas.engine.loops.convolution_forward import ConvolutionSizes, plan_convolution
 from lampas.engine.loops.convolution_geometry import Line, forward_line, phase_lines, three_lines
+from lampas.engine.loops.convolution_tile import TILE_PARAMETERS, TileValues
 from lampas.engine.loops.convolution_weight_plan import plan_convolution_weight
+from lampas.engine.loops.convolution_weight_tile import SPAN_TILE_PARAMETERS, SpanTileValues
 from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_weight
 from lampas.engine.loops.image_pooling import ImagePoolKernel, Part
 from lampas.engine.loops.pooling import PoolKernel, lanes_for, stride_word
@@ -31,6 +34,7 @@ from lampas.engine.loops.winograd_matrices import (
     outputs_of,
 )
 from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd
+from lampas.engine.loops.winograd_tile import ROWS_PARAMETERS, RowsValues
 from lampas.engine.loops.winograd_weight_plan import plan_winograd_weight
 from tests.unit.gemm_programs import WIDE, guarded, program_of
 
@@ -255,6 +259,21 @@ def test_a_new_size_needs_no_new_kernel(case: Case) -> None:
     images, channels, *places = case.shape
     larger = (images + 3, channels, *(2 * size + 1 for size in places))
     assert kernels_of(case) == kernels_of(replace(case, shape=larger))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "values"),
+    [
+        (TILE_PARAMETERS, TileValues),
+        (SPAN_TILE_PARAMETERS, SpanTileValues),
+        (ROWS_PARAMETERS, RowsValues),
+        (brgemm_store.TILE_PARAMETERS, brgemm_store.TileCall),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_arguments_stand_in_the_order_of_the_parameters(parameters: Any, values: Any) -> None:
+    """They are handed over as they stand."""
+    assert [name for _, name in parameters] == list(values._fields)
 
 
 def test_few_kernels_serve_all_filters() -> None:

@@ -221,7 +221,7 @@ class MacroWriter:
             self.integer(Integer.C_STRIDE), columns, flags, row, column, *self.batch,
             self.operands, self.integers, count,
         )  # fmt: skip
-        b.call(function.name, "void", call.values())
+        b.call(function.name, "void", list(call))
 
     def a_place(self, tile: Value, row: Value, k: Value) -> Value:
         """Return the address of A at (row, k); a packed tile is as wide as it is high."""

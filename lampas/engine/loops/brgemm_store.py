@@ -80,9 +80,6 @@ class TileCall(NamedTuple):
     integers: Value
     tiles: Value
 
-    def values(self) -> list[Value]:
-        return [getattr(self, name) for _, name in TILE_PARAMETERS]
-
 
 # fmt: off
 TILE_PARAMETERS = (

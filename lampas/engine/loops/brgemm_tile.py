@@ -13,6 +13,7 @@ of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from lampas.engine.llvm.target import Target
@@ -25,13 +26,14 @@ STEPS_AHEAD = 16  # how far a wide tile, which only streams B, asks for it befor
 
 
 class TileShape(NamedTuple):
-    """Rows and vectors of the largest tile of a target, for one element type."""
+    """Rows and vectors of the largest tile of a target, for one element type; `streams` where B passes by but once."""
 
     element: str
     lanes: int
     rows: int
     vectors: int
     fma: bool
+    streams: bool = False
 
     @property
     def columns(self) -> int:
@@ -76,7 +78,7 @@ def wide_shape(target: Target, element: str, rows: int) -> TileShape:
     plenty = {1: 8, 2: 8, 3: 6, 4: 5}
     scarce = {1: 8, 2: 4, 3: 3, 4: 2}
     vectors = (plenty if target.registers >= 32 else scarce)[rows]
-    return TileShape(element, lanes, rows, vectors, target.fma)
+    return TileShape(element, lanes, rows, vectors, target.fma, streams=True)
 
 
 class Panel(NamedTuple):
@@ -93,25 +95,43 @@ def tile_product(
     b: Builder, shape: TileShape, height: int, access: Access, panel: Panel, start: list[Value]
 ) -> list[Value]:
     """Emit the k loop; return the accumulators, row by row, starting from `start`."""
-    whole = b.bit_and(panel.depth, -UNROLL)
     stride = panel.a_stride if access != "packed" else b.value(height)
     writer = TileWriter(b, shape, height, access, stride, panel.b_stride)
     pointers = writer.first_pointers(panel.a)
-    with b.carrying_loop(0, whole, UNROLL, [panel.b, *pointers, *start]) as loop:
-        loop.carry(writer.steps(loop.values, UNROLL))
-    with b.carrying_loop(whole, panel.depth, 1, loop.results) as rest:
-        rest.carry(writer.steps(rest.values, 1))
-    return rest.results[1 + len(pointers) :]
+    state = unrolled(b, panel.depth, [panel.b, *pointers, *start], writer.steps)
+    return state[1 + len(pointers) :]
+
+
+def unrolled(
+    b: Builder,
+    depth: Value,
+    start: list[Value],
+    steps: Callable[[list[Value], int, Value], list[Value]],
+) -> list[Value]:
+    """The state after `depth` steps, some of them together: `steps(state, how many, the first)` advances it."""
+    whole = b.bit_and(depth, -UNROLL)
+    with b.carrying_loop(0, whole, UNROLL, start) as loop:
+        loop.carry(steps(list(loop.values), UNROLL, loop.index))
+    with b.carrying_loop(whole, depth, 1, loop.results) as rest:
+        rest.carry(steps(list(rest.values), 1, rest.index))
+    return list(rest.results)
 
 
 class TileWriter:
-    """Emits k steps of a tile."""
+    """Emits k steps of a tile; B's vectors lie side by side, or `vector_step` elements apart."""
 
     def __init__(
-        self, b: Builder, shape: TileShape, height: int, access: Access, a: Value, b_stride: Value
+        self,
+        b: Builder,
+        shape: TileShape,
+        height: int,
+        access: Access,
+        a: Value,
+        b_stride: Value,
+        vector_step: Value | None = None,
     ) -> None:
         self.b, self.shape, self.height, self.access = b, shape, height, access
-        self.a_stride, self.b_stride = a, b_stride
+        self.a_stride, self.b_stride, self.vector_step = a, b_stride, vector_step
 
     def first_pointers(self, a: Value) -> list[Value]:
         """Return the pointers that walk A: one, or for "row" one for every third row.
@@ -127,17 +147,15 @@ class TileWriter:
             found.append(self.b.element_pointer(found[-1], thrice, self.shape.element))
         return found
 
-    def steps(self, state: list[Value], count: int) -> list[Value]:
-        """Advance `count` steps; state is (B pointer, A pointers …, accumulators …)."""
+    def steps(self, state: list[Value], count: int, first: Value | None = None) -> list[Value]:
+        """Advance `count` steps; state is (B pointer, A pointers …, accumulators …), which tells where they begin."""
         b, shape = self.b, self.shape
         split = len(state) - self.height * shape.vectors
         row, pointers, sums = state[0], state[1:split], list(state[split:])
         for step in range(count):
-            places = [
-                b.element_pointer(row, v * shape.lanes, shape.element) for v in range(shape.vectors)
-            ]
+            places = self.vector_places(row)
             vectors = [b.load(shape.kind, place) for place in places]
-            if shape.rows <= MOST_WIDE_ROWS:
+            if shape.streams:
                 self.look_ahead(places)
             for r in range(self.height):
                 place = self.broadcast_place(pointers, r, step)
@@ -154,6 +172,19 @@ class TileWriter:
         if self.access == "row":
             pointers = [self.opaque(b.element_pointer(p, count, shape.element)) for p in pointers]
         return [row, *pointers, *sums]
+
+    def vector_places(self, row: Value) -> list[Value]:
+        """The addresses of B's vectors."""
+        b, shape = self.b, self.shape
+        if self.vector_step is None:
+            return [
+                b.element_pointer(row, v * shape.lanes, shape.element) for v in range(shape.vectors)
+            ]
+        found = [row]
+        for _ in range(1, shape.vectors):
+            moved = b.element_pointer(found[-1], self.vector_step, shape.element, inside=False)
+            found.append(moved)
+        return found
 
     def opaque(self, pointer: Value) -> Value:
         """Hide how a pointer came about, lest LLVM trades it for one pointer a row."""

@@ -19,10 +19,10 @@ channels/lanes, taps from the far end, filters, lanes), c (positions, filters), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Module, Value
@@ -263,11 +263,7 @@ class ConvolutionWriter:
                 self.integer(i.C_ROW), self.positions, unit[UnitWord.COUNT], left,
                 b.add(self.own_filters, column), flags, self.operands, self.integers,
             )  # fmt: skip
-
-            def one(row: Value, rows: Value, call: TileValues = call) -> list[Value]:
-                return call.at_row(b, row, rows, shape.element).listed()
-
-            write_tiles(b, self.tiles, call.rows, one)
+            write_tiles(b, self.tiles, call)
 
     def weight_of(
         self, runs: tuple[Value, Value], part: tuple[Value, Value], panel: Value, left: Value
@@ -285,33 +281,40 @@ class ConvolutionWriter:
         return weight, runs[0], step
 
 
-class Tile(Protocol):
-    """A tile function: its name and how many rows it computes."""
+class Arguments(Protocol):
+    """The arguments of a tile function, in order; so many rows are among them."""
+
+    @property
+    def rows(self) -> Value: ...
+
+    def __iter__(self) -> Iterator[Value]: ...
+
+
+Call = TypeVar("Call", bound=Arguments)
+
+
+class Tile(Protocol[Call]):
+    """A tile function: its name, the rows of a register tile, and its arguments for some rows from a row on."""
 
     name: str
     height: int
 
+    def from_row(self, b: Builder, call: Call, row: Value, rows: Value) -> Call: ...
 
-def write_tiles(
-    b: Builder,
-    tiles: Sequence[Tile],
-    rows: Value,
-    arguments: Callable[[Value, Value], list[Value]],
-) -> None:
-    """Call the functions of tiles (highest first) for all rows: whole tiles together, and the lowest that has room for the rest.
 
-    `arguments(row, rows)` gives those of a call for some rows from a row on.
-    """
+def write_tiles(b: Builder, tiles: Sequence[Tile[Call]], call: Call) -> None:
+    """Call the functions of tiles (highest first) for all rows: whole tiles together, and the lowest that has room for the rest."""
+    rows = call.rows
     top = tiles[0].height
     whole = b.multiply(b.divide(rows, top), top)
     left = b.subtract(rows, whole)
     rest = max((tile.height for tile in tiles[1:]), default=0)
     whole = b.select(b.compare("sgt", left, rest), rows, whole)
     with b.when(b.compare("sgt", whole, 0)):
-        b.call(tiles[0].name, "void", arguments(b.value(0), whole))
+        b.call(tiles[0].name, "void", list(tiles[0].from_row(b, call, b.value(0), whole)))
     left, less = b.subtract(rows, whole), 0
     for tile in reversed(tiles[1:]):
         fits = b.bit_and(b.compare("sgt", left, less), b.compare("sle", left, tile.height))
         with b.when(fits):
-            b.call(tile.name, "void", arguments(whole, left))
+            b.call(tile.name, "void", list(tile.from_row(b, call, whole, left)))
         less = tile.height

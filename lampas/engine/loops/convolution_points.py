@@ -8,11 +8,13 @@ the tile has a pointer to its place in the image, and a table gives each value's
 
 from __future__ import annotations
 
+import functools
+
 from lampas.engine.llvm.text import Builder, Module, Value
 from lampas.engine.loops.brgemm_arguments import Operand
 from lampas.engine.loops.brgemm_store import Epilogue, shape_bytes
-from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
-from lampas.engine.loops.convolution_tile import RUN_WORDS, UNROLL, SegmentTile
+from lampas.engine.loops.brgemm_tile import TileShape, unrolled, zero_accumulators
+from lampas.engine.loops.convolution_tile import RUN_WORDS, SegmentTile
 
 
 def words_of_row(shape: TileShape) -> int:
@@ -87,27 +89,21 @@ class PointTile(SegmentTile):
         ]
         rows = [b.element_pointer(image, place, shape.element, inside=False) for place in places]
         start = zero_accumulators(shape, self.height)
-        whole = b.bit_and(call.segments, -UNROLL)
-        with b.carrying_loop(0, whole, UNROLL, start) as loop:
-            loop.carry(self.values(rows, loop.index, list(loop.values), UNROLL))
-        with b.carrying_loop(whole, call.segments, 1, loop.results) as rest:
-            rest.carry(self.values(rows, rest.index, list(rest.values), 1))
-        return list(rest.results)
+        return unrolled(b, call.segments, start, functools.partial(self.add_values, rows))
 
-    def values(self, rows: list[Value], first: Value, sums: list[Value], count: int) -> list[Value]:
+    def add_values(
+        self, rows: list[Value], sums: list[Value], count: int, first: Value
+    ) -> list[Value]:
         """Add the products of `count` values from the first on."""
         b, call, shape = self.b, self.call, self.shape
         words = b.element_pointer(call.runs, b.multiply(first, RUN_WORDS), "i64")
         for step in range(count):
             offset = b.load_element("i64", words, RUN_WORDS * step)
             row = b.load_element("i64", words, RUN_WORDS * step + 1)
-            weight = b.element_pointer(
-                call.weight, b.multiply(row, shape.lanes), shape.element, inside=False
-            )
-            vectors = [
-                b.load(shape.kind, self.row_steps.weight_place(weight, 0, v))
-                for v in range(shape.vectors)
-            ]
-            sums = add_products(b, shape, rows, offset, vectors, sums)
-            sums = settled(b, sums, self.registers)
+            weight = b.multiply(row, shape.lanes)
+            vectors: list[Value] = []
+            for _ in range(shape.vectors):
+                vectors.append(b.load(shape.kind, b.element_pointer(call.weight, weight, shape.element, inside=False)))  # fmt: skip
+                weight = b.add(weight, call.vector_step)
+            sums = settled(b, add_products(b, shape, rows, offset, vectors, sums), self.registers)
         return sums

@@ -21,9 +21,7 @@ from lampas.engine.loops.brgemm_store import (
     shape_bytes,
     write_vector,
 )
-from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
-
-UNROLL = 4
+from lampas.engine.loops.brgemm_tile import TileShape, TileWriter, unrolled, zero_accumulators
 
 # fmt: off
 TILE_PARAMETERS = (
@@ -55,77 +53,6 @@ class TileValues(NamedTuple):
     operands: Value
     integers: Value
 
-    def listed(self) -> list[Value]:
-        return [getattr(self, name) for _, name in TILE_PARAMETERS]
-
-    def at_row(self, b: Builder, row: Value, rows: Value, element: str) -> TileValues:
-        """The arguments for `rows` rows from a row of the panel on."""
-        source = b.element_pointer(self.panel, b.multiply(row, self.pitch), element)
-        places = b.element_pointer(self.positions, row, "i64")
-        return self._replace(panel=source, positions=places, rows=rows)
-
-
-class RowSteps:
-    """Emits steps of the depth for rows that lie `pitch` elements apart and vectors of the weight `vector_step` apart."""
-
-    def __init__(
-        self, b: Builder, shape: TileShape, height: int, pitch: Value, vector_step: Value
-    ) -> None:
-        self.b, self.shape, self.height = b, shape, height
-        self.pitch, self.vector_step = pitch, vector_step
-
-    def row_pointers(self, panel: Value) -> list[Value]:
-        """A pointer for every third row: the two after it are reached by base + index addressing."""
-        b = self.b
-        found, thrice = [panel], b.multiply(self.pitch, 3)
-        for _ in range(3, self.height, 3):
-            found.append(b.element_pointer(found[-1], thrice, self.shape.element))
-        return found
-
-    def advance(self, state: list[Value], count: int) -> list[Value]:
-        """Advance `count` steps of the depth; state is (weight pointer, row pointers …, accumulators …)."""
-        b, shape = self.b, self.shape
-        split = len(state) - self.height * shape.vectors
-        weight, pointers, sums = state[0], state[1:split], list(state[split:])
-        for step in range(count):
-            vectors = [
-                b.load(shape.kind, self.weight_place(weight, step, v)) for v in range(shape.vectors)
-            ]
-            for r in range(self.height):
-                lone = b.splat(b.load(shape.element, self.place(pointers, r, step)), shape.kind)
-                for v, loaded in enumerate(vectors):
-                    index = r * shape.vectors + v
-                    sums[index] = self.accumulate(lone, loaded, sums[index])
-            if step + 1 < count:
-                # Loads may not cross this: fetched early, they would push accumulators out of the registers.
-                b.line('call void asm sideeffect "", "~{memory}"()')
-        weight = b.element_pointer(weight, count * shape.lanes, shape.element)
-        pointers = [self.opaque(b.element_pointer(p, count, shape.element)) for p in pointers]
-        return [weight, *pointers, *sums]
-
-    def weight_place(self, weight: Value, step: int, v: int) -> Value:
-        b, shape = self.b, self.shape
-        moved = weight
-        for _ in range(v):
-            moved = b.element_pointer(moved, self.vector_step, shape.element, inside=False)
-        return b.element_pointer(moved, step * shape.lanes, shape.element)
-
-    def place(self, pointers: list[Value], r: int, step: int) -> Value:
-        b, element = self.b, self.shape.element
-        place, beyond = pointers[r // 3], r % 3
-        if beyond:
-            place = b.element_pointer(place, b.shift_left(self.pitch, beyond - 1), element)
-        return b.element_pointer(place, step, element)
-
-    def opaque(self, pointer: Value) -> Value:
-        """Hide how a pointer came about, lest LLVM trades it for one pointer a row."""
-        return self.b.emit(f'call ptr asm "", "=r,0"({pointer})', "ptr")
-
-    def accumulate(self, lone: Value, loaded: Value, total: Value) -> Value:
-        if self.shape.fma:
-            return self.b.fma(lone, loaded, total)
-        return self.b.add(self.b.multiply(lone, loaded), total)
-
 
 class SegmentTile:
     """Writes ``void segment_tile<height>(…)``, which does all `rows`, one register tile below the other.
@@ -140,16 +67,21 @@ class SegmentTile:
         self.name = f"segment_tile{height}"
         self.b = module.function(self.name, TILE_PARAMETERS, internal=True)
         self.call = TileValues(*self.b.arguments)
-        self.row_steps = RowSteps(self.b, shape, height, self.call.pitch, self.call.vector_step)
         self.write()
 
     def write(self) -> None:
         b, call, height = self.b, self.call, self.height
         with b.loop(0, call.rows, height) as row:
             left = b.minimum(b.subtract(call.rows, row), height)
-            self.call = call.at_row(b, row, left, self.shape.element)
+            self.call = self.from_row(b, call, row, left)
             self.write_tile()
         b.ret()
+
+    def from_row(self, b: Builder, call: TileValues, row: Value, rows: Value) -> TileValues:
+        """The arguments for `rows` rows from a row of the panel on."""
+        source = b.element_pointer(call.panel, b.multiply(row, call.pitch), self.shape.element)
+        places = b.element_pointer(call.positions, row, "i64")
+        return call._replace(panel=source, positions=places, rows=rows)
 
     def write_tile(self) -> None:
         """One register tile."""
@@ -170,22 +102,20 @@ class SegmentTile:
 
     def product(self) -> list[Value]:
         """The accumulators after all segments."""
-        b, call, shape, steps = self.b, self.call, self.shape, self.row_steps
-        pointers = steps.row_pointers(call.panel)
+        b, call, shape = self.b, self.call, self.shape
+        stride = b.value(shape.lanes)
+        writer = TileWriter(b, shape, self.height, "row", call.pitch, stride, call.vector_step)
+        pointers = writer.first_pointers(call.panel)
         start = [*pointers, *zero_accumulators(shape, self.height)]
-        whole = b.bit_and(call.length, -UNROLL)
-        with b.carrying_loop(0, call.segments, 1, start) as outer:
-            place = b.add(b.multiply(outer.index, RUN_WORDS), 1)
+        with b.carrying_loop(0, call.segments, 1, start) as segments:
+            place = b.add(b.multiply(segments.index, RUN_WORDS), 1)
             first = b.load_element("i64", call.runs, place)
             row = b.element_pointer(
                 call.weight, b.multiply(first, shape.lanes), shape.element, inside=False
             )
-            with b.carrying_loop(0, whole, UNROLL, [row, *outer.values]) as loop:
-                loop.carry(steps.advance(loop.values, UNROLL))
-            with b.carrying_loop(whole, call.length, 1, loop.results) as rest:
-                rest.carry(steps.advance(rest.values, 1))
-            outer.carry(rest.results[1:])
-        return outer.results[len(pointers) :]
+            state = unrolled(b, call.length, [row, *segments.values], writer.steps)
+            segments.carry(state[1:])
+        return segments.results[len(pointers) :]
 
     # ---- storing --------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from lampas.engine.loops.brgemm_tile import (
 from lampas.engine.loops.convolution_kernel import ClassWord, tile_heights, write_tiles
 from lampas.engine.loops.convolution_panel import Steps, copy_elements, list_places, table_of
 from lampas.engine.loops.convolution_tile import RUN_WORDS
-from lampas.engine.loops.convolution_weight_points import PointSpanTile, at_value
+from lampas.engine.loops.convolution_weight_points import PointSpanTile
 from lampas.engine.loops.convolution_weight_tile import NOTHING, SpanTile, SpanTileValues
 
 
@@ -140,11 +140,8 @@ class WeightWriter:
                 self.list_block(block, known)
                 if self.kernel.gathers:
                     self.gather(unit, count, known)
-            if self.kernel.gathers:
-                first = b.cast("zext", b.compare("eq", number, 0), "i64")
-                self.multiply(unit, count, first)
-            else:
-                self.multiply_points(unit, count, known)
+            first = b.cast("zext", b.compare("eq", number, 0), "i64")
+            self.multiply(unit, count, known, first)
 
     def clear(self, unit: dict[SpanWord, Value]) -> None:
         """Zeros where the sums of a unit will be added: not every block meets every row."""
@@ -191,49 +188,38 @@ class WeightWriter:
                 into = b.element_pointer(line, self.integer(b.add(words, 1)), element)
                 copy_elements(b, source, into, known[k.RUN_LENGTH], kind)
 
-    def multiply(self, unit: dict[SpanWord, Value], count: Value, first: Value) -> None:
-        """Add the products of a block: for each panel of filters, copy the gradient's rows, then all tiles."""
-        b, shape = self.b, self.shape
-        with b.loop(unit[SpanWord.FIRST_PANEL], unit[SpanWord.LAST_PANEL]) as panel:
-            column = b.multiply(panel, shape.columns)
-            left = b.subtract(self.filters, column)
-            self.copy_flows(b.add(self.flow_group, column), left, count)
-            step = self.integer(WeightInteger.VECTOR_STEP)
-            moved = b.multiply(b.multiply(panel, shape.vectors), step)
-            c = b.element_pointer(self.own_c, moved, shape.element)
-            pitch = self.integer(WeightInteger.PITCH)
-            call = SpanTileValues(
-                self.panel, pitch, NOTHING, NOTHING, self.grad_panel, count, c, step,
-                unit[SpanWord.SPAN], left, first,
-            )  # fmt: skip
-
-            def one(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
-                return call.at_row(b, row, rows, shape).listed()
-
-            write_tiles(b, self.tiles, call.rows, one)
-
-    def multiply_points(
-        self, unit: dict[SpanWord, Value], count: Value, known: dict[ClassWord, Value]
+    def multiply(
+        self,
+        unit: dict[SpanWord, Value],
+        count: Value,
+        known: dict[ClassWord, Value],
+        first: Value,
     ) -> None:
-        """The same for inputs that are read where they lie: tiles of the rows that the block's class meets."""
-        b, shape = self.b, self.shape
+        """Add the products of a block: for each panel of filters, copy the gradient's rows, then all tiles.
+
+        Tiles that read inputs where they lie do the rows that the block's class meets.
+        """
+        b, shape, i = self.b, self.shape, WeightInteger
         table = b.element_pointer(self.integers, known[ClassWord.RUNS], "i64")
         with b.loop(unit[SpanWord.FIRST_PANEL], unit[SpanWord.LAST_PANEL]) as panel:
             column = b.multiply(panel, shape.columns)
             left = b.subtract(self.filters, column)
             self.copy_flows(b.add(self.flow_group, column), left, count)
-            step = self.integer(WeightInteger.VECTOR_STEP)
+            step = self.integer(i.VECTOR_STEP)
             moved = b.multiply(b.multiply(panel, shape.vectors), step)
             c = b.element_pointer(self.own_c, moved, shape.element)
             call = SpanTileValues(
-                self.image, b.value(0), table, self.sources, self.grad_panel, count, c, step, count,
-                left, b.value(0),
+                self.panel, self.integer(i.PITCH), NOTHING, NOTHING, self.grad_panel, count, c, step,
+                unit[SpanWord.SPAN], left, first,
             )  # fmt: skip
-
-            def one(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
-                return at_value(b, call, row, rows).listed()
-
-            write_tiles(b, self.tiles, known[ClassWord.RUN_COUNT], one)
+            if not self.kernel.gathers:
+                call = call._replace(
+                    panel=self.image,
+                    values=table,
+                    places=self.sources,
+                    rows=known[ClassWord.RUN_COUNT],
+                )
+            write_tiles(b, self.tiles, call)
 
     def copy_flows(self, column: Value, left: Value, count: Value) -> None:
         """Copy the gradient's rows, as wide as a tile; zeros beyond the last filter."""

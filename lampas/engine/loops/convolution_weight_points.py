@@ -8,17 +8,13 @@ image's first position would meet it; a table gives the places of the positions.
 
 from __future__ import annotations
 
+import functools
+
 from lampas.engine.llvm.text import Builder, Module, Value
-from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
+from lampas.engine.loops.brgemm_tile import TileShape, unrolled, zero_accumulators
 from lampas.engine.loops.convolution_points import add_products, settled
-from lampas.engine.loops.convolution_tile import RUN_WORDS, UNROLL
+from lampas.engine.loops.convolution_tile import RUN_WORDS
 from lampas.engine.loops.convolution_weight_tile import SpanTile, SpanTileValues
-
-
-def at_value(b: Builder, call: SpanTileValues, row: Value, rows: Value) -> SpanTileValues:
-    """The arguments for `rows` rows from a row of the table of values, (offset, row of c) pairs, on."""
-    table = b.element_pointer(call.values, b.multiply(row, RUN_WORDS), "i64")
-    return call._replace(values=table, rows=rows)
 
 
 class PointSpanTile(SpanTile):
@@ -34,9 +30,10 @@ class PointSpanTile(SpanTile):
         self.registers = registers
         super().__init__(module, shape, height)
 
-    def from_row(self, call: SpanTileValues, row: Value, rows: Value) -> SpanTileValues:
-        """The arguments for some rows from a row on."""
-        return at_value(self.b, call, row, rows)
+    def from_row(self, b: Builder, call: SpanTileValues, row: Value, rows: Value) -> SpanTileValues:
+        """The arguments for `rows` rows from a row of the table of values, (offset, row of c) pairs, on."""
+        table = b.element_pointer(call.values, b.multiply(row, RUN_WORDS), "i64")
+        return call._replace(values=table, rows=rows)
 
     def word(self, r: Value, place: int) -> Value:
         """A word of a row's pair in the table."""
@@ -55,14 +52,11 @@ class PointSpanTile(SpanTile):
             for r in range(self.height)
         ]
         start = zero_accumulators(shape, self.height)
-        whole = b.bit_and(call.depth, -UNROLL)
-        with b.carrying_loop(0, whole, UNROLL, start) as loop:
-            loop.carry(self.steps(rows, loop.index, list(loop.values), UNROLL))
-        with b.carrying_loop(whole, call.depth, 1, loop.results) as rest:
-            rest.carry(self.steps(rows, rest.index, list(rest.values), 1))
-        return list(rest.results)
+        return unrolled(b, call.depth, start, functools.partial(self.add_positions, rows))
 
-    def steps(self, rows: list[Value], first: Value, sums: list[Value], count: int) -> list[Value]:
+    def add_positions(
+        self, rows: list[Value], sums: list[Value], count: int, first: Value
+    ) -> list[Value]:
         """Add the products of `count` positions from the first on."""
         b, call, shape = self.b, self.call, self.shape
         places = b.element_pointer(call.places, first, "i64")

@@ -16,8 +16,8 @@ from lampas.engine.loops.brgemm_tile import Panel, TileShape, tile_product, zero
 NOTHING = Value("null", "ptr")
 # fmt: off
 SPAN_TILE_PARAMETERS = (
-    ("ptr", "panel"), ("i64", "pitch"), ("ptr", "values"), ("ptr", "places"), ("ptr", "grad"), ("i64", "depth"), ("ptr", "c"), ("i64", "vector_step"),
-    ("i64", "rows"), ("i64", "columns"), ("i64", "first"),
+    ("ptr", "panel"), ("i64", "pitch"), ("ptr", "values"), ("ptr", "places"), ("ptr", "grad"), ("i64", "depth"),
+    ("ptr", "c"), ("i64", "vector_step"), ("i64", "rows"), ("i64", "columns"), ("i64", "first"),
 )
 # fmt: on
 
@@ -40,15 +40,6 @@ class SpanTileValues(NamedTuple):
     columns: Value
     first: Value
 
-    def listed(self) -> list[Value]:
-        return [getattr(self, name) for _, name in SPAN_TILE_PARAMETERS]
-
-    def at_row(self, b: Builder, row: Value, rows: Value, shape: TileShape) -> SpanTileValues:
-        """The arguments for `rows` rows from a row of the span on."""
-        target = b.element_pointer(self.c, b.multiply(row, shape.lanes), shape.element)
-        source = b.element_pointer(self.panel, row, shape.element)
-        return self._replace(panel=source, c=target, rows=rows)
-
 
 class SpanTile:
     """Writes ``void span_tile<height>(…)``: rows of the result × vectors of filters, summed over positions.
@@ -69,13 +60,15 @@ class SpanTile:
         b, call, height = self.b, self.call, self.height
         with b.loop(0, call.rows, height) as row:
             left = b.minimum(b.subtract(call.rows, row), height)
-            self.call = self.from_row(call, row, left)
+            self.call = self.from_row(b, call, row, left)
             self.write_tile()
         b.ret()
 
-    def from_row(self, call: SpanTileValues, row: Value, rows: Value) -> SpanTileValues:
-        """The arguments for some rows from a row on."""
-        return call.at_row(self.b, row, rows, self.shape)
+    def from_row(self, b: Builder, call: SpanTileValues, row: Value, rows: Value) -> SpanTileValues:
+        """The arguments for `rows` rows from a row of the span on."""
+        target = b.element_pointer(call.c, b.multiply(row, self.shape.lanes), self.shape.element)
+        source = b.element_pointer(call.panel, row, self.shape.element)
+        return call._replace(panel=source, c=target, rows=rows)
 
     def write_tile(self) -> None:
         """One register tile."""

@@ -22,6 +22,7 @@ from lampas.engine.llvm.text import Module, Value, constant, vector
 from lampas.engine.loops.brgemm_arguments import FIRST_OPERAND, KERNEL_PARAMETERS, Operand
 from lampas.engine.loops.brgemm_store import Epilogue, Place
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
+from lampas.engine.loops.convolution_kernel import write_tiles
 from lampas.engine.loops.convolution_panel import copy_elements
 from lampas.engine.loops.moments import Body, Results, write_moments
 from lampas.engine.loops.winograd_matrices import (
@@ -32,7 +33,7 @@ from lampas.engine.loops.winograd_matrices import (
     output_matrix,
     outputs_of,
 )
-from lampas.engine.loops.winograd_tile import RowsValues, rows_tiles, write_rows
+from lampas.engine.loops.winograd_tile import RowsValues, rows_tiles
 from lampas.engine.loops.winograd_transform import transform
 
 
@@ -257,7 +258,7 @@ class WinogradWriter(PatchOwner):
                 b.element_pointer(self.weight, moved, shape.element), b.select(second, step, 0),
                 b.element_pointer(self.products, b.add(result, column), shape.element), self.part, count, fresh,
             )  # fmt: skip
-            write_rows(b, self.tiles, call)
+            write_tiles(b, self.tiles, call)
 
     def results_of(self, number: Value) -> tuple[Value, Value, Value]:
         """The first position of a tile's results, and how many of them lie in the result, down and across."""

@@ -18,6 +18,7 @@ from typing import Literal
 from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.brgemm_arguments import Operand
 from lampas.engine.loops.brgemm_tile import TileShape
+from lampas.engine.loops.convolution_kernel import write_tiles
 from lampas.engine.loops.winograd import (
     SKEW,
     WinogradInteger,
@@ -26,7 +27,7 @@ from lampas.engine.loops.winograd import (
 )
 from lampas.engine.loops.winograd_filter import FilterTransforms, WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of
-from lampas.engine.loops.winograd_tile import RowsValues, write_rows
+from lampas.engine.loops.winograd_tile import RowsValues
 
 STRETCH = 96  # channels at a time; their sums are put by
 FIRST_TILE = WinogradInteger.PATCH
@@ -154,4 +155,4 @@ class PanelWriter(WinogradWriter):
             b.select(second, b.value(STRETCH * shape.lanes), 0),
             b.element_pointer(self.products, result, shape.element), self.part, count, fresh,
         )  # fmt: skip
-        write_rows(b, self.tiles, call)
+        write_tiles(b, self.tiles, call)

@@ -169,7 +169,8 @@ def plan_winograd(
         direction = "turned" if turned else "forward"
         kernel = WinogradPanelKernel(target, element, way, epilogue, moments, direction)
         return planner.by_panels(kernel, extras, listed)
-    return planner.by_blocks(WinogradKernel(target, element, way, epilogue, moments), extras, listed, turned, keeps)  # fmt: skip
+    plain = WinogradKernel(target, element, way, epilogue, moments)
+    return planner.by_blocks(plain, extras, listed, turned, keeps)
 
 
 class Planner:

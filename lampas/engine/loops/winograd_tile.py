@@ -8,13 +8,11 @@ third as long as the products.  Whole rows and columns are stored: there is room
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from lampas.engine.llvm.text import Builder, Module, Value
-from lampas.engine.loops.brgemm_tile import TileShape, zero_accumulators
-from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
-from lampas.engine.loops.convolution_tile import UNROLL, RowSteps
+from lampas.engine.loops.brgemm_tile import UNROLL, TileShape, TileWriter, zero_accumulators
+from lampas.engine.loops.convolution_kernel import tile_heights
 
 # fmt: off
 ROWS_PARAMETERS = (
@@ -37,15 +35,6 @@ class RowsValues(NamedTuple):
     rows: Value
     fresh: Value
 
-    def listed(self) -> list[Value]:
-        return [getattr(self, name) for _, name in ROWS_PARAMETERS]
-
-    def from_row(self, b: Builder, row: Value, rows: Value, element: str) -> RowsValues:
-        """The arguments for `rows` rows from a row on."""
-        source = b.element_pointer(self.a, b.multiply(row, self.pitch), element)
-        target = b.element_pointer(self.c, b.multiply(row, self.c_row), element)
-        return self._replace(a=source, c=target, rows=rows)
-
 
 class RowsTile:
     """Writes ``void rows_tile<height>(…)``."""
@@ -58,36 +47,38 @@ class RowsTile:
         self.write()
 
     def write(self) -> None:
-        b, call, height, element = self.b, self.call, self.height, self.shape.element
-        with b.carrying_loop(0, call.rows, height, [call.a, call.c]) as loop:
-            source, target = loop.values
-            self.store(self.product(source), target)
-            moved = [
-                b.element_pointer(place, b.multiply(step, height), element)
-                for place, step in ((source, call.pitch), (target, call.c_row))
-            ]
-            loop.carry(moved)
+        b, call, height = self.b, self.call, self.height
+        with b.loop(0, call.rows, height) as row:
+            self.call = self.from_row(b, call, row, b.value(height))
+            self.store(self.product())
         b.ret()
 
-    def product(self, source: Value) -> list[Value]:
-        """The accumulators of the rows from an address on; the depth is a multiple of the steps that are done together."""
-        b, call = self.b, self.call
-        steps = RowSteps(b, self.shape, self.height, call.pitch, call.vector_step)
-        pointers = steps.row_pointers(source)
-        start = [call.weight, *pointers, *zero_accumulators(self.shape, self.height)]
+    def from_row(self, b: Builder, call: RowsValues, row: Value, rows: Value) -> RowsValues:
+        """The arguments for `rows` rows from a row on."""
+        source = b.element_pointer(call.a, b.multiply(row, call.pitch), self.shape.element)
+        target = b.element_pointer(call.c, b.multiply(row, call.c_row), self.shape.element)
+        return call._replace(a=source, c=target, rows=rows)
+
+    def product(self) -> list[Value]:
+        """The accumulators; the depth is a multiple of the steps that are done together."""
+        b, call, shape = self.b, self.call, self.shape
+        stride = b.value(shape.lanes)
+        writer = TileWriter(b, shape, self.height, "row", call.pitch, stride, call.vector_step)
+        pointers = writer.first_pointers(call.a)
+        start = [call.weight, *pointers, *zero_accumulators(shape, self.height)]
         with b.carrying_loop(0, call.depth, UNROLL, start) as loop:
-            loop.carry(steps.advance(loop.values, UNROLL))
+            loop.carry(writer.steps(list(loop.values), UNROLL))
         return loop.results[1 + len(pointers) :]
 
-    def store(self, sums: list[Value], target: Value) -> None:
+    def store(self, sums: list[Value]) -> None:
         """Store all rows, or add to what lies there."""
-        b, shape, vectors = self.b, self.shape, self.shape.vectors
+        b, call, shape = self.b, self.call, self.shape
         places: list[Value] = []
         for number in range(len(sums)):
-            r, v = divmod(number, vectors)
-            moved = b.add(b.multiply(self.call.c_row, r), v * shape.lanes)
-            places.append(b.element_pointer(target, moved, shape.element))
-        with b.branch(b.compare("ne", self.call.fresh, 0)) as (fresh, added):
+            r, v = divmod(number, shape.vectors)
+            moved = b.add(b.multiply(call.c_row, r), v * shape.lanes)
+            places.append(b.element_pointer(call.c, moved, shape.element))
+        with b.branch(b.compare("ne", call.fresh, 0)) as (fresh, added):
             with fresh:
                 for total, place in zip(sums, places, strict=True):
                     b.store(total, place)
@@ -100,12 +91,3 @@ def rows_tiles(module: Module, shape: TileShape) -> list[RowsTile]:
     """The tile functions of all heights, the highest first."""
     heights = sorted(set(tile_heights(shape)), reverse=True)
     return [RowsTile(module, shape, height) for height in heights]
-
-
-def write_rows(b: Builder, tiles: Sequence[RowsTile], call: RowsValues) -> None:
-    """All rows of a product."""
-
-    def some(row: Value, rows: Value) -> list[Value]:
-        return call.from_row(b, row, rows, tiles[0].shape.element).listed()
-
-    write_tiles(b, tiles, call.rows, some)

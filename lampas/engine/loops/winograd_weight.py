@@ -227,8 +227,4 @@ class ProductWriter:
             b.element_pointer(c, place, shape.element), b.multiply(got[i.CHANNELS], shape.lanes), rows,
             b.subtract(got[i.FILTERS], column), fresh,
         )  # fmt: skip
-
-        def some(row: Value, rows: Value) -> list[Value]:
-            return call.at_row(b, row, rows, shape).listed()
-
-        write_tiles(b, self.tiles, rows, some)
+        write_tiles(b, self.tiles, call)

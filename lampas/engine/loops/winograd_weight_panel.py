@@ -128,11 +128,7 @@ class WeightPanelWriter:
                 b.element_pointer(self.sums, place, shape.element), step, rows[1],
                 b.subtract(columns[1], column), b.cast("zext", b.compare("eq", start, 0), "i64"),
             )  # fmt: skip
-
-            def some(row: Value, rows: Value, call: SpanTileValues = call) -> list[Value]:
-                return call.at_row(b, row, rows, shape).listed()
-
-            write_tiles(b, self.tiles, rows[1], some)
+            write_tiles(b, self.tiles, call)
 
     def store(self, rows: tuple[Value, Value], columns: tuple[Value, Value]) -> None:
         """Gᵀ · sums · G, a channel of a vector of filters at a time."""

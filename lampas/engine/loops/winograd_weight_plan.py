@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target, host
-from lampas.engine.loops.brgemm import GemmPlan, KernelCall
+from lampas.engine.loops.brgemm import GemmPlan, Kernel, KernelCall
 from lampas.engine.loops.convolution_weight_plan import even
 from lampas.engine.loops.winograd import SKEW
 from lampas.engine.loops.winograd_filter import WinogradFilterKernel
 from lampas.engine.loops.winograd_matrices import elements_of
-from lampas.engine.loops.winograd_plan import Planner, WinogradSizes, patch_of, suits_panels
+from lampas.engine.loops.winograd_plan import (
+    Operands,
+    Planner,
+    WinogradSizes,
+    patch_of,
+    suits_panels,
+)
 from lampas.engine.loops.winograd_weight import WinogradProductKernel
 from lampas.engine.loops.winograd_weight_panel import (
     WinogradWeightPanelKernel,
@@ -83,50 +89,34 @@ class WeightPlanner(Planner):
 
     def by_panels(self) -> GemmPlan:
         """A unit brings the sums of a group back."""
-        sizes, (image, grad, sums, _, end) = self.sizes, self.places
+        image, grad, sums, _, end = self.places
         own = own_elements(self.shape, self.way, self.spans[0][1])
-        units = len(self.spans) * -(-sizes.filters // columns_of(self.shape))
+        units = len(self.spans) * -(-self.sizes.filters // columns_of(self.shape))
         operands = (("scratch", image), ("scratch", grad), ("c", 0), ("scratch", sums))
-        for first in range(0, sizes.count(self.way), self.group):
-            tiles = self.transform_group(first)
-            integers = (
-                tiles,
-                sizes.channels,
-                self.spans[0][1],
-                len(self.spans),
-                sizes.filters,
-                own,
-            )
+        for first in range(0, self.sizes.count(self.way), self.group):
             kernel = WinogradWeightPanelKernel(self.target, self.element, self.way, first > 0)
-            work = self.work_of(tiles)
-            self.calls.append(KernelCall(kernel, operands, integers, units, work, kernel.name))
+            self.multiply_group(first, kernel, operands, own, units)
         return GemmPlan(tuple(self.calls), end)
 
     def by_elements(self) -> GemmPlan:
         """The sums of all groups, then the way back."""
-        sizes, (image, grad, sums, _, end) = self.sizes, self.places
+        image, grad, sums, _, end = self.places
         kernel = WinogradProductKernel(self.target, self.element)
         operands = (("scratch", image), ("scratch", grad), ("scratch", sums))
         units = self.elements * len(self.spans)
-        for first in range(0, sizes.count(self.way), self.group):
-            tiles = self.transform_group(first)
-            fresh = int(first == 0)
-            integers = (
-                tiles,
-                sizes.channels,
-                self.spans[0][1],
-                len(self.spans),
-                sizes.filters,
-                fresh,
-            )
-            work = self.work_of(tiles)
-            self.calls.append(KernelCall(kernel, operands, integers, units, work, kernel.name))
+        for first in range(0, self.sizes.count(self.way), self.group):
+            self.multiply_group(first, kernel, operands, int(first == 0), units)
         self.calls.append(self.way_back(sums))
         return GemmPlan(tuple(self.calls), end)
 
-    def work_of(self, tiles: int) -> int:
-        """Nanoseconds that the product of a group takes, roughly."""
-        return self.elements * tiles * self.sizes.channels * self.sizes.filters // 100
+    def multiply_group(
+        self, first: int, kernel: Kernel, operands: Operands, last: int, units: int
+    ) -> None:
+        """Transform the group that begins at a tile and multiply it; `last` is the kernel's last integer."""
+        sizes, tiles = self.sizes, self.transform_group(first)
+        integers = tiles, sizes.channels, self.spans[0][1], len(self.spans), sizes.filters, last
+        work = self.elements * tiles * sizes.channels * sizes.filters // 100
+        self.calls.append(KernelCall(kernel, operands, integers, units, work, kernel.name))
 
     def way_back(self, sums: int) -> KernelCall:
         """The call that transforms the sums of all tiles."""
