@@ -29,9 +29,13 @@ from lampas.engine.loops.transposition import plan_transposition
 from lampas.engine.loops.winograd_matrices import (
     SINGLE,
     filter_matrix,
+    gradient_steps,
     input_matrix,
+    input_steps,
     output_matrix,
     outputs_of,
+    result_steps,
+    transposed,
 )
 from lampas.engine.loops.winograd_plan import WinogradSizes, plan_winograd
 from lampas.engine.loops.winograd_tile import ROWS_PARAMETERS, RowsValues
@@ -324,11 +328,20 @@ def test_the_matrices_filter(outputs: int) -> None:
     np.testing.assert_allclose(np.array(output_matrix(outputs)) @ inner, wanted, rtol=1e-13)
 
 
+@pytest.mark.parametrize("way", [SINGLE, 2, 4])
+def test_chains_of_sums_make_the_matrices(way: int) -> None:
+    assert input_steps(way).matrix == input_matrix(way)
+    assert result_steps(way).matrix == output_matrix(way)
+    assert gradient_steps(way).matrix == transposed(output_matrix(way))
+
+
 WINOGRAD = [
     Case((5, 32, 18, 18), (64, 32, 3, 3), padding=(0, 0)),
     Case((1, 96, 50, 41), (32, 96, 3, 3), padding=(1, 2)),
     Case((3, 32, 19, 24), (160, 32, 3, 3)),
     Case((9, 64, 4, 4), (64, 64, 3, 3)),
+    Case((2, 32, 3, 5), (32, 32, 3, 3), padding=(7, 9)),  # windows that lie wholly outside
+    Case((3, 32, 1, 9), (32, 32, 3, 3), padding=(1, 2)),
     Case((9, 160, 17, 17), (208, 160, 3, 3)),  # a large weight, three blocks of tiles in two groups
 ]
 DIRECT_ERROR = 4.5e-7  # root mean square of the direct way's error, of that of the result

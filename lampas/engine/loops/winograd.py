@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Module, Value, constant, vector
@@ -23,27 +22,27 @@ from lampas.engine.loops.brgemm_arguments import FIRST_OPERAND, KERNEL_PARAMETER
 from lampas.engine.loops.brgemm_store import Epilogue, Place
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import write_tiles
-from lampas.engine.loops.convolution_panel import copy_elements
 from lampas.engine.loops.moments import Body, Results, write_moments
 from lampas.engine.loops.winograd_matrices import (
     SINGLE,
     elements_of,
-    input_matrix,
+    input_steps,
     inputs_of,
-    output_matrix,
     outputs_of,
+    result_steps,
 )
 from lampas.engine.loops.winograd_tile import RowsValues, rows_tiles
 from lampas.engine.loops.winograd_transform import transform
+from lampas.engine.loops.winograd_window import Extents, Tile, WindowReader
 
 
 class WinogradInteger(IntEnum):
-    """Places of the integers; BLOCK counts the tiles of a unit, PART its filters, BLOCKS the units of one part, PATCH the
-    elements of the room for one tile's inputs."""
+    """Places of the integers; BLOCK counts the tiles of a unit, PART its filters, BLOCKS the units of one part, ZEROS the
+    elements of a row of a tile's inputs."""
 
     # fmt: off
     (TILES, BLOCK, TILES_DOWN, TILES_ACROSS, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, FILTERS, PAD_H, PAD_W,
-     PATCH, SCRATCH_STRIDE, BLOCKS, PART) = range(16)
+     ZEROS, SCRATCH_STRIDE, BLOCKS, PART) = range(16)
     # fmt: on
 
 
@@ -77,78 +76,8 @@ class WinogradKernel:
         return module
 
 
-class Tile(NamedTuple):
-    """A tile's image and the places of its first input (which may lie outside)."""
-
-    image: Value
-    top: Value
-    left: Value
-
-
-class TileReader:
-    """Finds the inputs of tiles: in place, or copied with zeros around where a tile hangs over the edge."""
-
-    def __init__(self, writer: PatchOwner, way: int) -> None:
-        self.owner, self.b, self.size = writer, writer.b, inputs_of(way)
-        self.single = way == SINGLE
-
-    def patch(self, tile: Tile, image: Value, room: Value) -> tuple[Value, Value]:
-        """The address of a tile's inputs and the elements from row to row."""
-        b, owner, size = self.b, self.owner, self.size
-        i = WinogradInteger
-        height, width = owner.integer(i.HEIGHT), owner.integer(i.WIDTH)
-        channels, element = owner.integer(i.CHANNELS), owner.shape.element
-        line = b.multiply(width, channels)
-        above = b.multiply(b.add(b.multiply(tile.image, height), tile.top), line)
-        start = b.add(above, b.multiply(tile.left, channels))
-        if self.single:  # nothing outside of the image is read
-            return b.element_pointer(image, start, element, inside=False), line
-        inside = b.bit_and(
-            self.within(tile.top, b.subtract(height, size - 1)),
-            self.within(tile.left, b.subtract(width, size - 1)),
-        )
-        place = b.element_pointer(image, start, element, inside=False)
-        pitch = b.multiply(channels, size)
-        with b.branch(inside) as (whole, part):
-            with whole:
-                pass
-            with part:
-                self.copy_inside(tile, place, line, room)
-        return (
-            b.phi([(place, whole.end), (room, part.end)]),
-            b.phi([(line, whole.end), (pitch, part.end)]),
-        )
-
-    def within(self, place: Value, stop: Value) -> Value:
-        b = self.b
-        return b.bit_and(b.compare("sge", place, 0), b.compare("slt", place, stop))
-
-    def copy_inside(self, tile: Tile, place: Value, line: Value, room: Value) -> None:
-        """Zeros, and over them the rows' parts that lie in the image."""
-        b, owner, size, i = self.b, self.owner, self.size, WinogradInteger
-        channels, shape = owner.integer(i.CHANNELS), owner.shape
-        pitch = b.multiply(channels, size)
-        with b.loop(0, b.multiply(pitch, size), shape.lanes) as at:
-            b.store(constant(0, shape.kind), b.element_pointer(room, at, shape.element))
-        first_row, last_row = self.clipped(tile.top, owner.integer(i.HEIGHT))
-        first, last = self.clipped(tile.left, owner.integer(i.WIDTH))
-        moved, count = b.multiply(first, channels), b.multiply(b.subtract(last, first), channels)
-        with b.loop(first_row, last_row) as row:
-            start = b.add(b.multiply(row, line), moved)
-            source = b.element_pointer(place, start, shape.element, inside=False)
-            into = b.add(b.multiply(row, pitch), moved)
-            target = b.element_pointer(room, into, shape.element)
-            copy_elements(b, source, target, count, shape.kind)
-
-    def clipped(self, start: Value, size: Value) -> tuple[Value, Value]:
-        """The first place of a tile inside the image, and the first after it."""
-        b = self.b
-        first = b.maximum(b.subtract(0, start), 0)
-        return first, b.maximum(b.minimum(b.subtract(size, start), self.size), first)
-
-
-class PatchOwner:
-    """What a `TileReader` needs of the writer of a kernel: its builder, integers and shape."""
+class TileOwner:
+    """What the writers of kernels that walk tiles have in common: builder, integers and shape."""
 
     def __init__(self, module: Module, name: str, shape: TileShape) -> None:
         self.shape = shape
@@ -168,8 +97,16 @@ class PatchOwner:
         left = b.subtract(b.multiply(column, outputs), self.integer(i.PAD_W))
         return Tile(image, top, left)
 
+    def input_reader(self, way: int, zeros: Value) -> WindowReader:
+        """What reads the inputs of tiles; `zeros` is room for a row of a window."""
+        i = WinogradInteger
+        extents = Extents(*(self.integer(each) for each in (i.HEIGHT, i.WIDTH, i.CHANNELS)))
+        reader = WindowReader(self.b, self.shape, extents, inputs_of(way), zeros, way == SINGLE)
+        reader.clear()
+        return reader
 
-class WinogradWriter(PatchOwner):
+
+class WinogradWriter(TileOwner):
     """Writes the kernel's function."""
 
     def __init__(self, module: Module, kernel: WinogradKernel) -> None:
@@ -186,7 +123,8 @@ class WinogradWriter(PatchOwner):
         self.block, self.part = self.integer(i.BLOCK), self.integer(i.PART)
         own = b.multiply(self.worker, self.integer(i.SCRATCH_STRIDE))
         self.room = b.element_pointer(scratch, own, element)
-        self.inputs = b.element_pointer(self.room, self.integer(i.PATCH), element)
+        self.inputs = b.element_pointer(self.room, self.integer(i.ZEROS), element)
+        self.reader = self.input_reader(self.kernel.way, self.room)
         self.in_plane = b.add(b.multiply(self.block, self.channels), SKEW)
         self.out_plane = b.add(b.multiply(self.block, self.part), SKEW)
         self.weight_plane = b.add(b.multiply(self.channels, self.filters), SKEW)
@@ -209,22 +147,16 @@ class WinogradWriter(PatchOwner):
     def transform_input(self, number: Value, slot: Value) -> None:
         """Bᵀ · tile · B, a vector of channels at a time."""
         b, shape, size = self.b, self.shape, self.size
-        reader = TileReader(self, self.kernel.way)
-        place, line = reader.patch(self.tile(number, self.kernel.way), self.image, self.room)
+        self.reader.enter(self.tile(number, self.kernel.way), self.image)
         target = b.element_pointer(self.inputs, b.multiply(slot, self.channels), shape.element)
         with b.loop(0, self.channels, shape.lanes) as channel:
-
-            def read(y: int, x: int) -> Value:
-                offset = b.add(b.multiply(line, y), b.multiply(self.channels, x))
-                return b.load(
-                    shape.kind, b.element_pointer(place, b.add(offset, channel), shape.element)
-                )
 
             def write(y: int, x: int, value: Value) -> None:
                 offset = b.add(b.multiply(self.in_plane, size * y + x), channel)
                 b.store(value, b.element_pointer(target, offset, shape.element))
 
-            transform(b, input_matrix(self.kernel.way), read, write)
+            steps = input_steps(self.kernel.way)
+            transform(b, steps, lambda y, x: self.reader.read(y, x, channel), write)
 
     def multiply(self, count: Value) -> None:
         """The products of all elements, panel by panel of filters.
@@ -318,7 +250,7 @@ class WinogradWriter(PatchOwner):
                 offset = (outputs * y + x) * shape.lanes
                 b.store(value, b.element_pointer(parked, offset, shape.element))
 
-            transform(b, output_matrix(self.kernel.way), read, write)
+            transform(b, result_steps(self.kernel.way), read, write)
             with b.loop(0, rows) as y, b.loop(0, across) as x:
                 offset = b.multiply(b.add(b.multiply(y, outputs), x), shape.lanes)
                 value = b.load_element(shape.kind, parked, offset)

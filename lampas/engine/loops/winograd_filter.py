@@ -21,7 +21,13 @@ from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_plan import element_bytes
 from lampas.engine.loops.brgemm_tile import transpose
 from lampas.engine.loops.winograd import SKEW
-from lampas.engine.loops.winograd_matrices import TAPS, elements_of, filter_matrix, transposed
+from lampas.engine.loops.winograd_matrices import (
+    TAPS,
+    elements_of,
+    filter_matrix,
+    plain_steps,
+    transposed,
+)
 from lampas.engine.loops.winograd_transform import transform
 
 BLOCKS_AHEAD = 1
@@ -127,7 +133,7 @@ class FilterTransforms:
             b.store(b.add(b.load(self.kind, place), value) if self.adds else value, place)
 
         matrix = filter_matrix(self.kernel.way)
-        transform(b, matrix if forward else transposed(matrix), read, write)
+        transform(b, plain_steps(matrix if forward else transposed(matrix)), read, write)
 
     def ask_ahead(self, place: Value) -> None:
         """Fetch the square that comes soon: squares of the channels lie far apart."""
@@ -169,4 +175,4 @@ class FilterTransforms:
             def write(y: int, x: int, value: Value) -> None:
                 b.store(value, spot(n, y, x))
 
-            transform(b, filter_matrix(self.kernel.way), read, write)
+            transform(b, plain_steps(filter_matrix(self.kernel.way)), read, write)

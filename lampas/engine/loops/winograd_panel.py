@@ -30,7 +30,7 @@ from lampas.engine.loops.winograd_matrices import elements_of
 from lampas.engine.loops.winograd_tile import RowsValues
 
 STRETCH = 96  # channels at a time; their sums are put by
-FIRST_TILE = WinogradInteger.PATCH
+FIRST_TILE = WinogradInteger.ZEROS
 
 
 @dataclass(frozen=True)

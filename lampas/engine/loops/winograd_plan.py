@@ -106,20 +106,20 @@ def blocks_of_tiles(kind: dtype, sizes: WinogradSizes, way: int) -> int:
 def integers_of(
     sizes: WinogradSizes, way: int, block: int, part: int, shape: TileShape
 ) -> dict[int, int]:
-    """The fixed integers of the kernel; scratch is a patch, the inputs' transforms, the products.
+    """The fixed integers of the kernel; scratch is a row of zeros, the inputs' transforms, the products.
 
     Tiles compute whole rows: beyond the last inputs and products there is room for a tile's rows.
     """
-    i, size = WinogradInteger, inputs_of(way)
+    i = WinogradInteger
     down, across = sizes.tiles(way)
-    patch = -(-size * size * sizes.channels // shape.lanes) * shape.lanes
+    zeros = row_of(sizes, way)
     width = sizes.channels + part
-    own = patch + elements_of(way) ** 2 * (block * width + 2 * SKEW) + shape.rows * width
+    own = zeros + elements_of(way) ** 2 * (block * width + 2 * SKEW) + shape.rows * width
     return {
         i.TILES: sizes.count(way), i.BLOCK: block, i.TILES_DOWN: down, i.TILES_ACROSS: across,
         i.HEIGHT: sizes.height, i.WIDTH: sizes.width, i.CHANNELS: sizes.channels,
         i.OUT_HEIGHT: sizes.out_height, i.OUT_WIDTH: sizes.out_width, i.FILTERS: sizes.filters,
-        i.PAD_H: sizes.padding[0], i.PAD_W: sizes.padding[1], i.PATCH: patch,
+        i.PAD_H: sizes.padding[0], i.PAD_W: sizes.padding[1], i.ZEROS: zeros,
         i.SCRATCH_STRIDE: -(-own // 16) * 16, i.BLOCKS: -(-sizes.count(way) // block), i.PART: part,
     }  # fmt: skip
 
@@ -184,17 +184,17 @@ class Planner:
         self.nbytes, self.shape = element_bytes(self.element), tile_shape(target, self.element)
 
     def transform(
-        self, part: Literal["image", "grad"], tiles: tuple[int, int], place: int, patches: int
+        self, part: Literal["image", "grad"], tiles: tuple[int, int], place: int, zeros: int
     ) -> KernelCall:
         """The call that transforms tiles (the first, and how many) of inputs or gradient to a place of the scratch memory."""
         (first, count), sizes = tiles, self.sizes
         kernel = WinogradTransformKernel(self.target, self.element, self.way, part)
         values = integers_of(sizes, self.way, count, sizes.filters, self.shape)
-        values[WinogradInteger.PATCH] = patch_of(sizes, self.way)
+        values[WinogradInteger.ZEROS] = row_of(sizes, self.way)
         values[FIRST_TILE] = first
         listed = tuple(values[key] for key in WinogradInteger)
         source = ("a", 0) if part == "image" else ("b", 0)
-        operands = (source, ("scratch", place), ("scratch", patches))
+        operands = (source, ("scratch", place), ("scratch", zeros))
         width = sizes.channels if part == "image" else sizes.filters
         extent = -(-count // TILES_OF_UNIT)
         return KernelCall(kernel, operands, listed, extent, count * width * 4, kernel.name)
@@ -233,15 +233,15 @@ class ForwardPlanner(Planner):
         group = BLOCKS_OF_GROUP * self.block
         count = sizes.count(self.way)
         spread = elements_of(self.way) ** 2 * (min(group, count) * sizes.channels + SKEW)
-        inputs, patches = threads * own * nbytes, (threads * own + spread) * nbytes
+        inputs, zeros = threads * own * nbytes, (threads * own + spread) * nbytes
         operands = (("scratch", inputs), ("b", 0), ("c", 0), ("scratch", 0), *listed)
         calls: list[KernelCall] = []
         for first in range(0, count, group):
             tiles = min(group, count - first)
-            calls.append(self.transform("image", (first, tiles), inputs, patches))
+            calls.append(self.transform("image", (first, tiles), inputs, zeros))
             self.values |= {i.TILES: tiles, FIRST_TILE_OF_GROUP: first}
             calls.append(self.call(kernel, extras, operands, -(-tiles // self.block)))
-        return GemmPlan(tuple(calls), patches + threads * patch_of(sizes, self.way) * nbytes)
+        return GemmPlan(tuple(calls), zeros + threads * row_of(sizes, self.way) * nbytes)
 
     def call(
         self, kernel: WinogradKernel, extras: Extras, operands: Operands, blocks: int
@@ -258,6 +258,6 @@ class ForwardPlanner(Planner):
         return KernelCall(kernel, operands, tuple(head), units, work, kernel.name)
 
 
-def patch_of(sizes: WinogradSizes, way: int) -> int:
-    """Elements of the room for one tile's inputs."""
-    return -(-(inputs_of(way) ** 2) * sizes.channels // 16) * 16
+def row_of(sizes: WinogradSizes, way: int) -> int:
+    """Elements of a row of a tile's inputs, or of its results' gradients."""
+    return -(-inputs_of(way) * max(sizes.channels, sizes.filters) // 16) * 16

@@ -10,34 +10,34 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lampas.engine.llvm.text import Builder, Value, constant
-from lampas.engine.loops.winograd_matrices import Matrix
+from lampas.engine.loops.winograd_matrices import Steps, Terms
 
 Read = Callable[[int, int], Value]
 Write = Callable[[int, int, Value], None]
 
 
-def transform(b: Builder, matrix: Matrix, read: Read, write: Write) -> None:
+def transform(b: Builder, steps: Steps, read: Read, write: Write) -> None:
     """Write matrix · tile · matrixᵀ; what would be multiplied by zeros alone is not read."""
-    size = len(matrix[0])
-    used = [place for place in range(size) if any(row[place] for row in matrix)]
-    matrix = tuple(tuple(row[place] for place in used) for row in matrix)
-    columns = [combine(b, matrix, [read(y, x) for y in used]) for x in used]
-    for y in range(len(matrix)):
-        for x, value in enumerate(combine(b, matrix, [column[y] for column in columns])):
+    used = steps.used
+    columns = [combine(b, steps, {y: read(y, x) for y in used}) for x in used]
+    for y in range(len(steps.rows)):
+        along = {x: column[y] for x, column in zip(used, columns, strict=True)}
+        for x, value in enumerate(combine(b, steps, along)):
             write(y, x, value)
 
 
-def combine(b: Builder, matrix: Matrix, values: list[Value]) -> list[Value]:
-    """The products of a matrix's rows with a column of vectors."""
-    return [weighted(b, row, values) for row in matrix]
+def combine(b: Builder, steps: Steps, values: dict[int, Value]) -> list[Value]:
+    """The products of a matrix's rows with a column of vectors, of which the used ones are given by their places."""
+    for number, terms in enumerate(steps.sums):
+        values[steps.inputs + number] = weighted(b, terms, values)
+    return [weighted(b, terms, values) for terms in steps.rows]
 
 
-def weighted(b: Builder, row: tuple[float, ...], values: list[Value]) -> Value:
-    """A sum of multiples; ones and zeros cost nothing."""
+def weighted(b: Builder, terms: Terms, values: dict[int, Value]) -> Value:
+    """A sum of multiples; ones cost nothing."""
     total: Value | None = None
-    terms = [term for term in zip(row, values, strict=True) if term[0]]
-    terms.sort(key=lambda term: term[0] != 1)
-    for factor, value in terms:
+    for place, factor in sorted(terms, key=lambda term: term[1] != 1):
+        value = values[place]
         if total is None:
             total = value if factor == 1 else b.multiply(value, constant(factor, value.type))
         elif factor == 1:

@@ -13,25 +13,26 @@ Integers: `WinogradInteger` for the transforms, with FIRST_TILE in place of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
 from lampas.engine.llvm.target import Target
-from lampas.engine.llvm.text import Module, Value, constant
+from lampas.engine.llvm.text import Module, Value
 from lampas.engine.loops.brgemm_arguments import KERNEL_PARAMETERS
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import tile_heights, write_tiles
 from lampas.engine.loops.convolution_weight_tile import NOTHING, SpanTile, SpanTileValues
-from lampas.engine.loops.winograd import SKEW, PatchOwner, Tile, TileReader, WinogradInteger
+from lampas.engine.loops.winograd import SKEW, TileOwner, WinogradInteger
 from lampas.engine.loops.winograd_matrices import (
     elements_of,
-    input_matrix,
-    output_matrix,
+    gradient_steps,
+    input_steps,
     outputs_of,
-    transposed,
 )
 from lampas.engine.loops.winograd_transform import transform
+from lampas.engine.loops.winograd_window import Extents, Tile, WindowReader
 
 FIRST_TILE = WinogradInteger.SCRATCH_STRIDE
 TILES_OF_UNIT = 4
@@ -55,13 +56,13 @@ class WinogradTransformKernel:
         return f"winograd{self.way}_{self.part}_{self.element}"
 
     def module(self) -> Module:
-        """The module with the kernel; operands: source, target, scratch (a patch for each thread)."""
+        """The module with the kernel; operands: source, target, scratch (a row of zeros for each thread)."""
         module = Module()
         TransformWriter(module, self).write()
         return module
 
 
-class TransformWriter(PatchOwner):
+class TransformWriter(TileOwner):
     """Writes the kernel's function."""
 
     def __init__(self, module: Module, kernel: WinogradTransformKernel) -> None:
@@ -73,76 +74,66 @@ class TransformWriter(PatchOwner):
         self.source, self.target, scratch = (
             b.load_element("ptr", self.operands, place) for place in range(3)
         )
-        own = b.multiply(self.worker, self.integer(i.PATCH))
+        own = b.multiply(self.worker, self.integer(i.ZEROS))
         self.room = b.element_pointer(scratch, own, self.shape.element)
         self.count, first = self.integer(i.BLOCK), self.integer(FIRST_TILE)
         each = b.value(TILES_OF_UNIT)
         stop = b.minimum(b.multiply(self.end, each), self.count)
-        write = self.write_image if self.kernel.part == "image" else self.write_grad
+        prepare = self.image_writer if self.kernel.part == "image" else self.grad_writer
+        write = prepare()
         with b.loop(b.multiply(self.begin, each), stop) as slot:
             write(self.tile(b.add(first, slot), self.kernel.way), slot)
         b.ret()
 
-    def write_image(self, tile: Tile, slot: Value) -> None:
+    def image_writer(self) -> Callable[[Tile, Value], None]:
         """Bᵀ · tile · B, a vector of channels at a time."""
-        b, shape, size = self.b, self.shape, self.size
+        b, shape, size, way = self.b, self.shape, self.size, self.kernel.way
         channels = self.integer(WinogradInteger.CHANNELS)
-        place, line = TileReader(self, self.kernel.way).patch(tile, self.source, self.room)
+        reader = self.input_reader(way, self.room)
         plane = b.add(b.multiply(self.count, channels), SKEW)
-        target = b.element_pointer(self.target, b.multiply(slot, channels), shape.element)
-        with b.loop(0, channels, shape.lanes) as channel:
 
-            def read(y: int, x: int) -> Value:
-                offset = b.add(b.multiply(line, y), b.multiply(channels, x))
-                return b.load(
-                    shape.kind, b.element_pointer(place, b.add(offset, channel), shape.element)
-                )
+        def write(tile: Tile, slot: Value) -> None:
+            target = b.element_pointer(self.target, b.multiply(slot, channels), shape.element)
+            reader.enter(tile, self.source)
+            with b.loop(0, channels, shape.lanes) as channel:
 
-            def write(y: int, x: int, value: Value) -> None:
-                offset = b.add(b.multiply(plane, size * y + x), channel)
-                b.store(value, b.element_pointer(target, offset, shape.element))
+                def put(y: int, x: int, value: Value) -> None:
+                    offset = b.add(b.multiply(plane, size * y + x), channel)
+                    b.store(value, b.element_pointer(target, offset, shape.element))
 
-            transform(b, input_matrix(self.kernel.way), read, write)
+                transform(b, input_steps(way), lambda y, x: reader.read(y, x, channel), put)
 
-    def write_grad(self, tile: Tile, slot: Value) -> None:
+        return write
+
+    def grad_writer(self) -> Callable[[Tile, Value], None]:
         """A · tile · Aᵀ, a vector of filters at a time; zeros beyond the result's edge."""
-        b, i, shape, size = self.b, WinogradInteger, self.shape, self.size
-        outputs, filters = outputs_of(self.kernel.way), self.integer(i.FILTERS)
-        top, left = (
-            b.add(p, self.integer(q)) for p, q in ((tile.top, i.PAD_H), (tile.left, i.PAD_W))
-        )
-        height, width = self.integer(i.OUT_HEIGHT), self.integer(i.OUT_WIDTH)
-        rows = b.minimum(b.subtract(height, top), outputs)
-        across = b.minimum(b.subtract(width, left), outputs)
-        first = b.add(b.multiply(b.add(b.multiply(tile.image, height), top), width), left)
+        b, i, shape, size, way = self.b, WinogradInteger, self.shape, self.size, self.kernel.way
+        outputs, filters = outputs_of(way), self.integer(i.FILTERS)
+        extents = Extents(self.integer(i.OUT_HEIGHT), self.integer(i.OUT_WIDTH), filters)
+        reader = WindowReader(b, shape, extents, outputs, self.room)
+        reader.clear()
         panels = b.divide(b.add(filters, shape.columns - 1), shape.columns)
         panel_size = b.multiply(self.count, shape.columns)
         plane = b.add(b.multiply(panels, panel_size), SKEW)
-        parked = b.allocate(shape.element, outputs * outputs * shape.lanes)
-        for place in range(outputs * outputs):
-            spot = b.element_pointer(parked, place * shape.lanes, shape.element)
-            b.store(constant(0, shape.kind), spot)
-        with b.loop(0, filters, shape.lanes) as column:
-            with b.loop(0, rows) as y, b.loop(0, across) as x:
-                position = b.add(first, b.add(b.multiply(y, width), x))
-                value = b.load_element(
-                    shape.kind, self.source, b.add(b.multiply(position, filters), column)
-                )
-                spot = b.multiply(b.add(b.multiply(y, outputs), x), shape.lanes)
-                b.store(value, b.element_pointer(parked, spot, shape.element))
-            panel, inside = b.divide(column, shape.columns), b.remainder(column, shape.columns)
-            start = b.add(
-                b.add(b.multiply(panel, panel_size), b.multiply(slot, shape.columns)), inside
+
+        def write(tile: Tile, slot: Value) -> None:
+            top, left = (
+                b.add(tile.top, self.integer(i.PAD_H)),
+                b.add(tile.left, self.integer(i.PAD_W)),
             )
+            reader.enter(Tile(tile.image, top, left), self.source)
+            row = b.multiply(slot, shape.columns)
+            with b.loop(0, filters, shape.lanes) as column:
+                panel, inside = b.divide(column, shape.columns), b.remainder(column, shape.columns)
+                start = b.add(b.add(b.multiply(panel, panel_size), row), inside)
 
-            def read(y: int, x: int) -> Value:
-                return b.load_element(shape.kind, parked, (outputs * y + x) * shape.lanes)
+                def put(y: int, x: int, value: Value) -> None:
+                    offset = b.add(b.multiply(plane, size * y + x), start)
+                    b.store(value, b.element_pointer(self.target, offset, shape.element))
 
-            def write(y: int, x: int, value: Value) -> None:
-                offset = b.add(b.multiply(plane, size * y + x), start)
-                b.store(value, b.element_pointer(self.target, offset, shape.element))
+                transform(b, gradient_steps(way), lambda y, x: reader.read(y, x, column), put)
 
-            transform(b, transposed(output_matrix(self.kernel.way)), read, write)
+        return write
 
 
 class ProductInteger(IntEnum):

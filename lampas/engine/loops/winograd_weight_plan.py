@@ -18,7 +18,7 @@ from lampas.engine.loops.winograd_plan import (
     Operands,
     Planner,
     WinogradSizes,
-    patch_of,
+    row_of,
     suits_panels,
 )
 from lampas.engine.loops.winograd_weight import WinogradProductKernel
@@ -74,7 +74,7 @@ class WeightPlanner(Planner):
             self.elements * (self.group * sizes.channels + SKEW),
             self.elements * (self.group * filters + SKEW),
             sums,
-            threads * patch_of(sizes, way),
+            threads * row_of(sizes, way),
         ]
         self.places = [sum(room[:n]) * self.nbytes for n in range(5)]
         self.calls: list[KernelCall] = []
@@ -82,9 +82,9 @@ class WeightPlanner(Planner):
     def transform_group(self, first: int) -> int:
         """Transform inputs and gradient of the group that begins at a tile; return how many tiles it has."""
         tiles = min(self.group, self.sizes.count(self.way) - first)
-        image, grad, _, patches, _ = self.places
-        self.calls.append(self.transform("image", (first, tiles), image, patches))
-        self.calls.append(self.transform("grad", (first, tiles), grad, patches))
+        image, grad, _, zeros, _ = self.places
+        self.calls.append(self.transform("image", (first, tiles), image, zeros))
+        self.calls.append(self.transform("grad", (first, tiles), grad, zeros))
         return tiles
 
     def by_panels(self) -> GemmPlan:
