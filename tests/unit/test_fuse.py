@@ -236,3 +236,10 @@ def test_much_is_reduced_to_little_in_blocks(kind: dtype, shape: tuple[int, ...]
     program = check(total, g.add(largest, largest), tolerance=1e-2)
     nests = [call for calls in program.schedule.calls for call in calls]
     assert [call.nest.blocked for call in nests] == [True, False]
+
+
+@pytest.mark.parametrize("shape", [(1000, 5000), (300, 16000)])
+def test_partial_results_of_wide_columns_are_few(shape: tuple[int, int]) -> None:
+    """They are written and read again: blocks of two rows would move twice what is summed up."""
+    schedule = check(g.sum_dims(leaf(*shape), (0,)), tolerance=1e-4).schedule
+    assert 0 < sum(schedule.scratch.values()) <= shape[0] * shape[1] * 4 // 12

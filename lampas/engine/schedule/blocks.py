@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 BLOCK_ELEMENTS = 16384
+BLOCK_ROWS = 16  # partial results of fewer rows would cost what is saved; more lie on more pages than are at hand
+BLOCKS_WANTED = 8
 MANY_ROWS = 64
 LARGE_SPACE = 8192
 
@@ -165,7 +167,7 @@ def blocked_call(draft: Draft, entries: tuple[int, ...]) -> NestCall:
     nest, sizes = plain.nest, plain.sizes
     first = sizes[nest.kept]
     inner = numel(sizes) // max(first, 1)
-    block = max(1, -(-BLOCK_ELEMENTS // max(inner, 1)))
+    block = max(1, -(-BLOCK_ELEMENTS // max(inner, 1)), min(BLOCK_ROWS, first // BLOCKS_WANTED))
     count = -(-first // block)
     rows = numel(sizes[: nest.kept])
     strides: list[Shape] = []
