@@ -2,7 +2,7 @@
 
     "forward"   weight (filters/lanes, 9, channels, lanes) -> G·w·Gᵀ (elements, filters/lanes, channels, lanes)
     "turned"    the same for the derivative by the input: filters and channels exchanged, taps from the far end
-    "back"      Gᵀ·w̄·G, from the transform to the weight
+    "back"      Gᵀ·w̄·G, from the transform, or from the sum of several (slices), to the weight
 
 A unit is one channel of one vector of filters (for "turned": a vector of channels).  Operands: source, target.  Integers: `FilterInteger`.
 """
@@ -35,9 +35,9 @@ LINE_BYTES = 64
 
 
 class FilterInteger(IntEnum):
-    """Places of the integers: channels, and elements of one transformed plane."""
+    """Places of the integers: channels, elements of one transformed plane, and (on the way back) transforms to be added up."""
 
-    CHANNELS, PLANE = range(2)
+    CHANNELS, PLANE, SLICES = range(3)
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,17 @@ class FilterWriter:
     def write(self) -> None:
         b, kernel = self.b, self.kernel
         operands, integers, begin, end, _ = b.arguments
-        channels, self.plane = (b.load_element("i64", integers, place) for place in FilterInteger)
+        i = FilterInteger
+        channels, self.plane = (b.load_element("i64", integers, n) for n in (i.CHANNELS, i.PLANE))
         source, target = (b.load_element("ptr", operands, place) for place in (0, 1))
         forward = kernel.direction != "back"
         weight, self.spread = (source, target) if forward else (target, source)
         filters = b.divide(b.subtract(self.plane, SKEW), channels)
         transforms = FilterTransforms(b, kernel, weight, channels, filters)
         blocks = b.divide(channels, self.lanes)
+        if not forward:
+            self.slices = b.load_element("i64", integers, i.SLICES)
+            self.parked = b.allocate(self.element, self.size**2 * self.lanes)
         with b.loop(begin, end) as unit:
             if kernel.direction == "turned":
                 column, block = b.divide(unit, blocks), b.remainder(unit, blocks)
@@ -85,8 +89,34 @@ class FilterWriter:
                 transforms.write_turned(column, block, lambda n, y, x: self.spot(b.add(first, n), y, x))  # fmt: skip
             else:
                 column, channel = b.divide(unit, channels), b.remainder(unit, channels)
-                transforms.write_plain(column, channel, functools.partial(self.spot, unit))
+                spot = functools.partial(self.spot, unit) if forward else self.added_up(unit)
+                transforms.write_plain(column, channel, spot)
         b.ret()
+
+    def added_up(self, unit: Value) -> Callable[[int, int], Value]:
+        """Where the elements of the sum of a unit's transforms of all slices lie: where they are, or parked."""
+        b, kind, size, plane = self.b, vector(self.element, self.lanes), self.size, self.plane
+        several = b.compare("sgt", self.slices, 1)
+        places = [(y, x) for y in range(size) for x in range(size)]
+        with b.when(several):
+            for y, x in places:
+                b.store(b.load(kind, self.spot(unit, y, x)), self.parked_spot(y, x))
+            with b.loop(1, self.slices) as number:
+                moved = b.multiply(b.multiply(plane, size**2), number)
+                for y, x in places:
+                    spot = b.element_pointer(self.spot(unit, y, x), moved, self.element)
+                    added = b.add(b.load(kind, self.parked_spot(y, x)), b.load(kind, spot))
+                    b.store(added, self.parked_spot(y, x))
+        first = b.select(several, self.parked, self.spot(unit, 0, 0))
+        step = b.select(several, b.value(self.lanes), plane)
+
+        def spot_of_sum(y: int, x: int) -> Value:
+            return b.element_pointer(first, b.multiply(step, size * y + x), self.element)
+
+        return spot_of_sum
+
+    def parked_spot(self, y: int, x: int) -> Value:
+        return self.b.element_pointer(self.parked, (self.size * y + x) * self.lanes, self.element)
 
     def spot(self, unit: Value, y: int, x: int) -> Value:
         """Where an element of a unit's transform lies."""

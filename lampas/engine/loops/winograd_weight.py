@@ -142,7 +142,9 @@ class ProductInteger(IntEnum):
     TILES, CHANNELS, SPAN, SPANS, FILTERS, FRESH = range(6)
 
 
-DEPTH = 64  # tiles summed before the sum is put by
+# Tiles summed before the sum is put by.  An error grows with the length of its chain, and the way back enlarges it: with 64 it
+# was 4.8 times that of the direct way, and 5 % of the products' time less.
+DEPTH = 32
 
 
 @dataclass(frozen=True)

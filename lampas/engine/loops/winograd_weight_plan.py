@@ -29,6 +29,7 @@ from lampas.engine.loops.winograd_weight_panel import (
 )
 
 GROUP_BYTES = 6 << 20  # of the transforms of one group of tiles, which lie in the third cache
+SLICES_BYTES = 3 << 20  # of sums that are kept apart, lest chains of groups grow long
 TILES_OF_SPAN = 9
 TILES_OF_GROUP = 128  # at most, where units bring their sums back: each group does it again
 
@@ -67,7 +68,11 @@ class WeightPlanner(Planner):
         self.spans = even(sizes.channels, TILES_OF_SPAN * self.shape.rows, self.shape.rows)
         self.panels = suits_panels(sizes, way, self.nbytes)
         filters = -(-sizes.filters // self.shape.columns) * self.shape.columns
-        sums = self.elements * (sizes.channels * sizes.filters + SKEW)
+        self.plane = sizes.channels * sizes.filters + SKEW
+        self.groups = -(-sizes.count(way) // self.group)
+        most = max(SLICES_BYTES // (self.elements * self.plane * self.nbytes), 1)
+        self.slices = -(-self.groups // -(-self.groups // most))
+        sums = self.slices * self.elements * self.plane
         if self.panels:
             sums = threads * own_elements(self.shape, way, self.spans[0][1])
         room = [
@@ -99,13 +104,16 @@ class WeightPlanner(Planner):
         return GemmPlan(tuple(self.calls), end)
 
     def by_elements(self) -> GemmPlan:
-        """The sums of all groups, then the way back."""
+        """The sums of all groups, some together for each slice of them; then the way back."""
         image, grad, sums, _, end = self.places
         kernel = WinogradProductKernel(self.target, self.element)
-        operands = (("scratch", image), ("scratch", grad), ("scratch", sums))
         units = self.elements * len(self.spans)
-        for first in range(0, self.sizes.count(self.way), self.group):
-            self.multiply_group(first, kernel, operands, int(first == 0), units)
+        count = self.sizes.count(self.way)
+        of_slice = self.group * -(-self.groups // self.slices)
+        for first in range(0, count, self.group):
+            place = sums + first // of_slice * self.plane * self.elements * self.nbytes
+            operands = (("scratch", image), ("scratch", grad), ("scratch", place))
+            self.multiply_group(first, kernel, operands, int(first % of_slice == 0), units)
         self.calls.append(self.way_back(sums))
         return GemmPlan(tuple(self.calls), end)
 
@@ -123,6 +131,6 @@ class WeightPlanner(Planner):
         sizes = self.sizes
         kernel = WinogradFilterKernel(self.target, self.element, self.way, "back")
         extent = sizes.filters // self.shape.lanes * sizes.channels
-        integers = sizes.channels, sizes.channels * sizes.filters + SKEW
+        integers = sizes.channels, self.plane, self.slices
         operands = (("scratch", sums), ("c", 0))
         return KernelCall(kernel, operands, integers, extent, extent * 20, kernel.name, 16)
