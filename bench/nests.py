@@ -24,7 +24,9 @@ from lampas.engine.dtype import dtype, float32, int64
 from lampas.engine.llvm.compiler import compile_function, object_code
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.emit import emit
+from lampas.engine.loops.emit_passes import COLUMN_CHAIN
 from lampas.engine.loops.nest import BROADCAST, CONTIGUOUS, STRIDED, Nest
+from lampas.engine.schedule.blocks import FAR_ELEMENTS
 from lampas.engine.settings import settings
 
 LARGE, SMALL = 256 << 20, 96 << 10
@@ -40,6 +42,7 @@ class Case:
     sizes: tuple[int, ...]
     strides: list[tuple[int, ...]]
     moved: int
+    block: int = 0
 
 
 def pointwise(
@@ -65,10 +68,15 @@ def rowwise(
 
 
 def columnwise(rows: int, columns: int) -> Case:
-    nest = NestBuilder(1, 1)
-    value = nest.load(nest.operand(float32, "input", (CONTIGUOUS, STRIDED)))
-    nest.store(nest.operand(float32, "output", (CONTIGUOUS, BROADCAST)), nest.reduce("sum", value))
-    return Case("column sum", nest.build(), (columns, rows), [(1, columns), (1, 0)], 1)
+    """As it is scheduled: in blocks, and row by row where no cache holds the array."""
+    streamed = rows * columns >= FAR_ELEMENTS
+    block = min(COLUMN_CHAIN, rows)
+    nest = NestBuilder(2, 1, blocked=True, streamed=streamed)
+    value = nest.load(nest.operand(float32, "input", (STRIDED, CONTIGUOUS, STRIDED)))
+    out = nest.operand(float32, "output", (STRIDED, CONTIGUOUS, BROADCAST))
+    nest.store(out, nest.reduce("sum", value))
+    strides: list[tuple[int, ...]] = [(block * columns, 1, columns), (columns, 1, 0)]
+    return Case("column sum", nest.build(), (-(-rows // block), columns, rows), strides, 1, block)
 
 
 def transposed(rows: int, columns: int) -> Case:
@@ -114,7 +122,7 @@ def measured(case: Case) -> float:
         for own, operand in zip(case.strides, case.nest.operands, strict=True)
     ]
     operands = tuple([(place, 0) for place in range(len(arrays))])
-    integers = tuple(signature.integers(case.sizes, case.strides))
+    integers = tuple(signature.integers(case.sizes, case.strides, case.block))
     record = Record(compile_function(text, name), operands, integers, signature.extent(case.sizes))
     times = max(
         1, REPEATED // arrays[0].nbytes

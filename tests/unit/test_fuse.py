@@ -243,3 +243,10 @@ def test_partial_results_of_wide_columns_are_few(shape: tuple[int, int]) -> None
     """They are written and read again: blocks of two rows would move twice what is summed up."""
     schedule = check(g.sum_dims(leaf(*shape), (0,)), tolerance=1e-4).schedule
     assert 0 < sum(schedule.scratch.values()) <= shape[0] * shape[1] * 4 // 12
+
+
+@pytest.mark.parametrize("shape", [(8192, 130), (1030, 1030)])
+def test_wide_columns_in_far_memory_are_streamed(shape: tuple[int, int]) -> None:
+    x, weight = leaf(*shape), leaf(shape[1])
+    program = check(g.sum_dims(g.multiply(x, weight), (0,)), g.max_dims(x, (0,)), tolerance=1e-4)
+    assert any(call.nest.streamed for calls in program.schedule.calls for call in calls)

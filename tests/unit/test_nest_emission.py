@@ -22,7 +22,7 @@ from lampas.engine.dtype import (
     uint8,
 )
 from lampas.engine.llvm.compiler import object_code
-from lampas.engine.llvm.target import aarch64_neon, x86_avx2, x86_avx512, x86_sse2
+from lampas.engine.llvm.target import Target, aarch64_neon, x86_avx2, x86_avx512, x86_sse2
 from lampas.engine.loops.construction import NestBuilder
 from lampas.engine.loops.emit import emit
 from lampas.engine.loops.emit_elements import ELEMENT_RULES
@@ -38,7 +38,7 @@ from lampas.engine.loops.nest import (
     UNARY,
     Nest,
 )
-from lampas.engine.loops.verification import FLOATING_ONLY, INTEGERS_ONLY
+from lampas.engine.loops.verification import FLOATING_ONLY, INTEGERS_ONLY, NestError
 from tests.unit.nests import DTYPES, check, random_nest, reduction, run, sample, simple, span
 
 NOT_FOR_BOOL = {
@@ -386,6 +386,41 @@ def test_blocked_nests_know_their_positions() -> None:
     target = np.zeros(4, np.int64)
     run(nest.build(), [np.zeros(1, np.int64), target], (4, 35), [(0, 0), (1, 0)], block=10)
     assert target.tolist() == [9, 19, 29, 34]
+
+
+@pytest.mark.parametrize("columns", [1, 37, 130, 4103])
+@pytest.mark.parametrize("kind", [float32, float64, bfloat16], ids=lambda kind: kind.name)
+def test_streamed_columns(kind: dtype, columns: int) -> None:
+    """Two reductions of what is made of an array and of a row, in whole strips, single vectors and a tail."""
+    nest = NestBuilder(2, 1, blocked=True, streamed=True)
+    x = nest.load(nest.operand(kind, "input", (STRIDED, CONTIGUOUS, STRIDED)))
+    row = nest.load(nest.operand(kind, "input", (BROADCAST, CONTIGUOUS, BROADCAST)))
+    away = nest.apply("subtract", x, row)
+    for op in ("sum", "max"):
+        out = nest.operand(kind, "output", (STRIDED, CONTIGUOUS, BROADCAST))
+        nest.store(out, nest.reduce(op, nest.apply("multiply", away, away)))
+    strides = [(50 * columns, 1, columns), (0, 1, 0), (columns, 1, 0), (columns, 1, 0)]
+    tolerance = 2e-2 if kind is bfloat16 else 2e-5
+    check(nest.build(), (3, columns, 120), tolerance=tolerance, block=50, strides=strides)
+
+
+@pytest.mark.parametrize("target", [x86_sse2(), x86_avx512(), aarch64_neon()], ids=str)
+def test_streamed_columns_elsewhere(target: Target) -> None:
+    nest = NestBuilder(2, 1, blocked=True, streamed=True)
+    x = nest.load(nest.operand(float32, "input", (STRIDED, CONTIGUOUS, STRIDED)))
+    out = nest.operand(float32, "output", (STRIDED, CONTIGUOUS, BROADCAST))
+    nest.store(out, nest.reduce("max", x))
+    assert object_code(emit(nest.build(), target)[1], target)
+
+
+def test_streams_refuse_what_they_cannot_do() -> None:
+    nest = NestBuilder(1, 1, blocked=True, streamed=True)
+    nest.store(
+        nest.operand(float32, "output", (CONTIGUOUS, BROADCAST)),
+        nest.reduce("sum", nest.load(nest.operand(float32, "input", (STRIDED, CONTIGUOUS)))),
+    )
+    with pytest.raises(NestError, match="lanes run across"):
+        nest.build()
 
 
 def gathering(valid: bool) -> Nest:

@@ -29,9 +29,15 @@ class NestBuilder:
     """
 
     def __init__(
-        self, kept: int, reduced: int = 0, blocked: bool = False, narrow: bool = False
+        self,
+        kept: int,
+        reduced: int = 0,
+        blocked: bool = False,
+        narrow: bool = False,
+        streamed: bool = False,
     ) -> None:
         self.kept, self.reduced, self.blocked, self.narrow = kept, reduced, blocked, narrow
+        self.streamed = streamed
         self.operands: list[Operand] = []
         self.instructions: list[Instruction] = []
         self.numbers: dict[tuple[object, ...], int] = {}
@@ -91,5 +97,7 @@ class NestBuilder:
         nest = Nest(self.kept, self.reduced, operands, instructions, self.blocked)
         if self.narrow and nest.mode == "row":  # else lanes run across the rows as it is
             nest = replace(nest, narrow=True)
+        if self.streamed:
+            nest = replace(nest, streamed=True)
         verify(nest)
         return nest

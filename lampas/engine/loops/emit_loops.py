@@ -3,7 +3,8 @@
 Map mode:    unit = a stretch of the last kept dimension; vector sweep, tail, stores.
 Row mode:    unit = one row; for each pass, scalar loops over the outer reduced dimensions around a vector sweep
              of the last one with several accumulators; then row values; at last a sweep that stores.
-Column mode: unit = a stretch of a few vectors of the last kept dimension; all reduced dimensions are scalar loops.
+Column mode: unit = a stretch of a few vectors of the last kept dimension; all reduced dimensions are scalar loops (but see
+             emit_streams.py).
 
 A tail shorter than a vector is one masked step where the target masks cheaply, else a loop of single elements.
 Long bodies are written once only where masks cost nothing (AVX-512): every step is masked then, and compiling takes
@@ -21,6 +22,7 @@ from lampas.engine.loops.emit_parking import closure, early_stores, parking_of, 
 from lampas.engine.loops.emit_passes import ReductionPass
 from lampas.engine.loops.emit_reductions import Reduction
 from lampas.engine.loops.emit_scope import Plan, Scope, dependences
+from lampas.engine.loops.emit_streams import STRIPS, StreamedUnit
 from lampas.engine.loops.emit_types import register_type
 from lampas.engine.loops.nest import BESIDE, BROADCAST, REVERSED, STRIDED, Nest
 
@@ -47,7 +49,7 @@ class KernelWriter:
         """Positions of the last kept dimension in one unit."""
         if self.nest.mode == "map":
             return TRANSPOSED_STRETCH if self.transposes else MAP_STRETCH
-        return self.lanes * self.copies
+        return self.lanes * self.copies * (STRIPS if self.nest.streamed else 1)
 
     @property
     def transposes(self) -> bool:
@@ -155,6 +157,9 @@ class KernelWriter:
             )
 
     def column_unit(self, scope: Scope, start: Value) -> None:
+        if self.nest.streamed:
+            StreamedUnit(self, self.reductions(1)).write(scope, start)
+            return
         size = self.plan.sizes[self.plan.lane]
         left = self.b.subtract(size, start)
         whole = self.b.compare("sge", left, self.stretch)
@@ -203,22 +208,22 @@ class KernelWriter:
         """Write every reduction, shallow ones first; the results join the scope's values."""
         deepest = max(self.nest.depths)
         for depth in range(1, deepest + 1):
-            found = [
-                Reduction(
-                    n,
-                    i.arguments[0],
-                    str(i.attribute),
-                    self.nest.instructions[i.arguments[0]].dtype,
-                )
-                for n, i in enumerate(self.nest.instructions)
-                if i.op == "reduce" and self.nest.depths[n] == depth
-            ]
+            found = self.reductions(depth)
             if found:
                 parks = self.parking is not None and self.nest.depths[self.parking[0]] + 1 == depth
                 stores = self.early if depth == deepest else []
                 ReductionPass(self, found, scope, copies, parks, stores).write()
                 if parks:
                     self.plan.parked = self.parking
+
+    def reductions(self, depth: int) -> list[Reduction]:
+        """Those of one depth."""
+        instructions = self.nest.instructions
+        return [
+            Reduction(n, i.arguments[0], str(i.attribute), instructions[i.arguments[0]].dtype)
+            for n, i in enumerate(instructions)
+            if i.op == "reduce" and self.nest.depths[n] == depth
+        ]
 
     def row_values(self, scope: Scope, copies: int) -> None:
         """Write the stores that happen once a row."""
@@ -334,6 +339,8 @@ def unroll_of(nest: Nest, target: Target) -> int:
     if nest.mode == "map":
         return 2 if weight <= 6 else 1
     if nest.mode == "column":
+        if nest.streamed:
+            return 4 if weight <= 16 else 1
         # The wider a stretch, the more of memory is read in its order.
         return 8 if weight <= 16 else 4 if weight <= 24 else 1
     return 4 if weight <= 6 else 2 if weight <= 12 else 1

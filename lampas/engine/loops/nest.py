@@ -96,6 +96,8 @@ class Nest:
     strides along dimension 0 are then the block length times those along the first reduced dimension for
     inputs, and those of the partial results for outputs.
 
+    With `streamed`, a blocked nest's rows are walked as memory lies, though lanes run across the reduction (emit_streams.py).
+
     With `narrow`, rows are shorter than a vector: lanes run across them, though each lies along memory.
     """
 
@@ -105,6 +107,7 @@ class Nest:
     instructions: tuple[Instruction, ...]
     blocked: bool = False
     narrow: bool = False
+    streamed: bool = False
 
     @property
     def rank(self) -> int:
@@ -115,7 +118,8 @@ class Nest:
     def key(self) -> tuple[object, ...]:
         """A hashable stand-in for the whole structure."""
         listed = tuple(instruction.key for instruction in self.instructions)
-        return (self.kept, self.reduced, self.operands, listed, self.blocked, self.narrow)
+        flags = self.blocked, self.narrow, self.streamed
+        return (self.kept, self.reduced, self.operands, listed, *flags)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -207,6 +211,7 @@ def text_lines(nest: Nest) -> list[str]:
       store b %1
     """
     blocked = " blocked" if nest.blocked else ""
+    blocked += " streamed" if nest.streamed else ""
     lines = [f"nest kept {nest.kept} reduced {nest.reduced} {nest.mode}{blocked}"]
     for position, operand in enumerate(nest.operands):
         words = [STRIDE_WORDS[stride] for stride in operand.classes]

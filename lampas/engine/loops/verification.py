@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lampas.engine.dtype import bool_, int64
+from lampas.engine.loops.emit_parking import stores_along
 from lampas.engine.loops.nest import (
     BINARY,
     COMPARISONS,
@@ -51,6 +52,12 @@ def verify(nest: Nest) -> None:
         raise NestError(
             "a blocked nest needs a kept dimension to number the blocks of a reduced one"
         )
+    if nest.streamed and not (nest.blocked and nest.reduced == 1 and nest.mode == "column"):
+        raise NestError(
+            "a streamed nest is blocked, and its lanes run across one reduced dimension"
+        )
+    if nest.streamed and (max(nest.depths) > 1 or stores_along(nest)):
+        raise NestError("a streamed nest walks its rows once and stores nothing along them")
     for position, operand in enumerate(nest.operands):
         if len(operand.classes) != nest.rank:
             raise NestError(

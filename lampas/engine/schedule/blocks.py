@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.graph.reference import extreme_value
 from lampas.engine.loops.construction import NestBuilder
+from lampas.engine.loops.emit_parking import stores_along
+from lampas.engine.loops.emit_passes import COLUMN_CHAIN
+from lampas.engine.loops.emit_scope import dependences
 from lampas.engine.loops.nest import STRIDED
 from lampas.engine.schedule.draft import Draft, DraftOperand, NestCall, widened
 from lampas.engine.schedule.nesting import Cells, RegionWriter, fill_call, stepped
@@ -23,12 +26,15 @@ from lampas.engine.shape import contiguous_strides
 
 if TYPE_CHECKING:
     from lampas.engine.dtype import dtype
+    from lampas.engine.loops.nest import Nest
     from lampas.engine.schedule.paths import Paths
 
 Shape = tuple[int, ...]
 BLOCK_ELEMENTS = 16384
 BLOCK_ROWS = 16  # partial results of fewer rows would cost what is saved; more lie on more pages than are at hand
 BLOCKS_WANTED = 8
+WIDE = 128  # columns
+FAR_ELEMENTS = 1 << 20  # of an array that no cache holds
 MANY_ROWS = 64
 LARGE_SPACE = 8192
 
@@ -161,6 +167,20 @@ class BlockedRegion:
         return writer.draft.finish(tuple(m for m in self.region.stores if m not in self.full))
 
 
+def pays_to_stream(nest: Nest, sizes: Shape) -> bool:
+    """Whether the rows of wide columns had better be walked as they lie: much memory, read once, nothing stored along it."""
+    if nest.mode != "column" or nest.kept != 1 or nest.reduced != 1 or max(nest.depths) > 1:
+        return False
+    if sizes[0] < WIDE or numel(sizes) < FAR_ELEMENTS or stores_along(nest):
+        return False
+    reductions = [i for i in nest.instructions if i.op == "reduce"]
+    varies = dependences(nest)
+    return all(
+        i.dtype.is_floating_point and nest.lane_dimension in varies[i.arguments[0]]
+        for i in reductions
+    )
+
+
 def blocked_call(draft: Draft, entries: tuple[int, ...]) -> NestCall:
     """The draft in normal form, with a dimension in front that numbers blocks of the first reduced one."""
     plain = draft.finish(entries)
@@ -168,13 +188,17 @@ def blocked_call(draft: Draft, entries: tuple[int, ...]) -> NestCall:
     first = sizes[nest.kept]
     inner = numel(sizes) // max(first, 1)
     block = max(1, -(-BLOCK_ELEMENTS // max(inner, 1)), min(BLOCK_ROWS, first // BLOCKS_WANTED))
+    streamed = pays_to_stream(nest, sizes)
+    if streamed:
+        block = min(COLUMN_CHAIN, -(-first // BLOCKS_WANTED))
     count = -(-first // block)
     rows = numel(sizes[: nest.kept])
     strides: list[Shape] = []
     for (place, _), walked in zip(plain.places, plain.strides, strict=True):
         ahead = rows if place[0] == "scratch" else block * walked[nest.kept]
         strides.append((ahead, *walked))
-    builder = NestBuilder(nest.kept + 1, nest.reduced, blocked=True, narrow=nest.narrow)
+    flags = {"narrow": nest.narrow, "streamed": streamed}
+    builder = NestBuilder(nest.kept + 1, nest.reduced, blocked=True, **flags)
     for operand, walked in zip(nest.operands, strides, strict=True):
         builder.operand(
             operand.dtype, operand.role, (STRIDED if walked[0] else 0, *operand.classes)
