@@ -31,6 +31,9 @@ UNITS_WANTED = 8
 GATHERED_RUN, GATHERED = 7.0, 0.2  # cycles to copy a run, and for each of its elements
 READ_AFAR = 0.5  # cycles more for an element where it lies, for filters of one vector
 FMA_NANOSECONDS = 0.0175  # a multiplication and addition of floats on one core of AVX-512
+# Panels of filters that had better read rows where they lie, and where rows are short; more of them have copies in the first
+# cache side by side.
+FEW_PANELS, MORE_PANELS, FEW_CHANNELS = 8, 12, 128
 
 
 class ConvolutionSizes(NamedTuple):
@@ -170,7 +173,24 @@ def kernel_of(kind: dtype, sizes: ConvolutionSizes, target: Target) -> Convoluti
     element = plain_element(kind)
     across = vectors_across(sizes.filters, target.lanes(element))
     kernel = ConvolutionKernel(target, element, vectors=across)
-    return replace(kernel, gathers=gathering_pays(sizes, kernel.shape))
+    gathers = follow_each_other(sizes) or gathering_pays(sizes, kernel.shape)
+    return replace(kernel, gathers=gathers)
+
+
+def reads_by_rows(sizes: ConvolutionSizes, shape: TileShape) -> bool:
+    """Whether tiles had better read the inputs of whole rows where they lie than side by side."""
+    few = MORE_PANELS if sizes.channels <= FEW_CHANNELS else FEW_PANELS
+    return follow_each_other(sizes) and sizes.filters <= few * shape.columns
+
+
+def follow_each_other(sizes: ConvolutionSizes) -> bool:
+    """Whether each position reads one value of each channel, those behind the last position's."""
+    plain = all(
+        line.taps == ((0, 0),) and (line.start, line.in_step, line.out_step) == (0, 1, 1)
+        and line.size == line.positions
+        for line in sizes.lines
+    )  # fmt: skip
+    return plain and sizes.taps == 1
 
 
 def gathering_pays(sizes: ConvolutionSizes, shape: TileShape) -> bool:
@@ -239,7 +259,7 @@ def plan_convolution(
         i.GROUP_WEIGHT: -(-sizes.filters // lanes) * lanes * sizes.taps * sizes.channels, i.GROUP_FILTERS: sizes.filters,
         i.C_ROW: sizes.groups * sizes.filters, i.CHUNK: tables.chunk, i.DEPTH: PANEL_DEPTH, i.PITCH: pitch,
         i.VECTOR_STEP: vector_step, i.SCRATCH_STRIDE: own, i.CHANNELS: sizes.channels, i.TAPS: sizes.taps,
-        i.SQUARES: squares,
+        i.SQUARES: squares, i.BY_ROWS: int(reads_by_rows(sizes, kernel.shape)),
     }  # fmt: skip
     in_steps, out_steps = sizes.in_steps, sizes.out_steps
     strides = [line.in_step * step for line, step in zip(sizes.lines, in_steps[1:], strict=True)]

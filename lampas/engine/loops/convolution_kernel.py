@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from lampas.engine.llvm.target import Target
 from lampas.engine.llvm.text import Builder, Module, Value
@@ -44,11 +44,14 @@ TILES_OF_UNIT = 8  # of two vectors across
 
 
 class ConvolutionInteger(IntEnum):
-    """Places of the integers; steps in elements, of the output in positions."""
+    """Places of the integers; steps in elements, of the output in positions.
+
+    BY_ROWS tells that each position's values follow those of the one before: whole tiles then read them where they lie.
+    """
 
     # fmt: off
     (UNITS, UNIT_TABLE, GROUP_IMAGE, GROUP_WEIGHT, GROUP_FILTERS, IN_IMAGE, IN_D, IN_H, IN_W, OUT_IMAGE, OUT_D, OUT_H,
-     OUT_W, C_ROW, CHUNK, DEPTH, PITCH, VECTOR_STEP, SCRATCH_STRIDE, CHANNELS, TAPS, SQUARES) = range(22)
+     OUT_W, C_ROW, CHUNK, DEPTH, PITCH, VECTOR_STEP, SCRATCH_STRIDE, CHANNELS, TAPS, SQUARES, BY_ROWS) = range(23)
     # fmt: on
 
 
@@ -77,7 +80,7 @@ def tile_heights(shape: TileShape) -> tuple[int, int, int]:
 @dataclass(frozen=True)
 class ConvolutionKernel:
     """What is compiled in: the machine, the element type, the epilogue, how the weight lies, whether moments are found,
-    how many vectors a tile is wide, and whether its inputs are gathered or read where they lie (convolution_points.py).
+    how many vectors a tile is wide, and whether inputs are gathered or read where they lie (convolution_points.py).
 
     Where they are (moments.py), there is no epilogue; their target and the number of blocks stand in its place.
     """
@@ -128,6 +131,15 @@ class ConvolutionKernel:
         module = Module()
         ConvolutionWriter(module, self).write()
         return module
+
+
+class Rows(NamedTuple):
+    """Rows of input values: where they lie, the elements from row to row, the first one's number in the block, and how many."""
+
+    panel: Value
+    pitch: Value
+    first: Value
+    number: Value
 
 
 class ConvolutionWriter:
@@ -211,7 +223,8 @@ class ConvolutionWriter:
         target = b.load_element("ptr", self.operands, FIRST_OPERAND)
         results = Results(self.c, self.integer(i.C_ROW), target, self.integer(FIRST_INTEGER))
         kinds = shape.element, shape.lanes
-        write_moments(b, kinds, results, walk, unit[UnitWord.BLOCK], columns)
+        start = b.load_element("i64", self.positions, 0)
+        write_moments(b, kinds, results, walk, unit[UnitWord.BLOCK], start, columns)
 
     def walk_depth(self, unit: dict[UnitWord, Value]) -> None:
         """Pieces of the runs' length, and of each as many runs at a time as the panel holds; at least once."""
@@ -243,27 +256,51 @@ class ConvolutionWriter:
         part: tuple[Value, Value],
         flags: Value,
     ) -> None:
-        """Gather one panel and let the tiles of all filters pass over it."""
+        """Gather what tiles do not read where it lies, and let the tiles of all filters pass over the block."""
         b, i, shape = self.b, ConvolutionInteger, self.shape
-        panel_of_rows, pitch = self.panel, self.integer(i.PITCH)
-        if self.kernel.gathers:
-            fill_rows(
-                b, self.image, self.sources, unit[UnitWord.COUNT], runs, part, (self.panel, pitch),
-                shape.element, shape.lanes,
-            )  # fmt: skip
-        else:
-            panel_of_rows, pitch = self.sources, b.value(words_of_row(shape))
+        panels = self.panels_of_rows(unit[UnitWord.COUNT], runs, part)
         with b.loop(unit[UnitWord.FIRST_PANEL], unit[UnitWord.LAST_PANEL]) as panel:
             column = b.multiply(panel, shape.columns)
             left = b.subtract(self.integer(i.GROUP_FILTERS), column)
             weight, table, step = self.weight_of(runs, part, panel, left)
             second = b.compare("sgt", left, shape.lanes)
-            call = TileValues(
-                panel_of_rows, pitch, table, runs[1], part[1], weight, b.select(second, step, 0), self.c,
-                self.integer(i.C_ROW), self.positions, unit[UnitWord.COUNT], left,
-                b.add(self.own_filters, column), flags, self.operands, self.integers,
-            )  # fmt: skip
-            write_tiles(b, self.tiles, call)
+            for rows in panels:
+                positions = b.element_pointer(self.positions, rows.first, "i64")
+                call = TileValues(
+                    rows.panel, rows.pitch, table, runs[1], part[1], weight, b.select(second, step, 0), self.c,
+                    self.integer(i.C_ROW), positions, rows.number, left,
+                    b.add(self.own_filters, column), flags, self.operands, self.integers,
+                )  # fmt: skip
+                write_tiles(b, self.tiles, call)
+
+    def panels_of_rows(
+        self, count: Value, runs: tuple[Value, Value], part: tuple[Value, Value]
+    ) -> list[Rows]:
+        """Where the rows of a block lie: those that are read in place, and those that are gathered."""
+        b, i, shape, none = self.b, ConvolutionInteger, self.shape, self.b.value(0)
+        if not self.kernel.gathers:
+            return [Rows(self.sources, b.value(words_of_row(shape)), none, count)]
+        pitch, by_rows = self.integer(i.PITCH), b.compare("ne", self.integer(i.BY_ROWS), 0)
+        whole = b.select(by_rows, b.subtract(count, b.remainder(count, shape.rows)), none)
+        start = b.add(b.load_element("i64", self.sources, 0), part[0])
+        place = b.element_pointer(self.image, start, shape.element, inside=False)
+        rest = b.subtract(count, whole)
+        sources = b.element_pointer(self.sources, whole, "i64")
+        fill_rows(
+            b,
+            self.image,
+            sources,
+            rest,
+            runs,
+            part,
+            (self.panel, pitch),
+            shape.element,
+            shape.lanes,
+        )
+        return [
+            Rows(place, self.integer(i.IN_W), none, whole),
+            Rows(self.panel, pitch, whole, rest),
+        ]
 
     def weight_of(
         self, runs: tuple[Value, Value], part: tuple[Value, Value], panel: Value, left: Value

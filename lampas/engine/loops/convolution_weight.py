@@ -30,15 +30,23 @@ from lampas.engine.loops.convolution_kernel import ClassWord, tile_heights, writ
 from lampas.engine.loops.convolution_panel import Steps, copy_elements, list_places, table_of
 from lampas.engine.loops.convolution_tile import RUN_WORDS
 from lampas.engine.loops.convolution_weight_points import PointSpanTile
-from lampas.engine.loops.convolution_weight_tile import NOTHING, SpanTile, SpanTileValues
+from lampas.engine.loops.convolution_weight_tile import (
+    NOTHING,
+    FlowSpanTile,
+    SpanTile,
+    SpanTileValues,
+)
 
 
 class WeightInteger(IntEnum):
-    """Places of the integers; steps in elements, of the gradient in positions."""
+    """Places of the integers; steps in elements, of the gradient in positions.
+
+    BY_ROWS tells that each position's values follow those of the one before, and that they and the gradient are read there.
+    """
 
     # fmt: off
     (UNITS, UNIT_TABLE, GROUP_IMAGE, GROUP_FILTERS, GROUP_C, IN_IMAGE, IN_D, IN_H, IN_W, OUT_IMAGE, OUT_D, OUT_H, OUT_W,
-     GRAD_ROW, PITCH, VECTOR_STEP, GRAD_PANEL, SCRATCH_STRIDE) = range(18)
+     GRAD_ROW, PITCH, VECTOR_STEP, GRAD_PANEL, SCRATCH_STRIDE, BY_ROWS) = range(19)
     # fmt: on
 
 
@@ -88,15 +96,16 @@ class WeightWriter:
     def __init__(self, module: Module, kernel: ConvolutionWeightKernel) -> None:
         self.kernel, self.shape = kernel, kernel.shape
         heights = sorted(set(tile_heights(kernel.shape)), reverse=True)
-        registers = kernel.target.scarce_registers
-        self.tiles = [
-            SpanTile(module, kernel.shape, height)
-            if kernel.gathers
-            else PointSpanTile(module, kernel.shape, height, registers)
-            for height in heights
-        ]
+        self.tiles = [self.tile(module, height) for height in heights]
         self.b = module.function(kernel.name, KERNEL_PARAMETERS)
         self.operands, self.integers, self.begin, self.end, self.worker = self.b.arguments
+
+    def tile(self, module: Module, height: int) -> SpanTile:
+        """The tile function of a height."""
+        kernel = self.kernel
+        if kernel.gathers:
+            return FlowSpanTile(module, self.shape, height)
+        return PointSpanTile(module, self.shape, height, kernel.target.scarce_registers)
 
     def integer(self, place: Value | int) -> Value:
         return self.b.load_element("i64", self.integers, place)
@@ -139,7 +148,8 @@ class WeightWriter:
             with b.when(b.compare("sgt", count, 0)):
                 self.list_block(block, known)
                 if self.kernel.gathers:
-                    self.gather(unit, count, known)
+                    with b.when(b.compare("eq", self.integer(i.BY_ROWS), 0)):
+                        self.gather(unit, count, known)
             first = b.cast("zext", b.compare("eq", number, 0), "i64")
             self.multiply(unit, count, known, first)
 
@@ -195,16 +205,11 @@ class WeightWriter:
         known: dict[ClassWord, Value],
         first: Value,
     ) -> None:
-        """Add the products of a block: for each panel of filters, copy the gradient's rows, then all tiles.
-
-        Tiles that read inputs where they lie do the rows that the block's class meets.
-        """
+        """Add the products of a block: for each panel of filters, copy the gradient's rows, then all tiles."""
         b, shape, i = self.b, self.shape, WeightInteger
-        table = b.element_pointer(self.integers, known[ClassWord.RUNS], "i64")
         with b.loop(unit[SpanWord.FIRST_PANEL], unit[SpanWord.LAST_PANEL]) as panel:
             column = b.multiply(panel, shape.columns)
             left = b.subtract(self.filters, column)
-            self.copy_flows(b.add(self.flow_group, column), left, count)
             step = self.integer(i.VECTOR_STEP)
             moved = b.multiply(b.multiply(panel, shape.vectors), step)
             c = b.element_pointer(self.own_c, moved, shape.element)
@@ -212,14 +217,43 @@ class WeightWriter:
                 self.panel, self.integer(i.PITCH), NOTHING, NOTHING, self.grad_panel, count, c, step,
                 unit[SpanWord.SPAN], left, first,
             )  # fmt: skip
-            if not self.kernel.gathers:
-                call = call._replace(
-                    panel=self.image,
-                    values=table,
-                    places=self.sources,
-                    rows=known[ClassWord.RUN_COUNT],
-                )
+            own_column = b.add(self.flow_group, column)
+            if self.kernel.gathers:
+                call = self.by_rows(call, own_column, known)
+            else:
+                self.copy_flows(own_column, left, count)
+                call = self.by_points(call, known)
             write_tiles(b, self.tiles, call)
+
+    def by_points(self, call: SpanTileValues, known: dict[ClassWord, Value]) -> SpanTileValues:
+        """The arguments of tiles that read inputs where they lie: they do the rows that the block's class meets."""
+        table = self.b.element_pointer(self.integers, known[ClassWord.RUNS], "i64")
+        rows = known[ClassWord.RUN_COUNT]
+        return call._replace(panel=self.image, values=table, places=self.sources, rows=rows)
+
+    def by_rows(
+        self, call: SpanTileValues, column: Value, known: dict[ClassWord, Value]
+    ) -> SpanTileValues:
+        """The arguments of tiles that read inputs and gradient in place, or else copies of both; the gradient of a panel that is
+        not full is copied always.
+        """
+        b, shape, i = self.b, self.shape, WeightInteger
+        direct = b.compare("ne", self.integer(i.BY_ROWS), 0)
+        moved = self.integer(known[ClassWord.RUNS])
+        start = b.add(b.load_element("i64", self.sources, 0), moved)
+        panel = b.element_pointer(self.image, start, shape.element, inside=False)
+        full = b.bit_and(direct, b.compare("sge", call.columns, shape.columns))
+        with b.when(b.bit_xor(full, constant(True, "i1"))):
+            self.copy_flows(column, call.columns, call.depth)
+        row = self.integer(i.GRAD_ROW)
+        place = b.add(b.multiply(b.load_element("i64", self.flows, 0), row), column)
+        grad = b.element_pointer(self.grad, place, shape.element, inside=False)
+        return call._replace(
+            panel=b.select(direct, panel, call.panel),
+            pitch=b.select(direct, self.integer(i.IN_W), call.pitch),
+            grad=b.select(full, grad, call.grad),
+            grad_step=b.select(full, row, b.value(shape.columns)),
+        )
 
     def copy_flows(self, column: Value, left: Value, count: Value) -> None:
         """Copy the gradient's rows, as wide as a tile; zeros beyond the last filter."""

@@ -19,10 +19,12 @@ from lampas.engine.loops.convolution_forward import (
     FMA_NANOSECONDS,
     ConvolutionSizes,
     first_places,
+    follow_each_other,
     points_of,
     runs_of,
 )
 from lampas.engine.loops.convolution_geometry import Line, Stretch
+from lampas.engine.loops.convolution_kernel import tile_heights
 from lampas.engine.loops.convolution_weight import (
     MOST_BLOCK,
     BlockWord,
@@ -32,6 +34,8 @@ from lampas.engine.loops.convolution_weight import (
     WeightInteger,
 )
 
+# Channels and filters, or filters and channels, that are read by rows: copies of others pay, side by side in the first cache.
+FEW_VALUES, SHORT_ROW = 48, 192
 TILES_OF_SPAN = 9  # of two vectors across
 UNITS_WANTED = 8
 WHOLE_SPAN = 640  # rows of a result that one unit takes whole
@@ -185,6 +189,14 @@ def gathering_pays(sizes: ConvolutionSizes, shape: TileShape) -> bool:
     return values > WHOLE_SPAN or values * panels > MOST_POINTS
 
 
+def reads_by_rows(sizes: ConvolutionSizes, shape: TileShape) -> bool:
+    """Whether tiles had better read inputs and gradient in place; they must fill the channels, so that none reads beyond the image."""
+    left = sizes.channels % shape.rows
+    filled = not left or left in tile_heights(shape)
+    low, high = sorted((sizes.channels, sizes.filters))
+    return follow_each_other(sizes) and filled and low <= FEW_VALUES and high <= SHORT_ROW
+
+
 def make_spans(sizes: ConvolutionSizes, kernel: ConvolutionWeightKernel) -> SpanTables:
     """The tables of all units."""
     tables = SpanTables(sizes, kernel)
@@ -208,7 +220,8 @@ def plan_convolution_weight(
     element = plain_element(kind)
     across = vectors_across(sizes.filters, target.lanes(element))
     kernel = ConvolutionWeightKernel(target, element, across)
-    kernel = replace(kernel, gathers=gathering_pays(sizes, kernel.shape))
+    gathers = reads_by_rows(sizes, kernel.shape) or gathering_pays(sizes, kernel.shape)
+    kernel = replace(kernel, gathers=gathers)
     nbytes = element_bytes(kernel.element)
     tables = make_spans(sizes, kernel)
     head, own = integers_of(tables)
@@ -244,6 +257,7 @@ def integers_of(tables: SpanTables) -> tuple[list[int], int]:
         i.GROUP_IMAGE: sizes.channels, i.GROUP_FILTERS: sizes.filters,
         i.GROUP_C: -(-sizes.filters // shape.lanes) * vector_step, i.GRAD_ROW: sizes.groups * sizes.filters,
         i.PITCH: pitch, i.VECTOR_STEP: vector_step, i.GRAD_PANEL: grads, i.SCRATCH_STRIDE: own,
+        i.BY_ROWS: int(reads_by_rows(sizes, shape)),
     }  # fmt: skip
     steps = sizes.in_steps
     strides = [line.in_step * step for line, step in zip(sizes.lines, steps[1:], strict=True)]

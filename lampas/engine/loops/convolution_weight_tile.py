@@ -17,7 +17,7 @@ NOTHING = Value("null", "ptr")
 # fmt: off
 SPAN_TILE_PARAMETERS = (
     ("ptr", "panel"), ("i64", "pitch"), ("ptr", "values"), ("ptr", "places"), ("ptr", "grad"), ("i64", "depth"),
-    ("ptr", "c"), ("i64", "vector_step"), ("i64", "rows"), ("i64", "columns"), ("i64", "first"),
+    ("ptr", "c"), ("i64", "vector_step"), ("i64", "rows"), ("i64", "columns"), ("i64", "first"), ("i64", "grad_step"),
 )
 # fmt: on
 
@@ -25,7 +25,8 @@ SPAN_TILE_PARAMETERS = (
 class SpanTileValues(NamedTuple):
     """The arguments of a tile function, in order; `first` tells whether the result is stored or added to.
 
-    `values` and `places` are of use to `PointSpanTile` alone, whose panel is the image.
+    `values` and `places` are of use to `PointSpanTile` alone, whose panel is the image; `grad_step`, the elements from one
+    position's gradient to the next, to `FlowSpanTile` alone.
     """
 
     panel: Value
@@ -39,6 +40,7 @@ class SpanTileValues(NamedTuple):
     rows: Value
     columns: Value
     first: Value
+    grad_step: Value = Value("0", "i64")
 
 
 class SpanTile:
@@ -85,9 +87,12 @@ class SpanTile:
     def product(self) -> list[Value]:
         """The accumulators after all positions."""
         b, call, shape = self.b, self.call, self.shape
-        panel = Panel(call.panel, call.pitch, call.grad, b.value(shape.columns), call.depth)
+        panel = Panel(call.panel, call.pitch, call.grad, self.grad_step(), call.depth)
         start = zero_accumulators(shape, self.height)
         return tile_product(b, shape, self.height, "column", panel, start)
+
+    def grad_step(self) -> Value:
+        return self.b.value(self.shape.columns)
 
     def place(self, r: Value | int, v: Value | int) -> Value:
         b, shape = self.b, self.shape
@@ -120,6 +125,15 @@ class SpanTile:
         with b.loop(0, self.call.rows) as r, b.loop(0, b.minimum(vectors, shape.vectors)) as v:
             parked = b.add(b.multiply(r, shape.columns), b.multiply(v, shape.lanes))
             self.put([(b.load_element(shape.kind, stack, parked), self.place(r, v))])
+
+
+class FlowSpanTile(SpanTile):
+    """The same, with the gradient's rows where they lie or in a panel."""
+
+    stem = "flow_span_tile"
+
+    def grad_step(self) -> Value:
+        return self.call.grad_step
 
 
 class WholeSpanTile(SpanTile):

@@ -6,6 +6,9 @@ whole, without another walk through memory and as exactly as by two (T. F. Chan,
 
     Σ (x − mean)² = Σ over units [squares + count · (sum/count − mean)²]
 
+The unit's own are found by one walk, from distances d = x − x₀ from its first value: squares = Σ d² − (Σ d)²/count.  Since
+x₀ is one of the values, Σ d² is at most count + 1 times as large as the squares: what cancels is bounded, and seldom much.
+
 The target (3, units, columns) has the counts, the sums and the squares.
 """
 
@@ -37,16 +40,20 @@ def write_moments(
     results: Results,
     walk: Walk,
     number: Value,
+    first_position: Value,
     columns: tuple[Value, Value],
 ) -> None:
-    """The moments of unit `number` in a range of whole vectors of columns; `kinds` are the element's type and the lanes."""
+    """The moments of unit `number` in a range of whole vectors of columns; `kinds` are the element's type and the lanes.
+
+    `first_position` is one of those that are walked.
+    """
     element, lanes = kinds
     first, stop = columns
     middle = b.add(first, b.bit_and(b.subtract(stop, first), -WIDE * lanes))
     for begin, end, vectors in ((first, middle, WIDE), (middle, stop, 1)):
         with b.loop(begin, end, vectors * lanes) as column:
             columns_of_unit = Columns(b, element, vector(element, vectors * lanes), results, column)
-            found = columns_of_unit.moments(walk, WIDE // vectors)
+            found = columns_of_unit.moments(walk, first_position, WIDE // vectors)
             for place, value in enumerate(found):
                 line = b.add(b.multiply(results.units, place), number)
                 offset = b.add(b.multiply(line, results.row), column)
@@ -68,26 +75,26 @@ class Columns(NamedTuple):
         offset = b.add(b.multiply(position, results.row), self.column)
         return b.load(self.kind, b.element_pointer(results.c, offset, self.element))
 
-    def moments(self, walk: Walk, chains: int) -> tuple[Value, Value, Value]:
-        """Count, sum and squares; sums are made in `chains` that take turns, so that none waits for itself."""
+    def moments(self, walk: Walk, first: Value, chains: int) -> tuple[Value, Value, Value]:
+        """Count, sum and squares, from the distances from what lies at the `first` position.
+
+        Sums are made in `chains` that take turns, so that none waits for itself.
+        """
         b = self.b
+        origin = self.value(first)
 
         def add(position: Value, state: list[Value]) -> list[Value]:
-            count, oldest, *others = state
-            return [b.add(count, 1), *others, b.add(oldest, self.value(position))]
+            count, *sums = state
+            totals, squares = sums[:chains], sums[chains:]
+            away = b.subtract(self.value(position), origin)
+            total, square = b.add(totals[0], away), b.multiply_add(away, away, squares[0])
+            return [b.add(count, 1), *totals[1:], total, *squares[1:], square]
 
-        zeros = [constant(0, self.kind)] * chains
-        counted, *sums = walk([b.value(0), *zeros], add)
+        counted, *sums = walk([b.value(0), *[constant(0, self.kind)] * (2 * chains)], add)
         count = b.splat(b.cast("sitofp", counted, self.element), self.kind)
-        total = self.together(sums)
-        mean = b.divide(total, count)
-
-        def square(position: Value, state: list[Value]) -> list[Value]:
-            oldest, *others = state
-            away = b.subtract(self.value(position), mean)
-            return [*others, b.multiply_add(away, away, oldest)]
-
-        return count, total, self.together(walk(zeros, square))
+        away, squares = self.together(sums[:chains]), self.together(sums[chains:])
+        apart = b.divide(b.multiply(away, away), count)
+        return count, b.multiply_add(count, origin, away), b.subtract(squares, apart)
 
     def together(self, sums: list[Value]) -> Value:
         """All chains in one."""

@@ -229,7 +229,8 @@ class WinogradWriter(TileOwner):
             b.minimum(b.add(self.first_filter, self.part), self.filters),
         )
         kinds = self.shape.element, self.shape.lanes
-        write_moments(b, kinds, results, walk, block, columns)
+        start, _, _ = self.results_of(first)
+        write_moments(b, kinds, results, walk, block, start, columns)
 
     def transform_result(self, number: Value, slot: Value) -> None:
         """Aᵀ · products · A, a vector of filters at a time, and what of it lies in the result."""
