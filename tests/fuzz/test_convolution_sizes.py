@@ -35,9 +35,31 @@ def random_case(seed: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Any,
     return shape, (filters, channels, width, width), settings
 
 
-@pytest.mark.parametrize("seed", range(48))
-def test_result_and_derivatives(seed: int) -> None:
-    shape, size, settings = random_case(seed)
+def random_depthwise(seed: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Any, ...]]:
+    """The same of one filter a channel, with images wide enough to go by rows."""
+    rng = np.random.default_rng(seed)
+
+    def pair(low: int, high: int) -> tuple[int, int]:
+        down, across = rng.integers(low, high, 2)
+        return int(down), int(across)
+
+    channels, window = int(rng.choice((1, 7, 8, 24, 40, 70))), pair(1, 5)
+    stride, padding, dilation = pair(1, 4), pair(0, 3), pair(1, 3)
+    image = [
+        d * (k - 1) + 1 + int(n)
+        for k, d, n in zip(window, dilation, rng.integers(0, 20, 2), strict=True)
+    ]
+    shape = (int(rng.integers(1, 5)), channels, *image)
+    return shape, (channels, 1, *window), (stride, padding, dilation, channels)
+
+
+CASES = [random_case(seed) for seed in range(48)] + [random_depthwise(seed) for seed in range(32)]
+
+
+@pytest.mark.parametrize(("shape", "size", "settings"), CASES, ids=map(str, range(len(CASES))))
+def test_result_and_derivatives(
+    shape: tuple[int, ...], size: tuple[int, ...], settings: tuple[Any, ...]
+) -> None:
     x, weight = leaf(*shape, kind=float32, seed=1), leaf(*size, kind=float32, seed=2)
     made = g.make(p.CONVOLUTION, (x, weight), settings)
     flow = leaf(*made.shape, kind=float32, seed=3)

@@ -3,8 +3,9 @@
     "forward"   c[position, k] = epilogue(Σ over the taps it meets:  image[tap, k] · weight[tap, k])
     "weight"    c[tap, k] (a partial result for each chunk of positions) = Σ over positions: image[tap, k] · grad[position, k]
 
-Positions come class by class (convolution_geometry.py), so all of a block meet the same taps.  A few positions are
-done together, for the sake of one load of the weight (or of the sums).  Operands: image, weight (taps, channels) or
+Positions come class by class (convolution_geometry.py), so all of a block meet the same taps.  Those of the classes that meet
+whole rows of taps go row by row (depthwise_rows.py).  Of others a few positions are done together, for the sake of one load
+of the weight (or of the sums).  Operands: image, weight (taps, channels) or
 gradient (positions, channels), c, then the epilogue's.  Integers: `DepthwiseInteger`, the epilogue's, then the tables:
 units, classes with their runs (one tap each), and for "weight" blocks (depthwise_plan.py).
 """
@@ -26,7 +27,9 @@ from lampas.engine.loops.convolution_kernel import ClassWord
 from lampas.engine.loops.convolution_panel import Steps, list_places, table_of
 from lampas.engine.loops.convolution_tile import RUN_WORDS
 from lampas.engine.loops.convolution_weight import BlockWord
+from lampas.engine.loops.depthwise_rows import RowWriter
 
+Part = Literal["forward", "weight"]
 TOGETHER = 4  # positions
 VECTORS = 2  # of channels
 MOST_ROWS = 128
@@ -51,12 +54,17 @@ class ChunkWord(IntEnum):
 
 @dataclass(frozen=True)
 class DepthwiseKernel:
-    """What is compiled in: the machine, the element type, the part and the epilogue."""
+    """What is compiled in: the machine, the element type, the part, the epilogue, how many neighbouring inputs a row of taps
+    meets, how many rows there are, and from position to position how many inputs (no width: no rows).
+    """
 
     target: Target
     element: str
-    part: Literal["forward", "weight"]
+    part: Part
     epilogue: Epilogue | None = None
+    width: int = 0
+    height: int = 0
+    step: int = 1
 
     @property
     def first_table(self) -> int:
@@ -97,6 +105,9 @@ class DepthwiseWriter:
         )
         self.channels = self.integer(i.CHANNELS)
         self.sources, self.positions = table_of(b, MOST_ROWS), table_of(b, MOST_ROWS)
+        self.along = self.integer(i.IN_W), self.integer(i.OUT_W)
+        self.line = b.multiply(self.along[1], self.channels)
+        self.column = b.divide(self.along[0], self.kernel.step)
         with b.loop(self.begin, self.end) as unit:
             if self.kernel.part == "forward":
                 start = b.add(self.integer(i.UNIT_TABLE), b.multiply(unit, len(BlockWord)))
@@ -108,10 +119,9 @@ class DepthwiseWriter:
 
     def list_block(self, block: dict[IntEnum, Value]) -> dict[IntEnum, Value]:
         """Write down where a block's positions read and write; returns the words of its class."""
-        b, i, k = self.b, DepthwiseInteger, ClassWord
+        b, k = self.b, ClassWord
         known = self.words(block[BlockWord.CLASS], k)
-        in_steps = Steps(*(self.integer(s) for s in (i.IN_IMAGE, i.IN_D, i.IN_H, i.IN_W)))
-        out_steps = Steps(*(self.integer(s) for s in (i.OUT_IMAGE, i.OUT_D, i.OUT_H, i.OUT_W)))
+        in_steps, out_steps = self.steps()
         sizes = known[k.SIZE_D], known[k.SIZE_H], known[k.SIZE_W]
         tables = [
             (self.sources, known[k.IN_BASE], in_steps),
@@ -119,6 +129,44 @@ class DepthwiseWriter:
         ]
         list_places(b, block[BlockWord.FIRST], block[BlockWord.COUNT], sizes, tables)
         return known
+
+    def steps(self) -> tuple[Steps, Steps]:
+        """Of the image and of the result."""
+        i = DepthwiseInteger
+        return (
+            Steps(*(self.integer(s) for s in (i.IN_IMAGE, i.IN_D, i.IN_H, i.IN_W))),
+            Steps(*(self.integer(s) for s in (i.OUT_IMAGE, i.OUT_D, i.OUT_H, i.OUT_W))),
+        )
+
+    def by_rows(
+        self,
+        block: dict[IntEnum, Value],
+        body: Callable[[RowWriter, Value, Value, Value], None],
+        otherwise: Callable[[], None],
+    ) -> None:
+        """Write a block row by row where its class meets whole rows of taps: all of them, or all but one."""
+        heights = [
+            h for h in (self.kernel.height, self.kernel.height - 1) if h and self.kernel.width
+        ]
+        self.choose(heights, block, body, otherwise)
+
+    def choose(
+        self,
+        heights: list[int],
+        block: dict[IntEnum, Value],
+        body: Callable[[RowWriter, Value, Value, Value], None],
+        otherwise: Callable[[], None],
+    ) -> None:
+        if not heights:
+            otherwise()
+            return
+        rows = RowWriter(self, heights[0])
+        known = self.words(block[BlockWord.CLASS], ClassWord)
+        with self.b.branch(rows.suits(known)) as (suits, other):
+            with suits:
+                rows.write(block, known, partial(body, rows))
+            with other:
+                self.choose(heights[1:], block, body, otherwise)
 
     def run(self, known: dict[IntEnum, Value], number: Value) -> tuple[Value, Value]:
         """A run's offset in the image and its tap."""
@@ -134,13 +182,13 @@ class DepthwiseWriter:
     # ---- forward --------------------------------------------------------------------------------------------
 
     def write_block(self, block: dict[IntEnum, Value]) -> None:
-        """All positions of a block; the last few are done one by one."""
-        known = self.list_block(block)
+        """All positions of a block."""
 
-        def write(row: Value, count: int, lanes: Lanes) -> None:
-            self.write_rows(known, row, count, lanes)
+        def write() -> None:
+            known = self.list_block(block)
+            self.walk_rows(block[BlockWord.COUNT], partial(self.write_rows, known))
 
-        self.walk_rows(block[BlockWord.COUNT], write)
+        self.by_rows(block, RowWriter.forward, write)
 
     def walk_rows(self, count: Value, write: Callable[[Value, int, Lanes], None]) -> None:
         """Call `write(first position, positions, channels)` for all positions, all channels of a few before the next.
@@ -192,13 +240,24 @@ class DepthwiseWriter:
                 self.put(total, position, b.add(channel, v * self.lanes), mask)
 
     def put(self, total: Value, position: Value, channel: Value, mask: Value | None) -> None:
+        self.put_at(self.place(self.c, position, channel), total, position, channel, mask)
+
+    def put_at(
+        self, spot: Value, total: Value, position: Value, channel: Value, mask: Value | None
+    ) -> None:
+        """Store a vector of results, whose place is known."""
         b = self.b
         if self.kernel.epilogue is not None:
             zeros = b.value(0), b.value(0)
             place = Place(position, channel, mask, zeros, self.operands, self.integers)
             total = self.kernel.epilogue.emit(b, total, place)
+        write_vector(b, total, spot, mask)
+
+    def place(self, base: Value, position: Value, channel: Value) -> Value:
+        """Where a position's channel lies in the result, or in its gradient."""
+        b = self.b
         offset = b.add(b.multiply(position, self.channels), channel)
-        write_vector(b, total, b.element_pointer(self.c, offset, self.element), mask)
+        return b.element_pointer(base, offset, self.element)
 
     # ---- the derivative by the weight -----------------------------------------------------------------------
 
@@ -211,9 +270,25 @@ class DepthwiseWriter:
             b.store(constant(0, self.element), b.element_pointer(sums, place, self.element))
         with b.loop(0, chunk[ChunkWord.BLOCK_COUNT]) as number:
             start = b.add(chunk[ChunkWord.BLOCKS], b.multiply(number, len(BlockWord)))
-            block = self.words(start, BlockWord)
-            add = partial(self.add_rows, sums, self.list_block(block))
-            self.walk_rows(block[BlockWord.COUNT], add)
+            self.add_block(sums, self.words(start, BlockWord))
+
+    def add_block(self, sums: Value, block: dict[IntEnum, Value]) -> None:
+        """Add the products of a block."""
+
+        def add() -> None:
+            known = self.list_block(block)
+            self.walk_rows(block[BlockWord.COUNT], partial(self.add_rows, sums, known))
+
+        def add_row(rows: RowWriter, start: Value, position: Value, count: Value) -> None:
+            rows.add(sums, start, position, count)
+
+        self.by_rows(block, add_row, add)
+
+    def add_to(self, sums: Value, place: Value, total: Value, mask: Value | None) -> None:
+        """Add a vector to what lies among the sums."""
+        b = self.b
+        spot = b.element_pointer(sums, place, self.element)
+        write_vector(b, b.add(read_vector(b, self.kind, spot, mask), total), spot, mask)
 
     def add_rows(
         self, sums: Value, known: dict[IntEnum, Value], row: Value, count: int, lanes: Lanes
@@ -237,5 +312,4 @@ class DepthwiseWriter:
                 total = b.multiply(*pairs[0])
                 for value, flow in pairs[1:]:
                     total = b.multiply_add(value, flow, total)
-                spot = b.element_pointer(sums, b.add(line, v * self.lanes), self.element)
-                write_vector(b, b.add(read_vector(b, self.kind, spot, mask), total), spot, mask)
+                self.add_to(sums, b.add(line, v * self.lanes), total, mask)

@@ -7,6 +7,7 @@ plan = plan_depthwise_weight(float32, sizes)    # "a" image, "b" gradient, "c" w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lampas.engine.dtype import dtype
 from lampas.engine.llvm.target import Target, host
@@ -17,8 +18,15 @@ from lampas.engine.loops.brgemm_plan import element_bytes, plain_element
 from lampas.engine.loops.convolution_forward import ConvolutionSizes, first_places, runs_of
 from lampas.engine.loops.convolution_weight import BlockWord, PartialSumKernel
 from lampas.engine.loops.convolution_weight_plan import SUM_UNIT, blocks_of
-from lampas.engine.loops.depthwise import MOST_ROWS, ChunkWord, DepthwiseInteger, DepthwiseKernel
+from lampas.engine.loops.depthwise import (
+    MOST_ROWS,
+    ChunkWord,
+    DepthwiseInteger,
+    DepthwiseKernel,
+    Part,
+)
 
+WIDEST = HIGHEST = 3  # of a window whose weights fit registers
 LEAST_CHUNK = 256
 MOST_CHUNKS = 32
 TAP_NANOSECONDS = 0.05  # a multiplication and addition, bound by loads
@@ -38,9 +46,25 @@ def class_tables(
         table = first + len(words)
         words += [word for run in runs for word in run]
         place = first + len(words)
-        words += [*box.sizes, *first_places(sizes, box.stretches), table, len(runs), 1]
+        across = box.stretches[2].taps
+        words += [*box.sizes, *first_places(sizes, box.stretches), table, len(runs), across]
         blocks += blocks_of(place, sizes.images * box.positions, MOST_ROWS)
     return words, blocks
+
+
+def kernel_for(
+    kind: dtype, sizes: ConvolutionSizes, part: Part, target: Target | None
+) -> DepthwiseKernel:
+    """The kernel of a part; it goes by rows where windows are small and their inputs neighbours."""
+    kernel = DepthwiseKernel(target or host(), plain_element(kind), part)
+    depth, height, line = sizes.lines
+    width, rows = len(line.taps), len(depth.taps) * len(height.taps)
+    if not 1 < width <= WIDEST or not rows <= HIGHEST:
+        return kernel
+    offset, tap = line.taps[0]
+    if line.taps != tuple([(offset + n, tap + n) for n in range(width)]):
+        return kernel
+    return replace(kernel, width=width, height=rows, step=line.in_step)
 
 
 def head_of(sizes: ConvolutionSizes, unit_table: int) -> list[int]:
@@ -72,7 +96,7 @@ def plan_depthwise(
     target: Target | None = None,
 ) -> GemmPlan:
     """Plan the forward convolution, or the derivative by the input from the turned weight."""
-    kernel = DepthwiseKernel(target or host(), plain_element(kind), "forward", epilogue)
+    kernel = replace(kernel_for(kind, sizes, "forward", target), epilogue=epilogue)
     words, blocks = class_tables(sizes, kernel.first_table)
     head = head_of(sizes, kernel.first_table + len(words))
     for extra in extras:
@@ -90,7 +114,7 @@ def plan_depthwise_weight(
 ) -> GemmPlan:
     """Plan the derivative by the weight: partial results for chunks of positions, then their sum."""
     target, element = target or host(), plain_element(kind)
-    kernel = DepthwiseKernel(target, element, "weight")
+    kernel = kernel_for(kind, sizes, "weight", target)
     words, blocks = class_tables(sizes, kernel.first_table)
     positions = sum(block[BlockWord.COUNT] for block in blocks)
     chunks = min(MOST_CHUNKS, max(1, positions // LEAST_CHUNK), len(blocks))
