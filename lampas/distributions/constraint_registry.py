@@ -7,11 +7,11 @@ inference; `transform_to(constraint)` one that optimises well and may map many p
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Number
 from typing import Any
 
 from lampas.distributions import constraints, transforms
 from lampas.distributions.constraints import Constraint
+from lampas.distributions.utils import is_number
 
 __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
 
@@ -19,8 +19,8 @@ __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
 class ConstraintRegistry:
     """Factories of transforms by the class of constraint; calling it looks one up.
 
-    >>> transform_to(constraints.positive)
-    ExpTransform()
+    >>> transform_to(constraints.simplex)
+    SoftmaxTransform()
     """
 
     def __init__(self) -> None:
@@ -56,10 +56,6 @@ biject_to = ConstraintRegistry()
 transform_to = ConstraintRegistry()
 
 
-def _exp(constraint: Any) -> Any:
-    return transforms.ExpTransform()
-
-
 def _above(constraint: Any) -> Any:
     return transforms.ComposeTransform(
         [transforms.ExpTransform(), transforms.AffineTransform(constraint.lower_bound, 1)]
@@ -74,7 +70,7 @@ def _below(constraint: Any) -> Any:
 
 def _between(constraint: Any) -> Any:
     low, high = constraint.lower_bound, constraint.upper_bound
-    if isinstance(low, Number) and isinstance(high, Number) and (low, high) == (0, 1):
+    if is_number(low, high) and low == 0 and high == 1:
         return transforms.SigmoidTransform()
     moved = transforms.AffineTransform(low, high - low)
     return transforms.ComposeTransform([transforms.SigmoidTransform(), moved])
@@ -100,8 +96,8 @@ def _register_shared(registry: ConstraintRegistry) -> None:
     for constraint, factory in (
         (constraints.real, lambda constraint: transforms.identity_transform),
         (constraints.independent, independent),
-        (constraints.positive, _above_zero),
-        (constraints.nonnegative, _above_zero),
+        (constraints.positive, _above),
+        (constraints.nonnegative, _above),
         (constraints.less_than, _below),
         (constraints.interval, _between),
         (constraints.half_open_interval, _between),
@@ -110,12 +106,6 @@ def _register_shared(registry: ConstraintRegistry) -> None:
         (constraints.stack, stacked),
     ):
         registry.register(constraint, factory)
-
-
-def _above_zero(constraint: Any) -> Any:
-    """exp for bounds of zero, a shifted exp for others: both are of one class."""
-    bound = constraint.lower_bound
-    return _exp(constraint) if isinstance(bound, Number) and bound == 0 else _above(constraint)
 
 
 _register_shared(biject_to)

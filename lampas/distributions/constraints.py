@@ -127,6 +127,7 @@ class _IntegerLessThan(_Below):
     """Whole numbers up to upper_bound, which is one of them."""
 
     is_discrete = True
+
     def check(self, value: Tensor) -> Tensor:
         return (value % 1 == 0) & (value <= self.upper_bound)
 
@@ -135,6 +136,7 @@ class _IntegerGreaterThan(_Above):
     """Whole numbers from lower_bound on, which is one of them."""
 
     is_discrete = True
+
     def check(self, value: Tensor) -> Tensor:
         return (value % 1 == 0) & (value >= self.lower_bound)
 
@@ -162,7 +164,7 @@ class _Real(Constraint):
     """All numbers; NaN is none."""
 
     def check(self, value: Tensor) -> Tensor:
-        return value == value  # noqa: PLR0124 - false for NaN alone
+        return value == value  # false for NaN alone
 
 
 class _Simplex(Constraint):
@@ -264,14 +266,14 @@ class _Dependent(Constraint):
         self._is_discrete, self._event_dim = is_discrete, event_dim
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         """Whether the set is discrete, where that is known without the values."""
         if self._is_discrete is NotImplemented:
             raise NotImplementedError(".is_discrete cannot be determined statically")
         return self._is_discrete
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         """The dimensions of one value, where they are known without the values."""
         if self._event_dim is NotImplemented:
             raise NotImplementedError(".event_dim cannot be determined statically")
@@ -303,7 +305,7 @@ class _DependentProperty(property, _Dependent):
         property.__init__(self, fn)
         _Dependent.__init__(self, is_discrete=is_discrete, event_dim=event_dim)
 
-    def __call__(self, fn: Callable[..., Any]) -> _DependentProperty:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __call__(self, fn: Callable[..., Any]) -> _DependentProperty:
         """For use with arguments, as `@dependent_property(event_dim=1)`."""
         return _DependentProperty(fn, is_discrete=self._is_discrete, event_dim=self._event_dim)
 
@@ -314,7 +316,7 @@ class _Wrapper(Constraint):
     base_constraint: Constraint
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         """Whether the base constraint is discrete."""
         return self.base_constraint.is_discrete
 
@@ -327,7 +329,7 @@ class _IndependentConstraint(_Wrapper):
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         """The base constraint's, and those reinterpreted."""
         return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
 
@@ -349,7 +351,7 @@ class MixtureSameFamilyConstraint(_Wrapper):
         self.base_constraint = base_constraint
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         """The base constraint's."""
         return self.base_constraint.event_dim
 
@@ -382,12 +384,12 @@ class _Cat(Constraint):
             )
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         """Whether any part is discrete."""
         return any(each.is_discrete for each in self.cseq)
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         """The most of any part."""
         return max(each.event_dim for each in self.cseq)
 
@@ -406,12 +408,12 @@ class _Stack(Constraint):
         self.cseq, self.dim = list(cseq), dim
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         """Whether any part is discrete."""
         return any(each.is_discrete for each in self.cseq)
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         """The most of any part, and one more where the parts are stacked inside the event."""
         deepest = max(each.event_dim for each in self.cseq)
         return deepest + 1 if self.dim + deepest < 0 else deepest

@@ -14,13 +14,18 @@ import warnings
 from typing import Any
 
 from lampas.distributions import constraints
-from lampas.distributions.utils import lazy_property
+from lampas.distributions.utils import Undefined, lazy_property
 from lampas.engine.shape import Size
 from lampas.engine.tensor import Tensor, no_grad
 
 __all__ = ["Distribution"]
 
 FAMILIES = __name__.rpartition(".")[0]  # classes of this package know how to expand themselves
+
+
+def parameters(**constrained: constraints.Constraint) -> dict[str, constraints.Constraint]:
+    """The constraints of a family's parameters, in the order in which a repr shows them."""
+    return constrained
 
 
 class Distribution:
@@ -34,6 +39,11 @@ class Distribution:
     (torch.Size([]), torch.Size([]), Normal(loc: torch.Size([2]), scale: torch.Size([2])))
     """
 
+    arg_constraints: Any = Undefined("The constraint of each parameter, by name.")
+    support: Any = Undefined("The constraint that samples satisfy.")
+    mean: Any = Undefined("The mean, in the shape of one sample of the batch.")
+    mode: Any = Undefined("The most likely value.")
+    variance: Any = Undefined("The variance of each element.")
     has_rsample: Any = False
     has_enumerate_support: Any = False
     _validate_args = __debug__
@@ -138,31 +148,6 @@ class Distribution:
         return NotImplementedError(f"{type(self)} does not implement {name}")
 
     @property
-    def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        """The constraint of each parameter, by name."""
-        raise self._missing("arg_constraints")
-
-    @property
-    def support(self) -> Any:
-        """The constraint that samples satisfy."""
-        raise self._missing("support")
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean, in the shape of one sample of the batch."""
-        raise self._missing("mean")
-
-    @property
-    def mode(self) -> Tensor:
-        """The most likely value."""
-        raise self._missing("mode")
-
-    @property
-    def variance(self) -> Tensor:
-        """The variance of each element."""
-        raise self._missing("variance")
-
-    @property
     def stddev(self) -> Tensor:
         """The standard deviation of each element."""
         return self.variance.sqrt()
@@ -211,6 +196,11 @@ class Distribution:
 
     # Checks ---------------------------------------------------------------------------------------
 
+    def _check_value(self, value: Any) -> None:
+        """What `log_prob` and `cdf` start with: `_validate_sample`, where checks are on."""
+        if self._validate_args:
+            self._validate_sample(value)
+
     def _validate_sample(self, value: Any) -> None:
         """ValueError unless `value` has a fitting shape and lies in the support."""
         if not isinstance(value, Tensor):
@@ -222,7 +212,7 @@ class Distribution:
             warnings.warn(
                 f"{type(self)} does not define `support` to enable sample validation. Please "
                 "initialize the distribution with `validate_args=False` to turn off validation.",
-                stacklevel=3,
+                stacklevel=4,
             )
             return
         if not support.check(value).all():
@@ -248,7 +238,9 @@ class Distribution:
                 )
 
     def __repr__(self) -> str:
-        shown = {name: self.__dict__[name] for name in self.arg_constraints if name in self.__dict__}
+        shown = {
+            name: self.__dict__[name] for name in self.arg_constraints if name in self.__dict__
+        }
         parts = (
             f"{name}: {value if value.numel() == 1 else value.size()}"
             for name, value in shown.items()

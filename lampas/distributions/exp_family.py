@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lampas.distributions.distribution import Distribution
-from lampas.distributions.utils import sum_rightmost
+from lampas.distributions.utils import Undefined, sum_rightmost
 from lampas.engine.tensor import Tensor
 from lampas.engine.tensor.backward import grad
 
@@ -23,16 +23,11 @@ class ExponentialFamily(Distribution):
     log h; `entropy` needs no more than these. It raises NotImplementedError where they are missing.
     """
 
-    @property
-    def _natural_params(self) -> tuple[Tensor, ...]:
-        raise self._missing("_natural_params")
+    _natural_params: Any = Undefined("The natural parameters, a tuple of tensors.")
+    _mean_carrier_measure: Any = Undefined("The mean of log h.")
 
     def _log_normalizer(self, *natural_params: Tensor) -> Tensor:
         raise self._missing("_log_normalizer")
-
-    @property
-    def _mean_carrier_measure(self) -> Any:
-        raise self._missing("_mean_carrier_measure")
 
     def entropy(self) -> Tensor:
         """A(θ) - θ·∇A(θ) less the mean of log h."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lampas.distributions import constraints
-from lampas.distributions.utils import sum_rightmost
+from lampas.distributions.utils import Undefined, sum_rightmost
 from lampas.engine.shape import Size
 from lampas.engine.tensor import Tensor, zeros_like
 
@@ -35,6 +35,7 @@ class Transform:
     bijective: Any = False
     domain: Any
     codomain: Any
+    sign: Any = Undefined("The sign of an element-wise monotone transform's derivative.")
 
     def __init__(self, cache_size: int = 0) -> None:
         if cache_size not in (0, 1):
@@ -61,11 +62,6 @@ class Transform:
             found = _InverseTransform(self)
             self._inv = weakref.ref(found)
         return found
-
-    @property
-    def sign(self) -> Any:
-        """The sign of the derivative of an element-wise monotone transform, +1 or -1."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement sign")
 
     def with_cache(self, cache_size: int = 1) -> Transform:
         """This transform, or one like it, with a cache of that size."""
@@ -139,17 +135,17 @@ class _InverseTransform(Transform):
         return self.__dict__
 
     @property
-    def domain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Any:
         """The transform's codomain."""
         return self._inv.codomain
 
     @property
-    def codomain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def codomain(self) -> Any:
         """The transform's domain."""
         return self._inv.domain
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         """Whether the transform is."""
         return self._inv.bijective
 
@@ -206,17 +202,19 @@ class ComposeTransform(Transform):
         return isinstance(other, ComposeTransform) and self.parts == other.parts
 
     @property
-    def domain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Any:
         """The first part's domain, in as many event dimensions as any part needs."""
         if not self.parts:
             return constraints.real
         dims = self.parts[-1].codomain.event_dim
         for part in reversed(self.parts):
-            dims = max(dims + part.domain.event_dim - part.codomain.event_dim, part.domain.event_dim)
+            dims = max(
+                dims + part.domain.event_dim - part.codomain.event_dim, part.domain.event_dim
+            )
         return _in_dimensions(self.parts[0].domain, dims)
 
     @property
-    def codomain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def codomain(self) -> Any:
         """The last part's codomain, in as many event dimensions as any part needs."""
         if not self.parts:
             return constraints.real
@@ -227,7 +225,7 @@ class ComposeTransform(Transform):
         return _in_dimensions(self.parts[-1].codomain, dims)
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         """Whether all parts are."""
         return all(part.bijective for part in self.parts)
 
@@ -318,17 +316,17 @@ class IndependentTransform(Transform):
         return IndependentTransform(self.base_transform, self.reinterpreted_batch_ndims, cache_size)
 
     @property
-    def domain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Any:
         """The base's, in more dimensions."""
         return constraints.independent(self.base_transform.domain, self.reinterpreted_batch_ndims)
 
     @property
-    def codomain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def codomain(self) -> Any:
         """The base's, in more dimensions."""
         return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         """Whether the base is."""
         return self.base_transform.bijective
 
@@ -380,12 +378,12 @@ class ReshapeTransform(Transform):
         super().__init__(cache_size=cache_size)
 
     @property
-    def domain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Any:
         """Real tensors of as many dimensions as in_shape has."""
         return constraints.independent(constraints.real, len(self.in_shape))
 
     @property
-    def codomain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def codomain(self) -> Any:
         """Real tensors of as many dimensions as out_shape has."""
         return constraints.independent(constraints.real, len(self.out_shape))
 

@@ -22,7 +22,7 @@ class _Parts(Transform):
         self.dim = dim
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         """Whether all transforms are."""
         return all(each.bijective for each in self.transforms)
 
@@ -73,13 +73,13 @@ class CatTransform(_Parts):
         return sum(self.lengths)
 
     @property
-    def domain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Any:
         """The parts' domains."""
         parts = [each.domain for each in self.transforms]
         return constraints.cat(parts, self.dim, self.lengths)
 
     @property
-    def codomain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def codomain(self) -> Any:
         """The parts' codomains."""
         parts = [each.codomain for each in self.transforms]
         return constraints.cat(parts, self.dim, self.lengths)
@@ -128,12 +128,12 @@ class StackTransform(_Parts):
         super().__init__(tseq, dim, cache_size)
 
     @property
-    def domain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Any:
         """The transforms' domains."""
         return constraints.stack([each.domain for each in self.transforms], self.dim)
 
     @property
-    def codomain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def codomain(self) -> Any:
         """The transforms' codomains."""
         return constraints.stack([each.codomain for each in self.transforms], self.dim)
 

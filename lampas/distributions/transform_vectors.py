@@ -89,7 +89,7 @@ class CorrCholeskyTransform(Transform):
     """D(D - 1)/2 real numbers become the Cholesky factor of a D × D correlation matrix.
 
     tanh makes them canonical partial correlations z; row i then breaks a stick of squared length
-    one: y[i, j] = z[i, j] ∏ₖ₍ₖ＜ⱼ₎ √(1 - z[i, k]²), and the diagonal takes the rest.
+    one: y[i, j] = z[i, j] ∏ √(1 - z[i, k]²) over k < j, and the diagonal takes the rest.
     """
 
     domain = constraints.real_vector

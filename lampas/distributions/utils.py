@@ -20,7 +20,6 @@ from lampas.engine.tensor import (
     arange,
     broadcast_tensors,
     enable_grad,
-    log_softmax,
     normal,
     ones,
     sigmoid,
@@ -134,6 +133,21 @@ class lazy_property:
             value = self.wrapped(instance)
         setattr(instance, self.wrapped.__name__, value)
         return value
+
+
+class Undefined:
+    """An attribute that a class leaves to its subclasses; reading it raises NotImplementedError."""
+
+    def __init__(self, meaning: str) -> None:
+        self.__doc__ = meaning
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        raise NotImplementedError(f"{type(instance)} does not implement {self.name}")
 
 
 def tril_matrix_to_vec(mat: Tensor, diag: int = 0) -> Tensor:
