@@ -68,6 +68,16 @@ def batch_shape_of(parameter: Tensor, *given: Any) -> Size:
     return Size() if is_number(*given) else parameter.size()
 
 
+def enumerated(values: Tensor, batch_shape: Size, expand: bool) -> Tensor:
+    """Values (count, *event) along a first dimension before the batch's: (count, *batch, *event).
+
+    Batch dimensions have size one unless `expand`.
+    """
+    sizes = batch_shape if expand else (1,) * len(batch_shape)
+    shape = values.shape[:1] + (1,) * len(batch_shape) + values.shape[1:]
+    return values.reshape(shape).expand(values.shape[:1] + sizes + values.shape[1:])
+
+
 def standard_normal(shape: Any, like: Tensor) -> Tensor:
     """Normal numbers in the way of PyTorch's `rsample`, which is drawn by `normal` of tensors."""
     options: dict[str, Any] = dict(dtype=like.dtype, device=like.device)
