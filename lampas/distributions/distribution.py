@@ -11,6 +11,7 @@ A family states its parameters in `arg_constraints` and keeps everything it hold
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from lampas.distributions import constraints
@@ -59,8 +60,8 @@ class Distribution:
 
     def __init__(
         self,
-        batch_shape: Size = Size(),  # noqa: B008 - a Size never changes
-        event_shape: Size = Size(),  # noqa: B008
+        batch_shape: Sequence[int] = Size(),  # noqa: B008 - a Size never changes
+        event_shape: Sequence[int] = Size(),  # noqa: B008
         validate_args: bool | None = None,
     ) -> None:
         self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)

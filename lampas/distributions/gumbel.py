@@ -26,7 +26,7 @@ class Gumbel(TransformedDistribution):
     """
 
     arg_constraints = parameters(loc=constraints.real, scale=constraints.positive)
-    support = constraints.real
+    support: Any = constraints.real
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)

@@ -26,8 +26,8 @@ class HalfCauchy(TransformedDistribution):
     """
 
     arg_constraints = parameters(scale=constraints.positive)
-    support = constraints.nonnegative
-    has_rsample = True
+    support: Any = constraints.nonnegative
+    has_rsample: Any = True
 
     def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
         base = Cauchy(0, scale, validate_args=False)

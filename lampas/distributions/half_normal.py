@@ -25,8 +25,8 @@ class HalfNormal(TransformedDistribution):
     """
 
     arg_constraints = parameters(scale=constraints.positive)
-    support = constraints.nonnegative
-    has_rsample = True
+    support: Any = constraints.nonnegative
+    has_rsample: Any = True
 
     def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
         base = Normal(0, scale, validate_args=False)

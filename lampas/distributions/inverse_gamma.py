@@ -26,8 +26,8 @@ class InverseGamma(TransformedDistribution):
     """
 
     arg_constraints = parameters(concentration=constraints.positive, rate=constraints.positive)
-    support = constraints.positive
-    has_rsample = True
+    support: Any = constraints.positive
+    has_rsample: Any = True
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
         base = Gamma(concentration, rate, validate_args=validate_args)

@@ -28,8 +28,8 @@ class Kumaraswamy(TransformedDistribution):
     arg_constraints = parameters(
         concentration1=constraints.positive, concentration0=constraints.positive
     )
-    support = constraints.unit_interval
-    has_rsample = True
+    support: Any = constraints.unit_interval
+    has_rsample: Any = True
 
     def __init__(
         self, concentration1: Any, concentration0: Any, validate_args: bool | None = None

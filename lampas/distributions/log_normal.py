@@ -24,8 +24,8 @@ class LogNormal(TransformedDistribution):
     """
 
     arg_constraints = parameters(loc=constraints.real, scale=constraints.positive)
-    support = constraints.positive
-    has_rsample = True
+    support: Any = constraints.positive
+    has_rsample: Any = True
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         base = Normal(loc, scale, validate_args=validate_args)

@@ -25,8 +25,8 @@ class LogisticNormal(TransformedDistribution):
     """
 
     arg_constraints = parameters(loc=constraints.real, scale=constraints.positive)
-    support = constraints.simplex
-    has_rsample = True
+    support: Any = constraints.simplex
+    has_rsample: Any = True
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         base = Normal(loc, scale, validate_args=validate_args)

@@ -37,9 +37,7 @@ class OneHotCategorical(Distribution):
     ) -> None:
         self._categorical = Categorical(probs, logits)
         shape = self._categorical.param_shape
-        super().__init__(
-            self._categorical.batch_shape, shape[-1:], validate_args=validate_args
-        )
+        super().__init__(self._categorical.batch_shape, shape[-1:], validate_args=validate_args)
 
     def _new(self, *args: Any, **kwargs: Any) -> Tensor:
         return self._categorical._new(*args, **kwargs)

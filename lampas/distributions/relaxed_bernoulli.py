@@ -35,7 +35,7 @@ class LogitRelaxedBernoulli(BinaryParameters):
     """
 
     arg_constraints = PROBABILITY
-    support = constraints.real
+    support: Any = constraints.real
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class RelaxedBernoulli(TransformedDistribution):
     """
 
     arg_constraints = PROBABILITY
-    support = constraints.unit_interval
-    has_rsample = True
+    support: Any = constraints.unit_interval
+    has_rsample: Any = True
 
     def __init__(
         self,

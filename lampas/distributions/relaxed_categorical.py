@@ -31,8 +31,8 @@ class ExpRelaxedCategorical(Distribution):
     """
 
     arg_constraints = PROBABILITIES
-    support = constraints.real_vector  # the vectors whose exp sums to one form no constraint
-    has_rsample = True
+    support: Any = constraints.real_vector  # the vectors whose exp sums to one form no constraint
+    has_rsample: Any = True
 
     def __init__(
         self,
@@ -93,8 +93,8 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     """
 
     arg_constraints = PROBABILITIES
-    support = constraints.simplex
-    has_rsample = True
+    support: Any = constraints.simplex
+    has_rsample: Any = True
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class Weibull(TransformedDistribution):
     """
 
     arg_constraints = parameters(scale=constraints.positive, concentration=constraints.positive)
-    support = constraints.positive
+    support: Any = constraints.positive
     _also_expanded = ("concentration_reciprocal",)
 
     def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
