@@ -9,6 +9,7 @@ from lampas.distributions.binary import BinaryParameters
 from lampas.distributions.distribution import parameters
 from lampas.distributions.utils import broadcast_all, enumerated, one_of_probs_and_logits
 from lampas.engine.tensor import Tensor, arange, binomial, lgamma, no_grad
+from lampas.nn.functional.activation import logsigmoid
 
 __all__ = ["Binomial"]
 
@@ -70,8 +71,8 @@ class Binomial(BinaryParameters):
         self._check_value(value)
         count, logits = self.total_count, self.logits
         log_factorials = lgamma(count + 1) - lgamma(value + 1) - lgamma(count - value + 1)
-        # n · softplus(logits), so written that neither sign overflows.
-        of_all = count * (logits.clamp(min=0) + (-logits.abs()).exp().log1p())
+        # n · log(1 + exp(logits)), which neither sign overflows.
+        of_all = -count * logsigmoid(-logits)
         return value * logits + log_factorials - of_all
 
     def _one_count(self, use: str) -> int:

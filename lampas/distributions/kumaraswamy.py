@@ -11,7 +11,7 @@ from lampas.distributions.transform_elements import AffineTransform, PowerTransf
 from lampas.distributions.transformed_distribution import TransformedDistribution
 from lampas.distributions.uniform import Uniform
 from lampas.distributions.utils import broadcast_all, euler_constant
-from lampas.engine.tensor import Tensor, digamma, full_like, lgamma
+from lampas.engine.tensor import Tensor, digamma, full_like, lgamma, where
 
 __all__ = ["Kumaraswamy"]
 
@@ -55,9 +55,11 @@ class Kumaraswamy(TransformedDistribution):
 
     @property
     def mode(self) -> Tensor:
-        # PyTorch's expression takes logarithms of negative numbers wherever there is a mode: its
-        # answer is NaN for all parameters, and so is this one.
-        return full_like(self.concentration0, math.nan)
+        # PyTorch's expression takes logarithms of negative numbers wherever there is a mode: NaN
+        # is its answer for all parameters, and this one.
+        first, second = self.concentration0, self.concentration1
+        log_mode = first.reciprocal() * (-first).log1p() - (-first * second).log1p()
+        return where((first < 1) | (second < 1), math.nan, log_mode.exp())
 
     @property
     def variance(self) -> Tensor:

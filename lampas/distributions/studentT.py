@@ -10,7 +10,7 @@ from lampas.distributions.chi2 import Chi2
 from lampas.distributions.distribution import Distribution, parameters
 from lampas.distributions.utils import broadcast_all, standard_normal
 from lampas.engine.shape import Size
-from lampas.engine.tensor import Tensor, digamma, lgamma, where
+from lampas.engine.tensor import Tensor, digamma, full_like, lgamma, where
 
 __all__ = ["StudentT"]
 
@@ -50,7 +50,9 @@ class StudentT(Distribution):
     @property
     def variance(self) -> Tensor:
         finite = self.scale.pow(2) * self.df / (self.df - 2)
-        return where(self.df > 2, finite, where(self.df > 1, math.inf, math.nan).to(finite.dtype))
+        return where(
+            self.df > 2, finite, where(self.df <= 1, math.nan, full_like(finite, math.inf))
+        )
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)

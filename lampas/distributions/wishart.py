@@ -162,27 +162,33 @@ class Wishart(ExponentialFamily):
         factor = self._unbroadcasted_scale_tril @ noise
         return factor @ factor.mT
 
-    def _singular(self, sample: Tensor) -> Tensor:
-        """Which samples hold a matrix, anywhere in the batch, that is not positive definite."""
-        is_singular = ~self.support.check(sample)
+    def _any_of_batch(self, matters: Tensor) -> Tensor:
+        """Whether any matrix of the batch is marked, for each sample."""
         batch_dims = tuple(range(-len(self._batch_shape), 0))
-        return is_singular.any(batch_dims) if batch_dims else is_singular
+        return matters.any(batch_dims) if batch_dims else matters
 
     def rsample(self, sample_shape: Any = (), max_try_correction: int | None = None) -> Tensor:
-        """Samples; those that rounding left singular are drawn again, `max_try_correction` times."""
-        tries = TRIES if max_try_correction is None else max_try_correction
+        """Samples; those that rounding left singular are drawn again, `max_try_correction` times.
+
+        Warns if some are singular after that.
+        """
+        shape = self._extended_shape(sample_shape)
         sample = self._bartlett_sampling(sample_shape)
-        is_singular = self._singular(sample)
-        if not is_singular.any():
-            return sample
-        warnings.warn("Singular sample detected.", stacklevel=2)
-        for _ in range(tries):
-            again = self._bartlett_sampling(is_singular[is_singular].shape)
-            sample[is_singular] = again
-            is_singular[is_singular.clone()] = self._singular(again)
-            if not is_singular.any():
+        sample = sample.reshape((-1,) + self._batch_shape + self._event_shape)
+        # In its first turn PyTorch draws the regular samples anew, not the singular ones. Its
+        # numbers depend on that, so this does the same.
+        is_due = self._any_of_batch(self.support.check(sample))
+        for _ in range(TRIES if max_try_correction is None else max_try_correction):
+            if not is_due.any():
                 break
-        return sample
+            again = self._bartlett_sampling(is_due[is_due].shape)
+            sample[is_due] = again
+            rest = is_due.clone()  # the derivative of the assignment needs is_due as it was
+            rest[is_due] = self._any_of_batch(~self.support.check(again))
+            is_due = rest
+        if is_due.any():
+            warnings.warn("Singular sample detected.", stacklevel=2)
+        return sample.reshape(shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check_value(value)
