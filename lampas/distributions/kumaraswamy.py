@@ -59,7 +59,7 @@ class Kumaraswamy(TransformedDistribution):
         # is its answer for all parameters, and this one.
         first, second = self.concentration0, self.concentration1
         log_mode = first.reciprocal() * (-first).log1p() - (-first * second).log1p()
-        return where((first < 1) | (second < 1), math.nan, log_mode.exp())
+        return where((first < 1) | (second < 1), math.nan, log_mode).exp()
 
     @property
     def variance(self) -> Tensor:
