@@ -420,10 +420,6 @@ class _Stack(Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         _check_dimension(self.dim, value)
-        if value.size(self.dim) != len(self.cseq):
-            raise AssertionError(
-                f"size of dimension {self.dim} must be {len(self.cseq)}, got {value.size(self.dim)}"
-            )
         parts = value.unbind(self.dim)
         return pile([each.check(part) for each, part in zip(self.cseq, parts)], self.dim)
 

@@ -29,6 +29,11 @@ def parameters(**constrained: constraints.Constraint) -> dict[str, constraints.C
     return constrained
 
 
+def _is_of_this_package(kind: type) -> bool:
+    """Whether a class is one of ours. (One that `type()` has made may have no module at all.)"""
+    return str(vars(kind).get("__module__")).startswith(FAMILIES)
+
+
 class Distribution:
     """The base class of distributions; `validate_args` turns checks on or off for one of them.
 
@@ -115,7 +120,7 @@ class Distribution:
 
         Raises NotImplementedError for a subclass that has its own `__init__` and no `expand`.
         """
-        family = next(kind for kind in type(self).__mro__ if kind.__module__.startswith(FAMILIES))
+        family = next(kind for kind in type(self).__mro__ if _is_of_this_package(kind))
         if family is Distribution:
             raise NotImplementedError(f"{type(self).__name__} does not implement expand")
         new = self._get_checked_instance(family, _instance)

@@ -48,7 +48,7 @@ class Geometric(BinaryParameters):
             raise ValueError(
                 f"Expected parameter probs ({type(probs).__name__} of shape "
                 f"{tuple(probs.shape)}) of distribution {self!r} to be positive but found "
-                f"invalid values:\n{probs[~valid]}"
+                f"invalid values:\n{probs.reshape(-1)[~valid.reshape(-1)]}"
             )
 
     @property

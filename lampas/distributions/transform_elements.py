@@ -9,7 +9,7 @@ from lampas.distributions import constraints
 from lampas.distributions.distribution import Distribution
 from lampas.distributions.transform_base import PlainTransform, Transform
 from lampas.distributions.utils import is_number, limits
-from lampas.engine.shape import broadcast_shapes
+from lampas.engine.shape import Size, broadcast_shapes
 from lampas.engine.tensor import Tensor, full_like
 from lampas.nn.functional.activation import softplus
 
@@ -26,6 +26,11 @@ def _same(first: Any, second: Any) -> bool:
         return first == second
     equal = first == second
     return bool(equal.all()) if isinstance(equal, Tensor) else bool(equal)
+
+
+def _broadcast(shape: Any, *parameters: Any) -> Size:
+    """A shape, broadcast with those of parameters; numbers have none."""
+    return Size(broadcast_shapes(shape, *(getattr(each, "shape", ()) for each in parameters)))
 
 
 class ExpTransform(PlainTransform):
@@ -80,10 +85,10 @@ class PowerTransform(Transform):
         return (self.exponent * y / x).abs().log()
 
     def forward_shape(self, shape: Any) -> Any:
-        return broadcast_shapes(shape, getattr(self.exponent, "shape", ()))
+        return _broadcast(shape, self.exponent)
 
     def inverse_shape(self, shape: Any) -> Any:
-        return broadcast_shapes(shape, getattr(self.exponent, "shape", ()))
+        return self.forward_shape(shape)
 
 
 class SigmoidTransform(PlainTransform):
@@ -223,7 +228,7 @@ class AffineTransform(Transform):
         return result.expand(shape)
 
     def forward_shape(self, shape: Any) -> Any:
-        return broadcast_shapes(shape, *(getattr(p, "shape", ()) for p in (self.loc, self.scale)))
+        return _broadcast(shape, self.loc, self.scale)
 
     def inverse_shape(self, shape: Any) -> Any:
         return self.forward_shape(shape)

@@ -47,7 +47,7 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     if not all(isinstance(value, (Tensor, Number)) for value in values):
         raise ValueError(
             "Input arguments must all be instances of Number, torch.Tensor or objects "
-            f"implementing __torch_function__; got {[type(value).__name__ for value in values]}"
+            f"implementing __torch_function__. Got {', '.join(type(value).__name__ for value in values)}"
         )
     given = next((value for value in values if isinstance(value, Tensor)), None)
     if given is None:

@@ -1,7 +1,7 @@
 """Families of distributions beside PyTorch's: values, gradients, samples, texts, shapes and errors."""
 
-import re
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from tests.parity.families import (
     assert_alike,
     evaluate,
     gradients_alike,
+    kind_of,
     outcome,
     parameters_of,
+    phrase_of,
 )
 
 torch = pytest.importorskip("torch")
@@ -25,29 +27,36 @@ FACTS = (
 ).split()
 # Where PyTorch's own numbers are of less precision: polynomials for Bessel functions, in single
 # precision, and coefficients of expansions near one half.
-COARSE = {"VonMises": 3e-7}
+COARSE = {"VonMises": 3e-7, "Multinomial": 1e-6}
 
 
-def both(expression: str) -> tuple[Any, Any, Any, Any]:
+# Families whose samples have implicit gradients, for which PyTorch's approximations are coarse.
+IMPLICIT = "Beta Chi2 Dirichlet FisherSnedecor Gamma InverseGamma StudentT".split()
+# In its first turn PyTorch's Wishart takes all samples for singular, and says so.
+pytestmark = pytest.mark.filterwarnings("ignore:Singular sample detected")
+
+
+def both(name: str) -> tuple[Any, Any, Any, Any]:
     """The distribution of either library, and the parameters that it was made of."""
-    ours, theirs = parameters_of(lampas), parameters_of(torch)
+    expression, kind = FAMILIES[name], kind_of(name)
+    ours, theirs = parameters_of(lampas, kind), parameters_of(torch, kind)
     return evaluate(lampas, expression, ours), evaluate(torch, expression, theirs), ours, theirs
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_facts_and_text(name: str) -> None:
-    ours, theirs, _, _ = both(FAMILIES[name])
+    ours, theirs, _, _ = both(name)
     assert repr(ours) == repr(theirs)
     for fact in FACTS:
-        found, wanted = (outcome(lambda d=d: getattr(d, fact)) for d in (ours, theirs))
+        found, wanted = (outcome(partial(getattr, d, fact)) for d in (ours, theirs))
         assert_alike(found, wanted, COARSE.get(name, 1e-9), fact)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_entropy_and_enumeration(name: str) -> None:
-    ours, theirs, our_leaves, their_leaves = both(FAMILIES[name])
+    ours, theirs, our_leaves, their_leaves = both(name)
     found, wanted = (outcome(d.entropy) for d in (ours, theirs))
-    assert_alike(found, wanted)
+    assert_alike(found, wanted, COARSE.get(name, 1e-9))
     if not isinstance(wanted, str) and wanted.requires_grad:
         found.sum().backward()
         wanted.sum().backward()
@@ -60,11 +69,11 @@ def test_entropy_and_enumeration(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("method", ["log_prob", "cdf", "icdf"])
 def test_functions_of_values(name: str, method: str) -> None:
-    ours, theirs, our_leaves, their_leaves = both(FAMILIES[name])
+    ours, theirs, our_leaves, their_leaves = both(name)
     torch.manual_seed(5)
     value = theirs.sample((2,)).detach()
     if method == "icdf":
-        value = torch.rand(value.shape, dtype=value.dtype)
+        value = torch.rand(value.shape, dtype=getattr(torch, kind_of(name)))
     copied = lampas.from_numpy(value.numpy())
     found, wanted = (
         outcome(lambda d=d, v=v: getattr(d, method)(v))
@@ -72,8 +81,7 @@ def test_functions_of_values(name: str, method: str) -> None:
     )
     assert_alike(found, wanted, COARSE.get(name, 1e-9))
     if not isinstance(wanted, str) and wanted.requires_grad:
-        found.sum().backward()
-        wanted.sum().backward()
+        assert outcome(found.sum().backward) == outcome(wanted.sum().backward)
         gradients_alike(our_leaves, their_leaves, COARSE.get(name, 1e-7), method)
 
 
@@ -101,7 +109,7 @@ def test_samples_are_pytorchs_numbers(name: str, kind: str) -> None:
 def test_gradients_of_samples(name: str) -> None:
     made = []
     for library in (lampas, torch):
-        leaves = parameters_of(library)
+        leaves = parameters_of(library, kind_of(name))
         d = evaluate(library, FAMILIES[name], leaves)
         library.manual_seed(13)
         drawn = d.rsample((3,))
@@ -110,12 +118,12 @@ def test_gradients_of_samples(name: str) -> None:
         made.append((drawn, leaves))
     assert made[0][0].requires_grad == made[1][0].requires_grad
     assert_alike(made[0][0], made[1][0])
-    gradients_alike(made[0][1], made[1][1], 1e-5, name)
+    gradients_alike(made[0][1], made[1][1], 1e-3 if name in IMPLICIT else 1e-6, name)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_expansion(name: str) -> None:
-    ours, theirs, _, _ = both(FAMILIES[name])
+    ours, theirs, _, _ = both(name)
     shape = (4, *theirs.batch_shape)
     ours, theirs = ours.expand(shape), theirs.expand(shape)
     assert repr(ours) == repr(theirs)
@@ -157,9 +165,7 @@ def test_errors(expression: str) -> None:
         evaluate(torch, expression)
     with pytest.raises(theirs.type) as ours:
         evaluate(lampas, expression)
-    # PyTorch's key phrase: its message up to the first value or line's end.
-    phrase = re.split(r"[\n({\[:=0-9]|tensor", str(theirs.value))[0].strip()
-    assert phrase in str(ours.value)
+    assert phrase_of(theirs.value) in str(ours.value)
 
 
 def test_values_outside_of_the_support_without_checks() -> None:
