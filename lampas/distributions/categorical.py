@@ -47,10 +47,10 @@ class Categorical(Distribution):
         given = logits if probs is None else probs
         if given.dim() < 1:
             raise ValueError(f"`{self._given}` parameter must be at least one-dimensional.")
-        if probs is None:
-            self.logits = normalized_logits(given)
-        else:
-            self.probs = given / given.sum(-1, keepdim=True)
+        normalized = (
+            normalized_logits(given) if probs is None else given / given.sum(-1, keepdim=True)
+        )
+        setattr(self, self._given, normalized)
         self._num_events = given.size()[-1]
         super().__init__(self._param.size()[:-1], validate_args=validate_args)
 

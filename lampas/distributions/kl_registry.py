@@ -64,7 +64,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
 
     Raises NotImplementedError for a pair of classes without a registered function.
 
-    >>> from lampas.distributions import Normal
+    >>> from lampas.distributions import Normal, kl_divergence
     >>> kl_divergence(Normal(0.0, 1.0), Normal(1.0, 1.0))
     tensor(0.5000)
     """
