@@ -168,7 +168,7 @@ class Wishart(ExponentialFamily):
         return matters.any(batch_dims) if batch_dims else matters
 
     def rsample(self, sample_shape: Any = (), max_try_correction: int | None = None) -> Tensor:
-        """Samples; those that rounding left singular are drawn again, `max_try_correction` times.
+        """Samples, of which singular ones are drawn again, up to `max_try_correction` times.
 
         Warns if some are singular after that.
         """
