@@ -143,8 +143,10 @@ class LowRankMultivariateNormal(Distribution):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
-        of_factor = standard_normal(shape[:-1] + self.cov_factor.shape[-1:], self.loc)
-        of_diagonal = standard_normal(shape, self.loc)
+        of_factor = standard_normal(
+            shape[:-1] + self.cov_factor.shape[-1:], self.loc.dtype, self.loc.device
+        )
+        of_diagonal = standard_normal(shape, self.loc.dtype, self.loc.device)
         return (
             self.loc
             + times_vectors(self._unbroadcasted_cov_factor, of_factor)

@@ -78,9 +78,9 @@ def enumerated(values: Tensor, batch_shape: Size, expand: bool) -> Tensor:
     return values.reshape(shape).expand(values.shape[:1] + sizes + values.shape[1:])
 
 
-def standard_normal(shape: Any, like: Tensor) -> Tensor:
+def standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
     """Normal numbers in the way of PyTorch's `rsample`, which is drawn by `normal` of tensors."""
-    options: dict[str, Any] = dict(dtype=like.dtype, device=like.device)
+    options: dict[str, Any] = dict(dtype=dtype, device=device)
     return normal(zeros(shape, **options), ones(shape, **options))
 
 
@@ -98,6 +98,10 @@ def sum_rightmost(value: Tensor, dims: int) -> Tensor:
     if dims == 0:
         return value
     return value.reshape(value.shape[: value.dim() - dims] + (-1,)).sum(-1)
+
+
+# The names by which libraries on top of PyTorch (GPyTorch, Pyro) import these two.
+_standard_normal, _sum_rightmost = standard_normal, sum_rightmost
 
 
 def logits_to_probs(logits: Tensor, is_binary: bool = False) -> Tensor:

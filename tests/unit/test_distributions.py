@@ -1,7 +1,10 @@
 """Distributions without PyTorch: densities beside SciPy's, identities, inverses, checks."""
 
 import copy
+import doctest
+import importlib
 import pickle
+import pkgutil
 import subprocess
 import sys
 
@@ -435,3 +438,12 @@ def test_the_package_is_imported_when_it_is_read() -> None:
         "assert D is lampas.distributions and D.StudentT is StudentT\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_examples_in_docstrings_run() -> None:
+    tried = 0
+    for module in pkgutil.iter_modules(D.__path__, "lampas.distributions."):
+        failed, count = doctest.testmod(importlib.import_module(module.name))
+        assert not failed, module.name
+        tried += count
+    assert tried > 60
