@@ -53,7 +53,7 @@ class Distribution:
     has_rsample: Any = False
     has_enumerate_support: Any = False
     _validate_args = __debug__
-    # Parameters that expand along with `arg_constraints`.
+    # Tensors that `expand` expands, besides the parameters in `arg_constraints`.
     _also_expanded: tuple[str, ...] = ()
 
     @staticmethod
@@ -126,7 +126,8 @@ class Distribution:
         new = self._get_checked_instance(family, _instance)
         batch_shape = Size(batch_shape)
         for name, value in self.__dict__.items():
-            new.__dict__[name] = self._expanded(name, value, batch_shape)
+            if name not in new.__dict__:  # a subclass's `expand` may have set its own before
+                new.__dict__[name] = self._expanded(name, value, batch_shape)
         new._batch_shape = batch_shape
         return new
 

@@ -110,13 +110,13 @@ class MixtureSameFamily(Distribution):
         within = (weights * self.component_distribution.variance).sum(dim=place)
         return within + (weights * offsets.pow(2)).sum(dim=place)
 
-    def cdf(self, value: Tensor) -> Tensor:
-        below = self.component_distribution.cdf(self._pad(value))
+    def cdf(self, x: Tensor) -> Tensor:
+        below = self.component_distribution.cdf(self._pad(x))
         return (below * self.mixture_distribution.probs).sum(dim=-1)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        self._check_value(value)
-        of_components = self.component_distribution.log_prob(self._pad(value))
+    def log_prob(self, x: Tensor) -> Tensor:
+        self._check_value(x)
+        of_components = self.component_distribution.log_prob(self._pad(x))
         of_weights = self.mixture_distribution.logits.log_softmax(dim=-1)
         return (of_components + of_weights).logsumexp(dim=-1)
 

@@ -379,6 +379,19 @@ def test_expansion_keeps_the_class_and_the_checks() -> None:
         Own().expand((2,))
     given = D.Normal.__new__(Own)
     assert D.Normal(0.0, 1.0).expand((2,), given) is given
+
+    class Shifted(D.Normal):
+        def __init__(self, loc: lampas.Tensor) -> None:
+            self.shift = loc + 1
+            super().__init__(loc, 1.0)
+
+        def expand(self, batch_shape: tuple, _instance: object = None) -> D.Distribution:
+            new = self._get_checked_instance(Shifted, _instance)
+            new.shift = self.shift.expand(batch_shape)
+            return super().expand(batch_shape, _instance=new)
+
+    shifted = Shifted(lampas.tensor(1.0)).expand((3,))
+    assert (shifted.shift.shape, shifted.loc.shape, shifted.batch_shape) == ((3,), (3,), (3,))
     expanded = D.Binomial(3, lampas.tensor(0.5), validate_args=False).expand((2, 1))
     assert not expanded._validate_args
     assert expanded.total_count.shape == (2, 1)
