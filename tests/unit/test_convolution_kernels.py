@@ -24,6 +24,7 @@ from lampas.engine.loops.convolution_weight_plan import plan_convolution_weight
 from lampas.engine.loops.convolution_weight_tile import SPAN_TILE_PARAMETERS, SpanTileValues
 from lampas.engine.loops.depthwise_plan import plan_depthwise, plan_depthwise_weight
 from lampas.engine.loops.image_pooling import ImagePoolKernel, Part
+from lampas.engine.loops.image_windows import WindowPoolKernel
 from lampas.engine.loops.pooling import PoolKernel, lanes_for, stride_word
 from lampas.engine.loops.transposition import plan_transposition
 from lampas.engine.loops.winograd_matrices import (
@@ -456,8 +457,9 @@ def test_winograd_with_any_number_of_threads_gives_the_same_bits(case: Case) -> 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 @pytest.mark.parametrize("element", ["float", "double"])
 def test_pooling_compiles_for_other_machines(target: Target, element: str) -> None:
-    parts: tuple[Part, ...] = ("index", "value", "back")
+    parts: tuple[Part, ...] = ("index", "value", "both", "back")
     kernels = [ImagePoolKernel(target, element, part) for part in parts]
+    kernels += [WindowPoolKernel(target, element, part, 3, 2) for part in parts]
     lanes = lanes_for(target, element, 14)
     kernels += [PoolKernel(target, element, stride_word(stride), lanes) for stride in (1, 2, 3)]
     for kernel in kernels:

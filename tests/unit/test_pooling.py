@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import lampas
 from lampas.engine.dtype import dtype, float32, float64
 from lampas.engine.graph import build as g
 from lampas.engine.graph import primitives as p
 from lampas.engine.graph.node import buffer_node
+from lampas.engine.settings import settings
+from lampas.nn import functional as F
 from tests.unit.schedules import check, leaf, records
 
 Sizes = tuple[int, ...]
@@ -58,3 +61,50 @@ def test_a_window_without_values_yields_its_first_place_inside() -> None:
 def test_a_source_that_does_not_lie_row_major() -> None:
     x = g.permute(leaf(9, 2, 7), (1, 0, 2))
     check(g.make(p.MAX_POOL_INDEX, (x,), ((2, 2), (2, 2), (0, 0), (1, 1), (4, 3))))
+
+
+def pooled(values: np.ndarray, window: tuple[int, int], stride: tuple[int, int], tier: str) -> list:
+    """Values, places and gradient; the last sees more than one sum."""
+    with settings.override(tier=tier, verify=True):
+        x = lampas.tensor(values, requires_grad=True)
+        rank = values.ndim - 2
+        pool = F.max_pool2d if rank == 2 else F.max_pool1d
+        sizes = (window, stride) if rank == 2 else (window[1], stride[1])
+        found, places = pool(lampas.relu(x), *sizes, return_indices=True)
+        flow = lampas.arange(found.numel()).reshape(found.shape).to(found.dtype)
+        found.backward(flow)
+        return [found.detach().numpy(), places.numpy(), x.grad.numpy()]
+
+
+@pytest.mark.parametrize("channels", [8, 21, 70])
+@pytest.mark.parametrize(
+    ("window", "stride", "size"),
+    [
+        ((2, 2), (2, 2), (8, 12)),
+        ((2, 2), (2, 2), (7, 9)),
+        ((2, 3), (3, 4), (11, 14)),
+        ((3, 3), (2, 2), (9, 9)),  # they overlap
+        ((1, 3), (1, 3), (3, 10)),
+    ],
+    ids=str,
+)
+def test_small_windows_inside(
+    channels: int, window: tuple[int, int], stride: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """Equal values, NaN, places of no window; images of two and of one dimension."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(-2, 4, (3, channels, *size)).astype(np.float32)
+    values[rng.random(values.shape) < 0.03] = np.nan
+    for given in (values, values[:, :, 0]):
+        compiled, reference = (pooled(given, window, stride, t) for t in ("compiled", "reference"))
+        for got, wanted in zip(compiled, reference, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_values_and_places_come_from_one_kernel() -> None:
+    x = g.add(leaf(2, 16, 8, 8), leaf(16, 1, 1))
+    attributes = ((2, 2), (2, 2), (0, 0), (1, 1), (4, 4))
+    places = g.make(p.MAX_POOL_INDEX, (x,), attributes)
+    flat, picked = g.reshape(x, (2, 16, 64)), g.reshape(places, (2, 16, 16))
+    program = check(g.make(p.GATHER, (flat, picked), (2,)), places)
+    assert [name for name in records(program) if "pool" in name] == ["window_pool_both_float"]

@@ -2,11 +2,12 @@
 
     "index"     the place of each window's largest value, flat in the image, int32: the first of equals, the first NaN
     "value"     that value
+    "both"      the value, and the place
     "back"      grad of the image: every place adds up the gradients of the windows that found their maximum there
 
 Windows are clipped to the image; one of which every value is the lowest yields its first place inside.  A unit is one row:
-of results for the first two, of the image for the last.  Operands: image (index for "back"), for "back" the gradient,
-result.  Integers: `ImagePoolInteger`; fewer than three spatial dimensions have sizes 1 in front.
+of results for the first three, of the image for the last.  Operands: image (index for "back"), for "back" the gradient,
+result, for "both" the places.  Small windows inside the image: image_windows.py.  Integers: `ImagePoolInteger`; fewer than three spatial dimensions have sizes 1 in front.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lampas.engine.loops.channels import walk_channels
 
 TOGETHER = 4  # vectors of channels
 LOWEST = float("-inf")
-Part = Literal["index", "value", "back"]
+Part = Literal["index", "value", "both", "back"]
 
 
 class ImagePoolInteger(IntEnum):
@@ -49,6 +50,11 @@ class ImagePoolKernel:
     @property
     def name(self) -> str:
         return f"image_pool_{self.part}_{self.element}"
+
+    @property
+    def found(self) -> tuple[Part, ...]:
+        """What windows are searched for, in the order of the operands."""
+        return ("value", "index") if self.part == "both" else (self.part,)
 
     def module(self) -> Module:
         """The module with the kernel."""
@@ -75,34 +81,18 @@ class Walk:
     row: Value
 
 
-class ImagePoolWriter:
-    """Writes the kernel's function."""
+class PoolWriter:
+    """What the writers of pooling kernels have in common."""
 
     def __init__(self, module: Module, kernel: ImagePoolKernel) -> None:
         self.kernel, self.element = kernel, kernel.element
         self.lanes = kernel.target.lanes(self.element)
         self.kind, self.places = vector(self.element, self.lanes), vector("i32", self.lanes)
-        self.b = module.function(kernel.name, KERNEL_PARAMETERS)
-
-    def write(self) -> None:
-        b, i = self.b, ImagePoolInteger
-        operands, integers, begin, end, _ = b.arguments
-        self.got = {key: b.load_element("i64", integers, int(key)) for key in i}
-        count = 3 if self.kernel.part == "back" else 2
+        b = self.b = module.function(kernel.name, KERNEL_PARAMETERS)
+        operands, integers, self.begin, self.end, _ = b.arguments
+        self.got = {key: b.load_element("i64", integers, int(key)) for key in ImagePoolInteger}
+        count = 3 if kernel.part in ("back", "both") else 2
         self.operands = [b.load_element("ptr", operands, place) for place in range(count)]
-        back = self.kernel.part == "back"
-        rows, planes = (i.SIZE_H, i.SIZE_D) if back else (i.PLACES_H, i.PLACES_D)
-        with b.loop(begin, end) as unit:
-            above, height = b.divide(unit, self.got[rows]), b.remainder(unit, self.got[rows])
-            image, depth = b.divide(above, self.got[planes]), b.remainder(above, self.got[planes])
-            if back:
-                self.write_back_row(image, depth, height)
-            else:
-                self.write_row(unit, image, depth, height)
-        b.ret()
-
-    def name(self, stem: str, dim: str) -> Value:
-        return self.got[ImagePoolInteger[f"{stem}_{dim}"]]
 
     def channels(self, write: Callable[[Value, int, Value | None], None]) -> None:
         """Walk the channels, TOGETHER vectors at a time where there are so many."""
@@ -113,6 +103,39 @@ class ImagePoolWriter:
         b = self.b
         moved = b.add(b.multiply(row, self.got[ImagePoolInteger.CHANNELS]), channel)
         return b.element_pointer(base, moved, element, inside=False)
+
+    def spread(self, place: Value) -> Value:
+        """A place in every lane."""
+        return self.b.splat(self.b.cast("trunc", place, "i32"), self.places)
+
+    def put(
+        self, row: Value, channel: Value, value: Value, place: Value, mask: Value | None
+    ) -> None:
+        """Store what was found in a window."""
+        listed = {"value": (value, self.element), "index": (place, "i32")}
+        for part, target in zip(self.kernel.found, self.operands[1:], strict=True):
+            found, element = listed[part]
+            write_vector(self.b, found, self.at(target, row, channel, element), mask)
+
+
+class ImagePoolWriter(PoolWriter):
+    """Writes the kernel's function."""
+
+    def write(self) -> None:
+        b, i = self.b, ImagePoolInteger
+        back = self.kernel.part == "back"
+        rows, planes = (i.SIZE_H, i.SIZE_D) if back else (i.PLACES_H, i.PLACES_D)
+        with b.loop(self.begin, self.end) as unit:
+            above, height = b.divide(unit, self.got[rows]), b.remainder(unit, self.got[rows])
+            image, depth = b.divide(above, self.got[planes]), b.remainder(above, self.got[planes])
+            if back:
+                self.write_back_row(image, depth, height)
+            else:
+                self.write_row(unit, image, depth, height)
+        b.ret()
+
+    def name(self, stem: str, dim: str) -> Value:
+        return self.got[ImagePoolInteger[f"{stem}_{dim}"]]
 
     # ---- forward --------------------------------------------------------------------------------------------
 
@@ -147,12 +170,13 @@ class ImagePoolWriter:
     ) -> None:
         """One window of some vectors of channels; `at` is where image and result begin."""
         base, row = at
-        value = self.kernel.part == "value"
-        find = self.largest if value else self.best
-        for n, found in enumerate(find(window, base, channel, count, mask)):
-            first = self.b.add(channel, n * self.lanes)
-            spot = self.at(self.operands[1], row, first, self.element if value else "i32")
-            write_vector(self.b, found, spot, mask)
+        if self.kernel.part == "value":
+            values = self.largest(window, base, channel, count, mask)
+            places = values  # nobody asks
+        else:
+            values, places = self.best(window, base, channel, count, mask)
+        for n, (value, place) in enumerate(zip(values, places, strict=True)):
+            self.put(row, self.b.add(channel, n * self.lanes), value, place, mask)
 
     @contextmanager
     def walk(self, window: Window, base: Value, state: list[Value]) -> Generator[Walk, None, None]:
@@ -207,8 +231,8 @@ class ImagePoolWriter:
 
     def best(
         self, window: Window, base: Value, channel: Value, count: int, mask: Value | None
-    ) -> list[Value]:
-        """The places of a window's largest values: the first one inside, unless one is larger or the first NaN."""
+    ) -> tuple[list[Value], list[Value]]:
+        """A window's largest values and their places: the first one inside, unless one is larger or the first NaN."""
         b, i = self.b, ImagePoolInteger
         places = [b.add(lead, b.multiply(own.first, self.got[gap])) for (own, lead), gap in zip(
             window, (i.GAP_D, i.GAP_H, i.GAP_W), strict=True
@@ -229,11 +253,7 @@ class ImagePoolWriter:
                 *map(b.select, wins, values, best),
                 *[b.select(win, spots, old) for win, old in zip(wins, known, strict=True)],
             ]
-        return walk.state[count:]
-
-    def spread(self, place: Value) -> Value:
-        """A place in every lane."""
-        return self.b.splat(self.b.cast("trunc", place, "i32"), self.places)
+        return walk.state[:count], walk.state[count:]
 
     # ---- backward -------------------------------------------------------------------------------------------
 

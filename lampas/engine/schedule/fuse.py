@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, final
 
 from lampas.engine.graph import primitives as p
 from lampas.engine.schedule.guards import picked_dims
+from lampas.engine.schedule.image_pools import pooled_beside
 from lampas.engine.schedule.kinds import ASSEMBLED, PICKING
 from lampas.engine.schedule.order import Order
 from lampas.engine.schedule.paths import Paths
@@ -66,7 +67,7 @@ class Fuser:
                 continue
             if self.paths.looped[number]:
                 self.place(number)
-            elif entry.op is not p.OUTPUT:
+            elif entry.op is not p.OUTPUT and number not in self.step_of:
                 self.place_alone(number)
         if self.fused:
             self.merge_siblings()
@@ -126,7 +127,8 @@ class Fuser:
                 return found
         if entry.op is p.HOST:
             return HostStep(number, list(self.paths.users[number]))
-        return HostStep(number, [number])
+        beside = pooled_beside(self.entries, number) if self.fused else None
+        return HostStep(number, [number] if beside is None else [number, beside])
 
     def steps_of(self, bases: set[int]) -> set[int]:
         return {self.step_of[base] for base in bases if base in self.step_of}

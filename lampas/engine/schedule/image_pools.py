@@ -16,10 +16,13 @@ from lampas.engine.graph.linear import Entry
 from lampas.engine.llvm.target import host
 from lampas.engine.loops.brgemm import GemmPlan, KernelCall
 from lampas.engine.loops.image_pooling import ImagePoolKernel, Part
+from lampas.engine.loops.image_windows import WindowPoolKernel
 from lampas.engine.schedule import pooling
 from lampas.engine.schedule.contract import GemmCall, operand
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lampas.engine.schedule.draft import Place
     from lampas.engine.schedule.lay_out import Arranger
     from lampas.engine.schedule.paths import Paths
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 LEAST_CHANNELS = 8
 MOST_CELLS = 1 << 31
+MOST_TAPS = 3  # down and across of a window that is written out
 NANOSECONDS_A_TAP = 0.15
 
 
@@ -125,12 +129,50 @@ def is_zero(a: Arranger, number: int) -> bool:
     return entry.op is p.CONSTANT and entry.attributes[0] == 0
 
 
-def image_pool_call(paths: Paths, number: int) -> GemmCall | None:
-    """The call of an entry that carries the form of a pooling; None for any other."""
-    entry = paths.entries[number]
+def form_of(entry: Entry) -> PoolForm | None:
+    """The form of a pooling that an entry carries."""
     form = entry.attributes[0] if entry.attributes else None
-    if not isinstance(form, PoolForm):
+    return form if isinstance(form, PoolForm) else None
+
+
+def pooled_beside(entries: Sequence[Entry], number: int) -> int | None:
+    """Where both are wanted, the values that belong to the places of a pooling, or the places to the values."""
+    form = form_of(entries[number])
+    other = None if form is None else {"index": "value", "value": "index"}.get(form.part)
+    if form is None or other is None:
         return None
+    for place, entry in enumerate(entries):
+        found = form_of(entry)
+        if found == form._replace(part=other) and entry.sources == entries[number].sources:
+            return place
+    return None
+
+
+def kernel_for(element: str, form: PoolForm, part: Part) -> ImagePoolKernel:
+    """The kernel of a part; small windows inside the image have their own, if they do not overlap or need not care."""
+    kernel, stride, padding, dilation, places = form.attributes
+    sizes = form.image[2:]
+    each = zip(sizes, kernel, stride, padding, dilation, places, strict=True)
+    inside = all(
+        not pad and gap == 1 and (count - 1) * step + taps <= size
+        for size, taps, step, pad, gap, count in each
+    )
+    apart = all(step >= taps for taps, step in zip(kernel, stride, strict=True))
+    flat = len(kernel) < 3 or kernel[0] == stride[0] == 1
+    few = max(kernel[-2:]) <= MOST_TAPS
+    if not (inside and flat and few and (apart or part != "back")):
+        return ImagePoolKernel(host(), element, part)
+    height, width = (1, *kernel)[-2:]
+    return WindowPoolKernel(host(), element, part, height, width)
+
+
+def image_pool_call(paths: Paths, number: int, stores: Sequence[int]) -> GemmCall | None:
+    """The call of an entry that carries the form of a pooling, and fills these entries; None for any other."""
+    entry = paths.entries[number]
+    form = form_of(entry)
+    if form is None:
+        return None
+    part: Part = "both" if len(stores) > 1 else form.part
     kernel, stride, padding, dilation, sizes = form.attributes
     rank = len(kernel)
     ones, zeros = (1,) * (3 - rank), (0,) * (3 - rank)
@@ -138,16 +180,21 @@ def image_pool_call(paths: Paths, number: int) -> GemmCall | None:
         form.image[1], *ones, *sizes, *ones, *form.image[2:], *ones, *kernel, *ones, *stride, *zeros, *padding,
         *ones, *dilation,
     )  # fmt: skip
-    shape = form.image if form.part == "back" else form.result
-    rows = shape[0] * prod(shape[2:-1])
     floating = paths.entries[entry.sources[-1]].dtype
     element = "float" if floating is float32 else "double"
-    names = ("a", "b", "c") if form.part == "back" else ("a", "c")
-    made = ImagePoolKernel(host(), element, form.part)
+    made = kernel_for(element, form, part)
+    by_windows = isinstance(made, WindowPoolKernel) or part != "back"
+    shape = form.result if by_windows else form.image
+    rows = shape[0] * prod(shape[2:-1])
+    names = ("a", "b", "c") if part == "back" else ("a", "c")
+    if part == "both":
+        names = ("a", "c", "extra0")
     work = int(prod(form.result) * prod(kernel) * NANOSECONDS_A_TAP) + 1000
     call = KernelCall(made, tuple((n, 0) for n in names), integers, rows, work, made.name)
-    places: dict[str, tuple[Place, int]] = {"c": (("entry", number), 0)}
+    targets = stores if part != "both" or form.part == "value" else reversed(stores)
+    written = zip(("c", "extra0"), targets, strict=False)
+    places: dict[str, tuple[Place, int]] = {name: (("entry", n), 0) for name, n in written}
     for name, source in zip(names, entry.sources, strict=False):
         base, reading = operand(paths, source)
         places[name] = (("entry", base), reading.offset * paths.entries[base].dtype.itemsize)
-    return GemmCall(number, GemmPlan((call,), 0), places, (), (number,))
+    return GemmCall(number, GemmPlan((call,), 0), places, (), tuple(stores))

@@ -148,7 +148,7 @@ class Lowering:
         schedule = self.schedule
         if isinstance(step, HostStep):
             given = self.paths, step.entry, schedule.scratch, self.threads
-            made = own_call(self.paths, step.entry) or kernel_call(*given)
+            made = own_call(self.paths, step) or kernel_call(*given)
             made = made or attention_call(self.paths, step, schedule.scratch, self.threads)
             made = made or recurrent_call(*given)
             return [made] if made else self.serial(place, step) or [step]
@@ -326,9 +326,9 @@ class Lowering:
                 schedule.lives.append(Life(where, schedule.scratch[where[1]], place, place))
 
 
-def own_call(paths: Paths, number: int) -> Call | None:
+def own_call(paths: Paths, step: HostStep) -> Call | None:
     """The call of a kernel of pooling, for an entry that is one."""
-    return image_pool_call(paths, number) or pool_call(paths, number)
+    return image_pool_call(paths, step.entry, step.stores) or pool_call(paths, step.entry)
 
 
 def is_stored_last(call: NestCall, output: int) -> bool:
