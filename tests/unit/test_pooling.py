@@ -68,8 +68,8 @@ def pooled(values: np.ndarray, window: tuple[int, int], stride: tuple[int, int],
     with settings.override(tier=tier, verify=True):
         x = lampas.tensor(values, requires_grad=True)
         rank = values.ndim - 2
-        pool = F.max_pool2d if rank == 2 else F.max_pool1d
-        sizes = (window, stride) if rank == 2 else (window[1], stride[1])
+        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[rank - 1]
+        sizes = [((1, *each))[3 - rank :] for each in (window, stride)]
         found, places = pool(lampas.relu(x), *sizes, return_indices=True)
         flow = lampas.arange(found.numel()).reshape(found.shape).to(found.dtype)
         found.backward(flow)
@@ -91,11 +91,11 @@ def pooled(values: np.ndarray, window: tuple[int, int], stride: tuple[int, int],
 def test_small_windows_inside(
     channels: int, window: tuple[int, int], stride: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    """Equal values, NaN, places of no window; images of two and of one dimension."""
+    """Equal values, NaN, places of no window; images of two dimensions, of one and of three."""
     rng = np.random.default_rng(3)
     values = rng.integers(-2, 4, (3, channels, *size)).astype(np.float32)
     values[rng.random(values.shape) < 0.03] = np.nan
-    for given in (values, values[:, :, 0]):
+    for given in (values, values[:, :, 0], np.stack([values, values[::-1]], axis=2)):
         compiled, reference = (pooled(given, window, stride, t) for t in ("compiled", "reference"))
         for got, wanted in zip(compiled, reference, strict=True):
             np.testing.assert_array_equal(got, wanted)

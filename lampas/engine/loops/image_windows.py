@@ -48,8 +48,10 @@ class WindowPoolWriter(PoolWriter):
                 b.remainder(unit, self.got[i.PLACES_H]),
             )
             down = b.multiply(row, self.got[i.STRIDE_H])
-            top = b.multiply(down, width)
-            base = b.add(b.multiply(above, b.multiply(self.got[i.SIZE_H], width)), top)
+            plane = b.multiply(self.got[i.SIZE_H], width)
+            base = b.add(b.multiply(above, plane), b.multiply(down, width))
+            depth = b.remainder(above, self.got[i.SIZE_D])
+            top = b.add(b.multiply(depth, plane), b.multiply(down, width))
             if back:
                 self.clear(down, base, b.compare("eq", b.add(row, 1), self.got[i.PLACES_H]))
             first = b.multiply(unit, self.got[i.PLACES_W])

@@ -34,7 +34,7 @@ BLOCK_ELEMENTS = 16384
 BLOCK_ROWS = 16  # partial results of fewer rows would cost what is saved; more lie on more pages than are at hand
 BLOCKS_WANTED = 8
 WIDE = 128  # columns
-FAR_ELEMENTS = 1 << 20  # of an array that no cache holds
+FAR_ELEMENTS = 1 << 20  # of an array that no near cache holds
 MANY_ROWS = 64
 LARGE_SPACE = 8192
 
