@@ -149,6 +149,9 @@ def _max_pool_index(
     flat = np.where(places >= 0, flat, lowest)
     # The first cell inside the image, should every value of a window be the lowest one.
     best = flat.argmax(-1)
+    if flat.dtype.kind == "f":  # the last NaN, where there is one
+        missing = np.isnan(flat)
+        best = np.where(missing.any(-1), cells - 1 - missing[..., ::-1].argmax(-1), best)
     picked = np.take_along_axis(np.broadcast_to(places, flat.shape), best[..., None], -1)[..., 0]
     first = np.where(places >= 0, np.arange(cells), cells).argmin(-1)
     fallback = np.take_along_axis(places, first[..., None], -1)[..., 0]

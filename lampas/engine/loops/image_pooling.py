@@ -1,6 +1,6 @@
 """Maximum pooling over channels-last images, lanes along the channels.
 
-    "index"     the place of each window's largest value, flat in the image, int32: the first of equals, the first NaN
+    "index"     the place of each window's largest value, flat in the image, int32: the first of equals, the last NaN
     "value"     that value
     "both"      the value, and the place
     "back"      grad of the image: every place adds up the gradients of the windows that found their maximum there
@@ -232,7 +232,7 @@ class ImagePoolWriter(PoolWriter):
     def best(
         self, window: Window, base: Value, channel: Value, count: int, mask: Value | None
     ) -> tuple[list[Value], list[Value]]:
-        """A window's largest values and their places: the first one inside, unless one is larger or the first NaN."""
+        """A window's largest values and their places: the first one inside, unless one is larger or NaN."""
         b, i = self.b, ImagePoolInteger
         places = [b.add(lead, b.multiply(own.first, self.got[gap])) for (own, lead), gap in zip(
             window, (i.GAP_D, i.GAP_H, i.GAP_W), strict=True
@@ -244,9 +244,8 @@ class ImagePoolWriter(PoolWriter):
             values = self.taken(walk, channel, count, mask)
             spots = self.spread(walk.here)
             best, known = walk.state[:count], walk.state[count:]
-            # Larger, or NaN where there was none before.
             wins = [
-                b.bit_and(b.compare("ugt", value, old), b.compare("ord", old, old))
+                b.bit_or(b.compare("ogt", value, old), b.compare("uno", value, value))
                 for value, old in zip(values, best, strict=True)
             ]
             walk.state = [

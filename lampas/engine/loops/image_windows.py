@@ -74,7 +74,7 @@ class WindowPoolWriter(PoolWriter):
     def find(
         self, at: tuple[Value, Value, Value], channel: Value, count: int, mask: Value | None
     ) -> None:
-        """The largest value of a window and its place: the first of equals, the first NaN."""
+        """The largest value of a window and its place: the first of equals, the last NaN."""
         b, (base, here, row) = self.b, at
         for n in range(count):
             own = b.add(channel, n * self.lanes)
@@ -88,7 +88,7 @@ class WindowPoolWriter(PoolWriter):
                 if best is None or known is None:
                     best, known = value, place
                     continue
-                wins = b.bit_and(b.compare("ugt", value, best), b.compare("ord", best, best))
+                wins = b.bit_or(b.compare("ogt", value, best), b.compare("uno", value, value))
                 best, known = b.select(wins, value, best), b.select(wins, place, known)
             assert best is not None
             assert known is not None

@@ -1,7 +1,7 @@
 """Maximum pooling: for every window the place of its largest value, flat in the spatial dimensions.
 
 A parallel unit is one plane (D, H, W).  Along the last dimension, windows that lie inside the plane are done a vector
-at a time, those that reach over its edge one by one.  The first of equal values wins, and the first NaN over all.
+at a time, those that reach over its edge one by one.  The first of equal values wins, and the last NaN over all.
 A window of which every value is the lowest one yields its first place inside the plane.
 
 Operands: index (int64), plane values.  Integers: `PoolInteger`; fewer spatial dimensions have sizes 1 in front.
@@ -193,8 +193,7 @@ class PoolWriter:
     def wins(self, value: Value, best: Value) -> Value:
         """Whether a value takes the place of the best so far."""
         b = self.b
-        fresh = b.bit_and(b.compare("uno", value, value), b.compare("ord", best, best))
-        return b.bit_or(b.compare("ogt", value, best), fresh)
+        return b.bit_or(b.compare("ogt", value, best), b.compare("uno", value, value))
 
     # ---- several windows ------------------------------------------------------------------------------------
 
