@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lampas.engine.tensor import Tensor, cholesky, eye
+from lampas.distributions.utils import lazy_property
+from lampas.engine.tensor import Tensor, cholesky, cholesky_inverse, eye
 from lampas.engine.tensor.linear_algebra import solve_triangular
 
 FEW_DIMENSIONS = "must be at least two-dimensional, with optional leading batch dimensions"
@@ -52,3 +53,29 @@ def factor_of(name: str, matrix: Tensor) -> Tensor:
     if name == "scale_tril":
         return matrix
     return cholesky(matrix) if name == "covariance_matrix" else factor_of_precision(matrix)
+
+
+class FactoredCovariance:
+    """The forms of a covariance that is kept as its lower Cholesky factor."""
+
+    _unbroadcasted_scale_tril: Tensor
+
+    def _square(self, matrix: Tensor) -> Tensor:
+        """A matrix for each distribution of the batch."""
+        raise NotImplementedError
+
+    @lazy_property
+    def scale_tril(self) -> Any:
+        """The lower Cholesky factor of the covariance."""
+        return self._square(self._unbroadcasted_scale_tril)
+
+    @lazy_property
+    def covariance_matrix(self) -> Any:
+        """The covariance."""
+        factor = self._unbroadcasted_scale_tril
+        return self._square(factor @ factor.mT)
+
+    @lazy_property
+    def precision_matrix(self) -> Any:
+        """The inverse of the covariance."""
+        return self._square(cholesky_inverse(self._unbroadcasted_scale_tril))

@@ -1,21 +1,17 @@
-"""The half-normal distribution: the absolute value of a centred normal number."""
+"""The half-normal distribution: the absolute value of a normal number with mean zero."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from lampas.distributions import constraints
-from lampas.distributions.distribution import parameters
+from lampas.distributions.folded import Folded
 from lampas.distributions.normal import Normal
-from lampas.distributions.transform_elements import AbsTransform
-from lampas.distributions.transformed_distribution import TransformedDistribution
-from lampas.engine.tensor import Tensor, where, zeros_like
+from lampas.engine.tensor import Tensor
 
 __all__ = ["HalfNormal"]
 
 
-class HalfNormal(TransformedDistribution):
+class HalfNormal(Folded):
     """|X| for X ~ Normal(0, scale), with batch shape that of scale.
 
     Raises ValueError unless scale > 0.
@@ -24,41 +20,12 @@ class HalfNormal(TransformedDistribution):
     tensor(0.7979)
     """
 
-    arg_constraints = parameters(scale=constraints.positive)
-    support: Any = constraints.nonnegative
-    has_rsample: Any = True
-
-    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
-        base = Normal(0, scale, validate_args=False)
-        super().__init__(base, AbsTransform(), validate_args=validate_args)
-
-    @property
-    def scale(self) -> Tensor:
-        """The standard deviation of the normal number."""
-        return self.base_dist.scale
+    symmetric = Normal
 
     @property
     def mean(self) -> Tensor:
         return self.scale * math.sqrt(2 / math.pi)
 
     @property
-    def mode(self) -> Tensor:
-        return zeros_like(self.scale)
-
-    @property
     def variance(self) -> Tensor:
         return self.scale.pow(2) * (1 - 2 / math.pi)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        self._check_value(value)
-        return where(value >= 0, self.base_dist.log_prob(value) + math.log(2), -math.inf)
-
-    def cdf(self, value: Tensor) -> Tensor:
-        self._check_value(value)
-        return 2 * self.base_dist.cdf(value) - 1
-
-    def icdf(self, prob: Tensor) -> Tensor:
-        return self.base_dist.icdf((prob + 1) / 2)
-
-    def entropy(self) -> Tensor:
-        return self.base_dist.entropy() - math.log(2)

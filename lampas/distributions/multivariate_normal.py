@@ -9,20 +9,21 @@ from lampas.distributions import constraints
 from lampas.distributions.distribution import Distribution, parameters
 from lampas.distributions.gaussian_factors import (
     FEW_DIMENSIONS,
+    FactoredCovariance,
     factor_of,
     lengths_before,
     log_diagonal,
     only_matrix,
     times_vectors,
 )
-from lampas.distributions.utils import lazy_property, standard_normal
+from lampas.distributions.utils import standard_normal
 from lampas.engine.shape import broadcast_shapes
-from lampas.engine.tensor import Tensor, cholesky_inverse
+from lampas.engine.tensor import Tensor
 
 __all__ = ["MultivariateNormal"]
 
 
-class MultivariateNormal(Distribution):
+class MultivariateNormal(FactoredCovariance, Distribution):
     """p(x) = exp(-(x - loc)ᵀ Σ⁻¹ (x - loc)/2)/√det(2πΣ): events (n,), loc (*batch, n), Σ (*batch, n, n).
 
     Σ is `covariance_matrix`, the inverse of `precision_matrix`, or `scale_tril` times its transpose;
@@ -75,22 +76,6 @@ class MultivariateNormal(Distribution):
     def _square(self, matrix: Tensor) -> Tensor:
         """A matrix for each distribution of the batch."""
         return matrix.expand(self._batch_shape + self._event_shape + self._event_shape)
-
-    @lazy_property
-    def scale_tril(self) -> Any:
-        """The lower Cholesky factor of the covariance."""
-        return self._square(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self) -> Any:
-        """The covariance."""
-        factor = self._unbroadcasted_scale_tril
-        return self._square(factor @ factor.mT)
-
-    @lazy_property
-    def precision_matrix(self) -> Any:
-        """The inverse of the covariance."""
-        return self._square(cholesky_inverse(self._unbroadcasted_scale_tril))
 
     @property
     def mean(self) -> Tensor:

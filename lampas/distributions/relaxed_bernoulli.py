@@ -10,8 +10,8 @@ from typing import Any
 
 from lampas.distributions import constraints
 from lampas.distributions.binary import PROBABILITY, BinaryParameters
+from lampas.distributions.relaxation import Relaxation
 from lampas.distributions.transform_elements import SigmoidTransform
-from lampas.distributions.transformed_distribution import TransformedDistribution
 from lampas.distributions.utils import (
     batch_shape_of,
     broadcast_all,
@@ -64,7 +64,7 @@ class LogitRelaxedBernoulli(BinaryParameters):
         return self.temperature.log() + distance - 2 * distance.exp().log1p()
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class RelaxedBernoulli(Relaxation):
     """Numbers in (0, 1) that become Bernoulli numbers as the temperature, a tensor, goes to zero.
 
     Raises the errors of `LogitRelaxedBernoulli`.
@@ -76,7 +76,6 @@ class RelaxedBernoulli(TransformedDistribution):
 
     arg_constraints = PROBABILITY
     support: Any = constraints.unit_interval
-    has_rsample: Any = True
 
     def __init__(
         self,
@@ -87,18 +86,3 @@ class RelaxedBernoulli(TransformedDistribution):
     ) -> None:
         base = LogitRelaxedBernoulli(temperature, probs, logits)
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """How far samples are from 0 and 1."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """The log odds."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability of one."""
-        return self.base_dist.probs

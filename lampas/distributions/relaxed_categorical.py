@@ -11,8 +11,8 @@ from typing import Any
 from lampas.distributions import constraints
 from lampas.distributions.categorical import PROBABILITIES, Categorical
 from lampas.distributions.distribution import Distribution
+from lampas.distributions.relaxation import Relaxation
 from lampas.distributions.transform_elements import ExpTransform
-from lampas.distributions.transformed_distribution import TransformedDistribution
 from lampas.distributions.utils import broadcast_all, clamp_probs
 from lampas.engine.shape import Size
 from lampas.engine.tensor import Tensor, full_like, lgamma, rand
@@ -82,7 +82,7 @@ class ExpRelaxedCategorical(Distribution):
         return (scores - scores.logsumexp(dim=-1, keepdim=True)).sum(-1) + log_scale
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(Relaxation):
     """Shares that become one-hot vectors as the temperature, a tensor, goes to zero: events (K,).
 
     Takes `probs` or `logits` as `Categorical` does, and raises the same errors.
@@ -94,7 +94,6 @@ class RelaxedOneHotCategorical(TransformedDistribution):
 
     arg_constraints = PROBABILITIES
     support: Any = constraints.simplex
-    has_rsample: Any = True
 
     def __init__(
         self,
@@ -105,18 +104,3 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     ) -> None:
         base = ExpRelaxedCategorical(temperature, probs, logits, validate_args=validate_args)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """How far samples are from one-hot vectors."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """The log probabilities."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities, which sum to one."""
-        return self.base_dist.probs

@@ -17,16 +17,15 @@ from lampas.distributions.distribution import parameters
 from lampas.distributions.exp_family import ExponentialFamily
 from lampas.distributions.gaussian_factors import (
     FEW_DIMENSIONS,
+    FactoredCovariance,
     factor_of,
     log_diagonal,
     only_matrix,
 )
-from lampas.distributions.utils import lazy_property
 from lampas.engine.shape import Size, broadcast_shapes
 from lampas.engine.tensor import (
     Tensor,
     arange,
-    cholesky_inverse,
     cholesky_solve,
     digamma,
     mvlgamma,
@@ -42,7 +41,7 @@ __all__ = ["Wishart"]
 TRIES = 10  # how often a singular sample is drawn again
 
 
-class Wishart(ExponentialFamily):
+class Wishart(FactoredCovariance, ExponentialFamily):
     """p(X) ∝ det(X)^((df - p - 1)/2) exp(-tr(V⁻¹ X)/2): events (p, p), positive definite matrices.
 
     V (*batch, p, p) is given by one of `covariance_matrix`, `precision_matrix` and `scale_tril`, as
@@ -119,22 +118,6 @@ class Wishart(ExponentialFamily):
     def _square(self, matrix: Tensor) -> Tensor:
         """A matrix for each distribution of the batch."""
         return matrix.expand(self._batch_shape + self._event_shape)
-
-    @lazy_property
-    def scale_tril(self) -> Any:
-        """The lower Cholesky factor of V."""
-        return self._square(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self) -> Any:
-        """V."""
-        factor = self._unbroadcasted_scale_tril
-        return self._square(factor @ factor.mT)
-
-    @lazy_property
-    def precision_matrix(self) -> Any:
-        """The inverse of V."""
-        return self._square(cholesky_inverse(self._unbroadcasted_scale_tril))
 
     @property
     def mean(self) -> Tensor:

@@ -230,6 +230,24 @@ def test_small_images_are_summed_as_they_lie() -> None:
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("width", [1, 3], ids=["direct", "winograd"])
+def test_a_first_value_far_from_all_others_costs_little(width: int) -> None:
+    """Distances are taken from the mean of a sample, of which it is part."""
+    layer = nn.Conv2d(16, 32, width, padding=width // 2, bias=False)
+    normal = nn.BatchNorm2d(32, momentum=1.0)
+    with lampas.no_grad():
+        layer.weight.zero_()
+        layer.weight[:, :, width // 2, width // 2] = lampas.eye(32, 16)
+        x = lampas.randn(4, 16, 32, 32)
+        x[:, :, 0, 0] = 3000
+        with settings.override(tier="compiled"):
+            normal(layer(x))
+            variance = normal.running_var[:16].numpy()
+    wanted = np.asarray(x.numpy(), np.float64).var((0, 2, 3), ddof=1)
+    np.testing.assert_allclose(variance, wanted, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("small")
 def test_a_variance_small_beside_its_mean_is_exact() -> None:
     """Squares are taken around each unit's own mean: the mean of all may be a thousand times the deviation."""
     layer = nn.Conv2d(16, 32, 1, bias=False)

@@ -108,3 +108,17 @@ def test_values_and_places_come_from_one_kernel() -> None:
     flat, picked = g.reshape(x, (2, 16, 64)), g.reshape(places, (2, 16, 16))
     program = check(g.make(p.GATHER, (flat, picked), (2,)), places)
     assert [name for name in records(program) if "pool" in name] == ["window_pool_both_float"]
+
+
+def test_two_poolings_of_one_image() -> None:
+    """Equal ones whose values and places are all wanted, and one of other windows."""
+    with settings.override(tier="compiled", verify=True):
+        x = lampas.relu(lampas.rand(2, 16, 8, 8) - 0.5)
+        made = [F.max_pool2d(x, size, return_indices=True) for size in (2, 2, 4)]
+        again = F.max_pool2d(x, 2)
+        values, places = made[0]
+        flat = x.flatten(2).gather(2, places.flatten(2)).reshape(values.shape)
+        for each in (flat, made[1][0], again):
+            np.testing.assert_array_equal(each.numpy(), values.numpy())
+        np.testing.assert_array_equal(made[1][1].numpy(), places.numpy())
+        np.testing.assert_array_equal(made[2][0].numpy(), F.max_pool2d(values, 2).numpy())

@@ -94,10 +94,10 @@ class NestBuilder:
     def build(self) -> Nest:
         """Return the verified nest."""
         operands, instructions = tuple(self.operands), tuple(self.instructions)
-        nest = Nest(self.kept, self.reduced, operands, instructions, self.blocked)
+        nest = Nest(
+            self.kept, self.reduced, operands, instructions, self.blocked, streamed=self.streamed
+        )
         if self.narrow and nest.mode == "row":  # else lanes run across the rows as it is
             nest = replace(nest, narrow=True)
-        if self.streamed:
-            nest = replace(nest, streamed=True)
         verify(nest)
         return nest

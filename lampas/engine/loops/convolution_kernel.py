@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from lampas.engine.llvm.target import Target
@@ -38,9 +39,10 @@ from lampas.engine.loops.convolution_panel import Steps, fill_rows, list_places,
 from lampas.engine.loops.convolution_points import PointTile, words_of_row
 from lampas.engine.loops.convolution_tile import RUN_WORDS, SegmentTile, TileValues
 from lampas.engine.loops.convolution_turn import WeightTurner
-from lampas.engine.loops.moments import Body, Results, write_moments
+from lampas.engine.loops.moments import Body, Results, Walks, write_moments
 
 TILES_OF_UNIT = 8  # of two vectors across
+SAMPLED = 6  # positions of which one is part of the sample for moments
 
 
 class ConvolutionInteger(IntEnum):
@@ -214,8 +216,8 @@ class ConvolutionWriter:
         )
         columns = b.add(self.own_filters, first), b.add(self.own_filters, last)
 
-        def walk(initial: list[Value], body: Body) -> list[Value]:
-            with b.carrying_loop(0, unit[UnitWord.COUNT], 1, initial) as loop:
+        def walk(step: int, initial: list[Value], body: Body) -> list[Value]:
+            with b.carrying_loop(0, unit[UnitWord.COUNT], step, initial) as loop:
                 position = b.load_element("i64", self.positions, loop.index)
                 loop.carry(body(position, list(loop.values)))
             return list(loop.results)
@@ -223,8 +225,8 @@ class ConvolutionWriter:
         target = b.load_element("ptr", self.operands, FIRST_OPERAND)
         results = Results(self.c, self.integer(i.C_ROW), target, self.integer(FIRST_INTEGER))
         kinds = shape.element, shape.lanes
-        start = b.load_element("i64", self.positions, 0)
-        write_moments(b, kinds, results, walk, unit[UnitWord.BLOCK], start, columns)
+        walks = Walks(partial(walk, 1), partial(walk, SAMPLED))
+        write_moments(b, kinds, results, walks, unit[UnitWord.BLOCK], columns)
 
     def walk_depth(self, unit: dict[UnitWord, Value]) -> None:
         """Pieces of the runs' length, and of each as many runs at a time as the panel holds; at least once."""

@@ -7,6 +7,8 @@ fill in.  Positions are counted image by image through the class's box; their pl
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from lampas.engine.llvm.text import Builder, Value, lane_constants, vector
@@ -57,19 +59,40 @@ def list_places(
     kind = vector("i64", PLACES)
     numbers = lane_constants(range(PLACES), "i64")
     along = [b.multiply(numbers, b.splat(steps.width, kind)) for _, _, steps in tables]
-    with b.carrying_loop(0, count, 1, digits(b, first, sizes)) as loop:
-        places = loop.values
-        stretch = b.minimum(b.subtract(sizes[2], places[3]), b.subtract(count, loop.index))
-        loop.step = stretch
-        for (table, base, steps), offsets in zip(tables, along, strict=True):
-            total = base
-            for digit, step in zip(places, steps.listed, strict=True):
-                total = b.add(total, b.multiply(digit, step))
-            row = b.element_pointer(table, loop.index, "i64")
+    walked = [(base, steps) for _, base, steps in tables]
+    with walk_stretches(b, first, count, sizes, walked) as (index, stretch, starts):
+        for (table, _, steps), total, offsets in zip(tables, starts, along, strict=True):
+            row = b.element_pointer(table, index, "i64")
             with b.loop(0, stretch, PLACES) as done:
                 start = b.add(total, b.multiply(done, steps.width))
                 found = b.add(b.splat(start, kind), offsets)
                 b.store(found, b.element_pointer(row, done, "i64"), 8)
+
+
+@contextmanager
+def walk_stretches(
+    b: Builder,
+    first: Value,
+    count: Value,
+    sizes: tuple[Value, Value, Value],
+    walked: list[tuple[Value, Steps]],
+    most: int = 0,
+) -> Generator[tuple[Value, Value, list[Value]], None, None]:
+    """Walk `count` positions from `first` on, a stretch of a row (of at most so many, if told) at a time.
+
+    Yields how many came before, how many these are, and for each of `walked` (base, steps) where they begin.
+    """
+    with b.carrying_loop(0, count, 1, digits(b, first, sizes)) as loop:
+        places = loop.values
+        stretch = b.minimum(b.subtract(sizes[2], places[3]), b.subtract(count, loop.index))
+        loop.step = stretch = b.minimum(stretch, most) if most else stretch
+        starts: list[Value] = []
+        for base, steps in walked:
+            total = base
+            for digit, step in zip(places, steps.listed, strict=True):
+                total = b.add(total, b.multiply(digit, step))
+            starts.append(total)
+        yield loop.index, stretch, starts
         loop.carry(following(b, places, stretch, sizes))
 
 

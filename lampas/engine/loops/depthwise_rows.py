@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lampas.engine.llvm.text import Value, constant
 from lampas.engine.loops.channels import walk_channels
 from lampas.engine.loops.convolution_kernel import ClassWord
-from lampas.engine.loops.convolution_panel import digits, following
+from lampas.engine.loops.convolution_panel import walk_stretches
 from lampas.engine.loops.convolution_weight import BlockWord
 
 if TYPE_CHECKING:
@@ -47,22 +47,13 @@ class RowWriter:
         self, block: Words, known: Words, body: Callable[[Value, Value, Value], None]
     ) -> None:
         """Call `body(first input, first position, positions)` for each stretch of a block."""
-        b, k, steps = self.b, ClassWord, self.writer.steps()
+        k, (in_steps, out_steps) = ClassWord, self.writer.steps()
         self.known = known
         sizes = known[k.SIZE_D], known[k.SIZE_H], known[k.SIZE_W]
-        count = block[BlockWord.COUNT]
-        start = digits(b, block[BlockWord.FIRST], sizes)
-        with b.carrying_loop(0, count, 1, start) as loop:
-            places = list(loop.values)
-            left = b.minimum(b.subtract(sizes[2], places[3]), b.subtract(count, loop.index))
-            stretch = b.minimum(left, STRETCH)
-            loop.step = stretch
-            found = [known[k.IN_BASE], known[k.OUT_BASE]]
-            for n, each in enumerate(steps):
-                for place, step in zip(places, each.listed, strict=True):
-                    found[n] = b.add(found[n], b.multiply(place, step))
-            body(found[0], found[1], stretch)
-            loop.carry(following(b, places, stretch, sizes))
+        walked = [(known[k.IN_BASE], in_steps), (known[k.OUT_BASE], out_steps)]
+        first, count = block[BlockWord.FIRST], block[BlockWord.COUNT]
+        with walk_stretches(self.b, first, count, sizes, walked, STRETCH) as (_, stretch, starts):
+            body(starts[0], starts[1], stretch)
 
     def rows(self, start: Value, channel: Value) -> list[Value]:
         """Where each row of taps begins to read, from a position's first input on."""

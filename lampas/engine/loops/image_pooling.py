@@ -28,6 +28,7 @@ from lampas.engine.loops.channels import walk_channels
 TOGETHER = 4  # vectors of channels
 LOWEST = float("-inf")
 Part = Literal["index", "value", "both", "back"]
+Found = dict[Part, Value]  # of a vector of channels
 
 
 class ImagePoolInteger(IntEnum):
@@ -108,14 +109,11 @@ class PoolWriter:
         """A place in every lane."""
         return self.b.splat(self.b.cast("trunc", place, "i32"), self.places)
 
-    def put(
-        self, row: Value, channel: Value, value: Value, place: Value, mask: Value | None
-    ) -> None:
+    def put(self, row: Value, channel: Value, found: Found, mask: Value | None) -> None:
         """Store what was found in a window."""
-        listed = {"value": (value, self.element), "index": (place, "i32")}
         for part, target in zip(self.kernel.found, self.operands[1:], strict=True):
-            found, element = listed[part]
-            write_vector(self.b, found, self.at(target, row, channel, element), mask)
+            element = "i32" if part == "index" else self.element
+            write_vector(self.b, found[part], self.at(target, row, channel, element), mask)
 
 
 class ImagePoolWriter(PoolWriter):
@@ -170,13 +168,9 @@ class ImagePoolWriter(PoolWriter):
     ) -> None:
         """One window of some vectors of channels; `at` is where image and result begin."""
         base, row = at
-        if self.kernel.part == "value":
-            values = self.largest(window, base, channel, count, mask)
-            places = values  # nobody asks
-        else:
-            values, places = self.best(window, base, channel, count, mask)
-        for n, (value, place) in enumerate(zip(values, places, strict=True)):
-            self.put(row, self.b.add(channel, n * self.lanes), value, place, mask)
+        find = self.largest if self.kernel.part == "value" else self.best
+        for n, found in enumerate(find(window, base, channel, count, mask)):
+            self.put(row, self.b.add(channel, n * self.lanes), found, mask)
 
     @contextmanager
     def walk(self, window: Window, base: Value, state: list[Value]) -> Generator[Walk, None, None]:
@@ -208,7 +202,7 @@ class ImagePoolWriter(PoolWriter):
 
     def largest(
         self, window: Window, base: Value, channel: Value, count: int, mask: Value | None
-    ) -> list[Value]:
+    ) -> list[Found]:
         """The largest values of a window; NaN where there is one."""
         b = self.b
         flags = constant(False, vector("i1", self.lanes))
@@ -227,11 +221,13 @@ class ImagePoolWriter(PoolWriter):
             walk.state = [*larger, *marks]
         best, blurred = walk.state[:count], walk.state[count:]
         unknown = constant(float("nan"), self.kind)
-        return [b.select(mark, unknown, old) for mark, old in zip(blurred, best, strict=True)]
+        return [
+            {"value": b.select(mark, unknown, old)} for mark, old in zip(blurred, best, strict=True)
+        ]
 
     def best(
         self, window: Window, base: Value, channel: Value, count: int, mask: Value | None
-    ) -> tuple[list[Value], list[Value]]:
+    ) -> list[Found]:
         """A window's largest values and their places: the first one inside, unless one is larger or NaN."""
         b, i = self.b, ImagePoolInteger
         places = [b.add(lead, b.multiply(own.first, self.got[gap])) for (own, lead), gap in zip(
@@ -252,7 +248,8 @@ class ImagePoolWriter(PoolWriter):
                 *map(b.select, wins, values, best),
                 *[b.select(win, spots, old) for win, old in zip(wins, known, strict=True)],
             ]
-        return walk.state[:count], walk.state[count:]
+        pairs = zip(walk.state[:count], walk.state[count:], strict=True)
+        return [{"value": value, "index": place} for value, place in pairs]
 
     # ---- backward -------------------------------------------------------------------------------------------
 

@@ -43,17 +43,15 @@ class WindowPoolWriter(PoolWriter):
         back = self.kernel.part == "back"
         width = self.got[i.SIZE_W]
         with b.loop(self.begin, self.end) as unit:
-            above, row = (
-                b.divide(unit, self.got[i.PLACES_H]),
-                b.remainder(unit, self.got[i.PLACES_H]),
-            )
+            rows = self.got[i.PLACES_H]
+            above, row = b.divide(unit, rows), b.remainder(unit, rows)
             down = b.multiply(row, self.got[i.STRIDE_H])
             plane = b.multiply(self.got[i.SIZE_H], width)
             base = b.add(b.multiply(above, plane), b.multiply(down, width))
             depth = b.remainder(above, self.got[i.SIZE_D])
             top = b.add(b.multiply(depth, plane), b.multiply(down, width))
             if back:
-                self.clear(down, base, b.compare("eq", b.add(row, 1), self.got[i.PLACES_H]))
+                self.clear(down, base, b.compare("eq", b.add(row, 1), rows))
             first = b.multiply(unit, self.got[i.PLACES_W])
             with b.loop(0, self.got[i.PLACES_W]) as column:
                 left = b.multiply(column, self.got[i.STRIDE_W])
@@ -78,21 +76,14 @@ class WindowPoolWriter(PoolWriter):
         b, (base, here, row) = self.b, at
         for n in range(count):
             own = b.add(channel, n * self.lanes)
-            best = known = None
-            for y, x in self.taps():
-                spot = self.at(self.operands[0], self.tap(base, y, x), own, self.element)
-                value, place = (
-                    read_vector(b, self.kind, spot, mask),
-                    self.spread(self.tap(here, y, x)),
-                )
-                if best is None or known is None:
-                    best, known = value, place
-                    continue
+            numbers = [self.tap(base, y, x) for y, x in self.taps()]
+            spots = [self.at(self.operands[0], each, own, self.element) for each in numbers]
+            best, *values = [read_vector(b, self.kind, spot, mask) for spot in spots]
+            known, *places = [self.spread(self.tap(here, y, x)) for y, x in self.taps()]
+            for value, place in zip(values, places, strict=True):
                 wins = b.bit_or(b.compare("ogt", value, best), b.compare("uno", value, value))
                 best, known = b.select(wins, value, best), b.select(wins, place, known)
-            assert best is not None
-            assert known is not None
-            self.put(row, own, best, known, mask)
+            self.put(row, own, {"value": best, "index": known}, mask)
 
     # ---- backward -------------------------------------------------------------------------------------------
 

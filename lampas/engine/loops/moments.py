@@ -6,8 +6,10 @@ whole, without another walk through memory and as exactly as by two (T. F. Chan,
 
     Σ (x − mean)² = Σ over units [squares + count · (sum/count − mean)²]
 
-The unit's own are found by one walk, from distances d = x − x₀ from its first value: squares = Σ d² − (Σ d)²/count.  Since
-x₀ is one of the values, Σ d² is at most count + 1 times as large as the squares: what cancels is bounded, and seldom much.
+The unit's own are found by one walk, from distances d = x − o from an origin near their mean: squares = Σ d² − (Σ d)²/count.
+The origin is the mean of a sample of the values.  One that lies far from all others moves it by its distance over the sample's
+size, and adds the square of its distance to the squares itself: with a sample of √count values or more, what cancels is never
+more than what stays.
 
 The target (3, units, columns) has the counts, the sums and the squares.
 """
@@ -25,6 +27,13 @@ Body = Callable[[Value, list[Value]], list[Value]]
 Walk = Callable[[list[Value], Body], list[Value]]
 
 
+class Walks(NamedTuple):
+    """Those of all positions of a unit, and of a sample of them, the square root of their number at least."""
+
+    all: Walk
+    sample: Walk
+
+
 class Results(NamedTuple):
     """What was stored: the result's address and the elements of its rows; the target's, and how many units it has."""
 
@@ -38,22 +47,18 @@ def write_moments(
     b: Builder,
     kinds: tuple[str, int],
     results: Results,
-    walk: Walk,
+    walks: Walks,
     number: Value,
-    first_position: Value,
     columns: tuple[Value, Value],
 ) -> None:
-    """The moments of unit `number` in a range of whole vectors of columns; `kinds` are the element's type and the lanes.
-
-    `first_position` is one of those that are walked.
-    """
+    """The moments of unit `number` in a range of whole vectors of columns; `kinds` are the element's type and the lanes."""
     element, lanes = kinds
     first, stop = columns
     middle = b.add(first, b.bit_and(b.subtract(stop, first), -WIDE * lanes))
     for begin, end, vectors in ((first, middle, WIDE), (middle, stop, 1)):
         with b.loop(begin, end, vectors * lanes) as column:
             columns_of_unit = Columns(b, element, vector(element, vectors * lanes), results, column)
-            found = columns_of_unit.moments(walk, first_position, WIDE // vectors)
+            found = columns_of_unit.moments(walks, WIDE // vectors)
             for place, value in enumerate(found):
                 line = b.add(b.multiply(results.units, place), number)
                 offset = b.add(b.multiply(line, results.row), column)
@@ -75,13 +80,20 @@ class Columns(NamedTuple):
         offset = b.add(b.multiply(position, results.row), self.column)
         return b.load(self.kind, b.element_pointer(results.c, offset, self.element))
 
-    def moments(self, walk: Walk, first: Value, chains: int) -> tuple[Value, Value, Value]:
-        """Count, sum and squares, from the distances from what lies at the `first` position.
-
-        Sums are made in `chains` that take turns, so that none waits for itself.
-        """
+    def origin(self, walks: Walks) -> Value:
+        """The mean of the sample."""
         b = self.b
-        origin = self.value(first)
+
+        def add(position: Value, state: list[Value]) -> list[Value]:
+            return [b.add(state[0], 1), b.add(state[1], self.value(position))]
+
+        counted, total = walks.sample([b.value(0), constant(0, self.kind)], add)
+        return b.divide(total, b.splat(b.cast("sitofp", counted, self.element), self.kind))
+
+    def moments(self, walks: Walks, chains: int) -> tuple[Value, Value, Value]:
+        """Count, sum and squares; sums are made in `chains` that take turns, so that none waits for itself."""
+        b = self.b
+        origin = self.origin(walks)
 
         def add(position: Value, state: list[Value]) -> list[Value]:
             count, *sums = state
@@ -90,7 +102,8 @@ class Columns(NamedTuple):
             total, square = b.add(totals[0], away), b.multiply_add(away, away, squares[0])
             return [b.add(count, 1), *totals[1:], total, *squares[1:], square]
 
-        counted, *sums = walk([b.value(0), *[constant(0, self.kind)] * (2 * chains)], add)
+        zeros = [constant(0, self.kind)] * (2 * chains)
+        counted, *sums = walks.all([b.value(0), *zeros], add)
         count = b.splat(b.cast("sitofp", counted, self.element), self.kind)
         away, squares = self.together(sums[:chains]), self.together(sums[chains:])
         apart = b.divide(b.multiply(away, away), count)

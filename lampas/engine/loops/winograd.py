@@ -22,7 +22,7 @@ from lampas.engine.loops.brgemm_arguments import FIRST_OPERAND, KERNEL_PARAMETER
 from lampas.engine.loops.brgemm_store import Epilogue, Place
 from lampas.engine.loops.brgemm_tile import TileShape, tile_shape
 from lampas.engine.loops.convolution_kernel import write_tiles
-from lampas.engine.loops.moments import Body, Results, write_moments
+from lampas.engine.loops.moments import Body, Results, Walks, write_moments
 from lampas.engine.loops.winograd_matrices import (
     SINGLE,
     elements_of,
@@ -222,6 +222,12 @@ class WinogradWriter(TileOwner):
                 tiles.carry(down.results)
             return list(tiles.results)
 
+        def sample(initial: list[Value], body: Body) -> list[Value]:
+            with b.carrying_loop(0, count, 1, initial) as tiles:
+                start, _, _ = self.results_of(b.add(first, tiles.index))
+                tiles.carry(body(start, list(tiles.values)))
+            return list(tiles.results)
+
         target = b.load_element("ptr", self.operands, FIRST_OPERAND)
         results = Results(self.c, self.filters, target, self.integer(WinogradInteger.BLOCKS))
         columns = (
@@ -229,8 +235,7 @@ class WinogradWriter(TileOwner):
             b.minimum(b.add(self.first_filter, self.part), self.filters),
         )
         kinds = self.shape.element, self.shape.lanes
-        start, _, _ = self.results_of(first)
-        write_moments(b, kinds, results, walk, block, start, columns)
+        write_moments(b, kinds, results, Walks(walk, sample), block, columns)
 
     def transform_result(self, number: Value, slot: Value) -> None:
         """Aᵀ · products · A, a vector of filters at a time, and what of it lies in the result."""

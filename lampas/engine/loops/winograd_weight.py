@@ -13,7 +13,6 @@ Integers: `WinogradInteger` for the transforms, with FIRST_TILE in place of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -70,7 +69,7 @@ class TransformWriter(TileOwner):
         self.kernel, self.size = kernel, elements_of(kernel.way)
 
     def write(self) -> None:
-        b, i = self.b, WinogradInteger
+        b, i, way = self.b, WinogradInteger, self.kernel.way
         self.source, self.target, scratch = (
             b.load_element("ptr", self.operands, place) for place in range(3)
         )
@@ -79,61 +78,59 @@ class TransformWriter(TileOwner):
         self.count, first = self.integer(i.BLOCK), self.integer(FIRST_TILE)
         each = b.value(TILES_OF_UNIT)
         stop = b.minimum(b.multiply(self.end, each), self.count)
-        prepare = self.image_writer if self.kernel.part == "image" else self.grad_writer
-        write = prepare()
+        image = self.kernel.part == "image"
+        self.reader = self.input_reader(way, self.room) if image else self.gradient_reader()
+        write = self.write_image if image else self.write_grad
         with b.loop(b.multiply(self.begin, each), stop) as slot:
-            write(self.tile(b.add(first, slot), self.kernel.way), slot)
+            write(self.tile(b.add(first, slot), way), slot)
         b.ret()
 
-    def image_writer(self) -> Callable[[Tile, Value], None]:
-        """Bᵀ · tile · B, a vector of channels at a time."""
-        b, shape, size, way = self.b, self.shape, self.size, self.kernel.way
-        channels = self.integer(WinogradInteger.CHANNELS)
-        reader = self.input_reader(way, self.room)
-        plane = b.add(b.multiply(self.count, channels), SKEW)
-
-        def write(tile: Tile, slot: Value) -> None:
-            target = b.element_pointer(self.target, b.multiply(slot, channels), shape.element)
-            reader.enter(tile, self.source)
-            with b.loop(0, channels, shape.lanes) as channel:
-
-                def put(y: int, x: int, value: Value) -> None:
-                    offset = b.add(b.multiply(plane, size * y + x), channel)
-                    b.store(value, b.element_pointer(target, offset, shape.element))
-
-                transform(b, input_steps(way), lambda y, x: reader.read(y, x, channel), put)
-
-        return write
-
-    def grad_writer(self) -> Callable[[Tile, Value], None]:
-        """A · tile · Aᵀ, a vector of filters at a time; zeros beyond the result's edge."""
-        b, i, shape, size, way = self.b, WinogradInteger, self.shape, self.size, self.kernel.way
-        outputs, filters = outputs_of(way), self.integer(i.FILTERS)
-        extents = Extents(self.integer(i.OUT_HEIGHT), self.integer(i.OUT_WIDTH), filters)
-        reader = WindowReader(b, shape, extents, outputs, self.room)
+    def gradient_reader(self) -> WindowReader:
+        """What reads the gradient of tiles' results."""
+        i = WinogradInteger
+        sizes = (self.integer(each) for each in (i.OUT_HEIGHT, i.OUT_WIDTH, i.FILTERS))
+        reader = WindowReader(
+            self.b, self.shape, Extents(*sizes), outputs_of(self.kernel.way), self.room
+        )
         reader.clear()
+        return reader
+
+    def write_image(self, tile: Tile, slot: Value) -> None:
+        """Bᵀ · tile · B, a vector of channels at a time."""
+        b, shape, size = self.b, self.shape, self.size
+        channels = self.integer(WinogradInteger.CHANNELS)
+        plane = b.add(b.multiply(self.count, channels), SKEW)
+        target = b.element_pointer(self.target, b.multiply(slot, channels), shape.element)
+        self.reader.enter(tile, self.source)
+        with b.loop(0, channels, shape.lanes) as channel:
+
+            def put(y: int, x: int, value: Value) -> None:
+                offset = b.add(b.multiply(plane, size * y + x), channel)
+                b.store(value, b.element_pointer(target, offset, shape.element))
+
+            steps = input_steps(self.kernel.way)
+            transform(b, steps, lambda y, x: self.reader.read(y, x, channel), put)
+
+    def write_grad(self, tile: Tile, slot: Value) -> None:
+        """A · tile · Aᵀ, a vector of filters at a time; zeros beyond the result's edge."""
+        b, i, shape, size = self.b, WinogradInteger, self.shape, self.size
+        filters = self.integer(i.FILTERS)
         panels = b.divide(b.add(filters, shape.columns - 1), shape.columns)
         panel_size = b.multiply(self.count, shape.columns)
         plane = b.add(b.multiply(panels, panel_size), SKEW)
+        top, left = b.add(tile.top, self.integer(i.PAD_H)), b.add(tile.left, self.integer(i.PAD_W))
+        self.reader.enter(Tile(tile.image, top, left), self.source)
+        with b.loop(0, filters, shape.lanes) as column:
+            panel, inside = b.divide(column, shape.columns), b.remainder(column, shape.columns)
+            start = b.add(b.multiply(panel, panel_size), b.multiply(slot, shape.columns))
+            start = b.add(start, inside)
 
-        def write(tile: Tile, slot: Value) -> None:
-            top, left = (
-                b.add(tile.top, self.integer(i.PAD_H)),
-                b.add(tile.left, self.integer(i.PAD_W)),
-            )
-            reader.enter(Tile(tile.image, top, left), self.source)
-            row = b.multiply(slot, shape.columns)
-            with b.loop(0, filters, shape.lanes) as column:
-                panel, inside = b.divide(column, shape.columns), b.remainder(column, shape.columns)
-                start = b.add(b.add(b.multiply(panel, panel_size), row), inside)
+            def put(y: int, x: int, value: Value) -> None:
+                offset = b.add(b.multiply(plane, size * y + x), start)
+                b.store(value, b.element_pointer(self.target, offset, shape.element))
 
-                def put(y: int, x: int, value: Value) -> None:
-                    offset = b.add(b.multiply(plane, size * y + x), start)
-                    b.store(value, b.element_pointer(self.target, offset, shape.element))
-
-                transform(b, gradient_steps(way), lambda y, x: reader.read(y, x, column), put)
-
-        return write
+            steps = gradient_steps(self.kernel.way)
+            transform(b, steps, lambda y, x: self.reader.read(y, x, column), put)
 
 
 class ProductInteger(IntEnum):

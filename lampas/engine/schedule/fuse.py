@@ -128,7 +128,9 @@ class Fuser:
         if entry.op is p.HOST:
             return HostStep(number, list(self.paths.users[number]))
         beside = pooled_beside(self.entries, number) if self.fused else None
-        return HostStep(number, [number] if beside is None else [number, beside])
+        if beside is None or beside in self.step_of:
+            return HostStep(number, [number])
+        return HostStep(number, [number, beside])
 
     def steps_of(self, bases: set[int]) -> set[int]:
         return {self.step_of[base] for base in bases if base in self.step_of}
